@@ -1,0 +1,217 @@
+//! A model's card: what it is, how its input is made, on whom it was measured, and what it must not be used for.
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// What a model answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Task {
+    /// One sigmoid: the probability of the first of two classes.
+    Binary,
+    /// A softmax over the classes.
+    Multiclass,
+    /// A sigmoid per pixel.
+    Segmentation,
+}
+
+/// How grey values 0–255 become network input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scale {
+    /// x / 255.
+    Unit,
+    /// (x − mean) / standard deviation, both of this slice; a flat slice becomes zero.
+    Standardize,
+    /// Keras "caffe": BGR order minus the ImageNet means 103.939, 116.779, 123.68.
+    Caffe,
+    /// Keras "tf": x / 127.5 − 1.
+    Tf,
+}
+
+/// How an image of another size or shape is brought to the network's square.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Resize {
+    /// Keeps proportions; black fills the rest.
+    #[default]
+    Fit,
+    /// Fills the square, proportions aside.
+    Stretch,
+}
+
+/// How colour becomes grey.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Luminance {
+    /// 0.299 R + 0.587 G + 0.114 B (ITU-R BT.601).
+    #[default]
+    Rec601,
+}
+
+/// Preprocessing, applied by `models::preprocess` and nowhere else.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InputSpec {
+    /// Side of the square input in pixels.
+    pub side: usize,
+    /// 1 or 3; grey is repeated.
+    pub channels: usize,
+    pub scale: Scale,
+    #[serde(default)]
+    pub resize: Resize,
+    #[serde(default)]
+    pub luminance: Luminance,
+    /// What the network was trained on, such as "MR FLAIR, axial, brain".
+    pub modality: String,
+}
+
+/// Threshold a new session starts with.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Threshold {
+    /// In 0.01–0.99.
+    pub default: f64,
+}
+
+/// What a threshold does to unseen patients.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OperatingPoint {
+    pub threshold: f64,
+    /// Share of tumour slices that are caught.
+    pub recall: f64,
+    /// Share of alarms that are right.
+    pub precision: f64,
+    /// Share of tumour-free slices that raise no alarm.
+    pub specificity: f64,
+    /// False alarms per slice shown, tumour or not.
+    pub false_alarms_per_slice: f64,
+}
+
+/// Where the operating curve comes from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MeasuredOn {
+    pub patients: usize,
+    pub slices: usize,
+    pub source: String,
+}
+
+/// Calibration of probabilities.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Calibration {
+    /// Logits are divided by it.
+    pub temperature: f64,
+    /// Expected calibration error on validation patients before and after.
+    pub ece_before: f64,
+    pub ece_after: f64,
+}
+
+/// How a model came to be.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainingNote {
+    pub recipe: String,
+    pub data: String,
+    pub seed: Option<u64>,
+    pub commit: Option<String>,
+    /// Patients by part of the split.
+    #[serde(default)]
+    pub train_patients: Vec<String>,
+    #[serde(default)]
+    pub validation_patients: Vec<String>,
+    #[serde(default)]
+    pub test_patients: Vec<String>,
+}
+
+/// How patients were kept apart when a figure was measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Level {
+    #[serde(rename = "patient-level")]
+    Patient,
+    #[serde(rename = "slice-level (leaky)")]
+    SliceLeaky,
+}
+
+/// One measured figure.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Metric {
+    pub value: f64,
+    /// 95 % bootstrap interval over patients.
+    pub ci95: Option<[f64; 2]>,
+    pub n_patients: usize,
+    pub level: Level,
+}
+
+/// The whole card, as `card.toml` holds it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Card {
+    pub id: String,
+    pub name: String,
+    pub version: String,
+    /// A name the program knows.
+    pub architecture: String,
+    pub task: Task,
+    /// For binary models the class the sigmoid speaks of comes first.
+    pub classes: Vec<String>,
+    pub licence: String,
+    pub intended_use: String,
+    pub limits: String,
+    /// sha256 of `model.safetensors`, lower-case hex.
+    pub sha256: String,
+    pub input: InputSpec,
+    pub threshold: Threshold,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub calibration: Option<Calibration>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub training: Option<TrainingNote>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub metrics: BTreeMap<String, Metric>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub measured_on: Option<MeasuredOn>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub operating_curve: Vec<OperatingPoint>,
+}
+
+impl Card {
+    /// What is wrong with the card's values, if anything.
+    pub fn problem(&self) -> Option<String> {
+        let classes = match self.task {
+            Task::Binary => self.classes.len() == 2,
+            Task::Multiclass => self.classes.len() >= 2,
+            Task::Segmentation => self.classes.len() == 1,
+        };
+        let unlike = |what: &str| Some(format!("`{what}` is out of range"));
+        if !classes {
+            return Some(format!("{} classes do not go with the task", self.classes.len()));
+        }
+        if !is_model_id(&self.id) {
+            return Some(format!("`id` is `{}`; use lower-case letters, digits, `-` and `_`", self.id));
+        }
+        if !(0.01..=0.99).contains(&self.threshold.default) {
+            return unlike("threshold.default");
+        }
+        if !(16..=2048).contains(&self.input.side) || ![1, 3].contains(&self.input.channels) {
+            return unlike("input");
+        }
+        if self.calibration.is_some_and(|c| !(c.temperature.is_finite() && c.temperature > 0.0)) {
+            return unlike("calibration.temperature");
+        }
+        None
+    }
+
+    /// The measured point whose threshold is nearest to `threshold`.
+    pub fn operating_point(&self, threshold: f64) -> Option<OperatingPoint> {
+        let distance = |p: &OperatingPoint| (p.threshold - threshold).abs();
+        self.operating_curve.iter().copied().min_by(|a, b| distance(a).total_cmp(&distance(b)))
+    }
+}
+
+/// Names that are safe as folder names on every system.
+pub fn is_model_id(id: &str) -> bool {
+    !id.is_empty() && id.len() <= 64 && id.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_'))
+}

@@ -1,0 +1,72 @@
+//! Grey picture → network input, as the model's card says. Used by the window, the command line, training and evaluation.
+
+use crate::domain::card::{InputSpec, Scale};
+use crate::domain::resample::Placement;
+use crate::domain::slice::Slice;
+
+/// ImageNet means of Keras' "caffe" mode in the order of the network's channels (BGR).
+const CAFFE_MEANS: [f32; 3] = [103.939, 116.779, 123.68];
+
+/// Where `slice` lies in the network's square.
+pub fn placement(slice: &Slice, spec: &InputSpec) -> Placement {
+    Placement::new(slice.width(), slice.height(), spec.side, spec.resize)
+}
+
+/// One example [side, side, channels], channels last.
+pub fn network_input(slice: &Slice, spec: &InputSpec) -> Vec<f32> {
+    let square = placement(slice, spec).place(&slice.grey(), slice.width(), slice.height());
+    scaled(&square, spec)
+}
+
+/// Scales a square of grey values 0–255 and repeats it over the channels.
+pub fn scaled(square: &[f32], spec: &InputSpec) -> Vec<f32> {
+    let channels = spec.channels;
+    let spread = |value: &dyn Fn(f32, usize) -> f32| -> Vec<f32> {
+        square.iter().flat_map(|v| (0..channels).map(move |c| (*v, c))).map(|(v, c)| value(v, c)).collect()
+    };
+    match spec.scale {
+        Scale::Unit => spread(&|v, _| v / 255.0),
+        Scale::Tf => spread(&|v, _| v / 127.5 - 1.0),
+        Scale::Caffe => spread(&|v, c| v - CAFFE_MEANS[c % 3]),
+        Scale::Standardize => {
+            let (mean, deviation) = moments(square);
+            let factor = if deviation > 0.0 { 1.0 / deviation } else { 0.0 };
+            spread(&|v, _| ((f64::from(v) - mean) * factor) as f32)
+        }
+    }
+}
+
+/// Mean and population standard deviation, as numpy computes them.
+fn moments(values: &[f32]) -> (f64, f64) {
+    let n = values.len().max(1) as f64;
+    let mean = values.iter().map(|v| f64::from(*v)).sum::<f64>() / n;
+    let variance = values.iter().map(|v| (f64::from(*v) - mean).powi(2)).sum::<f64>() / n;
+    (mean, variance.sqrt())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::card::{Luminance, Resize};
+
+    fn spec(scale: Scale) -> InputSpec {
+        InputSpec {
+            side: 2,
+            channels: 3,
+            scale,
+            resize: Resize::Fit,
+            luminance: Luminance::Rec601,
+            modality: String::new(),
+        }
+    }
+
+    #[test]
+    fn every_scale_by_hand() {
+        let square = [0.0, 255.0, 0.0, 255.0];
+        assert_eq!(scaled(&square, &spec(Scale::Unit))[..6], [0.0, 0.0, 0.0, 1.0, 1.0, 1.0]);
+        assert_eq!(scaled(&square, &spec(Scale::Tf))[..6], [-1.0, -1.0, -1.0, 1.0, 1.0, 1.0]);
+        assert_eq!(scaled(&square, &spec(Scale::Standardize))[..6], [-1.0, -1.0, -1.0, 1.0, 1.0, 1.0]);
+        assert_eq!(scaled(&square, &spec(Scale::Caffe))[..3], [-103.939, -116.779, -123.68]);
+        assert!(scaled(&[9.0; 4], &spec(Scale::Standardize)).iter().all(|v| *v == 0.0));
+    }
+}

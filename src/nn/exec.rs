@@ -1,0 +1,215 @@
+//! Runs a [`Graph`] on candle tensors: for inference or training, on any device, up to any node.
+//!
+//! Tensors enter and leave as batch × rows × columns × channels. On the CPU they stay so and run through this crate's own
+//! [`ops`]; on a GPU they are turned to channels-first and run through candle's operations.
+
+use super::graph::{Activation, Graph, NodeId, Op, Role, Shape};
+use super::ops::{self, BatchStatistics};
+use super::stock;
+use candle_core::{D, Device, Result, Tensor};
+use std::collections::HashMap;
+
+/// Tensors by parameter name.
+pub type Parameters = HashMap<String, Tensor>;
+
+/// Whose operations run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Backend {
+    /// This crate's, channels last, CPU only.
+    Own,
+    /// candle's, channels first, any device.
+    Stock,
+}
+
+impl Backend {
+    pub fn of(device: &Device) -> Self {
+        if device.is_cpu() { Backend::Own } else { Backend::Stock }
+    }
+}
+
+/// What a training pass leaves behind and draws from.
+pub struct Training<'a> {
+    /// Statistics of every batch-norm layer of this pass, for its running averages.
+    pub statistics: Vec<(NodeId, BatchStatistics)>,
+    /// Uniform numbers in [0, 1) for dropout: called with how many are wanted.
+    pub uniform: &'a mut dyn FnMut(usize) -> Vec<f32>,
+}
+
+/// One walk over a graph.
+pub struct Pass<'a> {
+    pub graph: &'a Graph,
+    pub parameters: &'a Parameters,
+    pub backend: Backend,
+    pub training: Option<Training<'a>>,
+    /// Asked before each layer; `true` stops the walk.
+    pub cancelled: &'a dyn Fn() -> bool,
+}
+
+/// Why a walk ended without a result.
+#[derive(Debug, thiserror::Error)]
+pub enum ExecError {
+    #[error("cancelled")]
+    Cancelled,
+    #[error("layer `{layer}`: {source}")]
+    Layer { layer: String, source: candle_core::Error },
+    #[error(transparent)]
+    Tensor(#[from] candle_core::Error),
+}
+
+impl Pass<'_> {
+    /// The value of node `until` for a batch `x` [batch, rows, columns, channels].
+    pub fn run(&mut self, x: &Tensor, until: NodeId) -> std::result::Result<Tensor, ExecError> {
+        let last_uses = self.graph.last_uses();
+        let mut values: Vec<Option<Tensor>> = vec![None; self.graph.nodes().len()];
+        for id in self.graph.ids().take(until.0 + 1) {
+            if (self.cancelled)() {
+                return Err(ExecError::Cancelled);
+            }
+            let node = self.graph.node(id);
+            let inputs: Vec<Tensor> = node.inputs.iter().filter_map(|i| values[i.0].clone()).collect();
+            let value = match node.op {
+                Op::Input { .. } => self.enter(x),
+                _ => self.step(id, &inputs),
+            };
+            values[id.0] = Some(value.map_err(|source| ExecError::Layer { layer: node.name.clone(), source })?);
+            for input in &node.inputs {
+                if last_uses[input.0] == id.0 {
+                    values[input.0] = None;
+                }
+            }
+        }
+        match values[until.0].take() {
+            Some(value) => Ok(self.leave(value)?),
+            None => Err(candle_core::Error::Msg("the wanted layer was not computed".into()).into()),
+        }
+    }
+
+    fn enter(&self, x: &Tensor) -> Result<Tensor> {
+        match (self.backend, self.graph.input_shape()) {
+            (Backend::Stock, Shape::Image { .. }) => x.permute((0, 3, 1, 2))?.contiguous(),
+            _ => x.contiguous(),
+        }
+    }
+
+    fn leave(&self, value: Tensor) -> Result<Tensor> {
+        match (self.backend, value.rank()) {
+            (Backend::Stock, 4) => value.permute((0, 2, 3, 1))?.contiguous(),
+            _ => Ok(value),
+        }
+    }
+
+    fn parameter(&self, id: NodeId, role: Role) -> Result<Tensor> {
+        let name = format!("{}.{}", self.graph.node(id).name, role.suffix());
+        self.parameters.get(&name).cloned().ok_or_else(|| candle_core::Error::Msg(format!("no tensor `{name}`")))
+    }
+
+    /// A bias, or zeros where the layer has none.
+    fn bias(&self, id: NodeId, present: bool, len: usize, like: &Tensor) -> Result<Tensor> {
+        if present { self.parameter(id, Role::Bias) } else { Tensor::zeros(len, like.dtype(), like.device()) }
+    }
+
+    fn step(&mut self, id: NodeId, inputs: &[Tensor]) -> Result<Tensor> {
+        let own = self.backend == Backend::Own;
+        let x = &inputs[0];
+        match &self.graph.node(id).op {
+            Op::Input { .. } => Ok(x.clone()),
+            Op::Conv { filters, window, bias } => {
+                let kernel = self.parameter(id, Role::Kernel)?;
+                let bias = self.bias(id, *bias, *filters, x)?;
+                if own { ops::conv2d(x, &kernel, &bias, *window) } else { stock::conv2d(x, &kernel, &bias, *window) }
+            }
+            Op::Dense { units, bias } => {
+                let kernel = self.parameter(id, Role::Kernel)?;
+                x.matmul(&kernel.t()?)?.broadcast_add(&self.bias(id, *bias, *units, x)?)
+            }
+            Op::BatchNorm { epsilon, scale, .. } => self.batch_norm(id, x, *epsilon, *scale),
+            Op::Activation { function } => match function {
+                Activation::Relu if own => ops::relu(x, false),
+                Activation::Relu6 if own => ops::relu(x, true),
+                Activation::Relu => x.relu(),
+                Activation::Relu6 => x.clamp(0.0, 6.0),
+                Activation::Sigmoid => candle_nn::ops::sigmoid(x),
+                Activation::Softmax => candle_nn::ops::softmax(x, D::Minus1),
+            },
+            Op::MaxPool { window } if own => ops::max_pool(x, *window),
+            Op::MaxPool { window } => stock::max_pool(x, *window),
+            Op::AveragePool { window } if own => ops::average_pool(x, *window),
+            Op::AveragePool { window } => stock::average_pool(x, *window),
+            Op::GlobalAveragePool => x.mean(if own { (1, 2) } else { (2, 3) }),
+            Op::Upsample { factor } if own => ops::upsample(x, *factor),
+            Op::Upsample { factor } => stock::upsample(x, *factor),
+            Op::Add if own => ops::add(x, &inputs[1]),
+            Op::Add => x + &inputs[1],
+            Op::Concat => Tensor::cat(inputs, if own { 3 } else { 1 }),
+            Op::Flatten => self.leave(x.clone())?.flatten_from(1),
+            Op::Dropout { rate } => self.dropout(x, *rate),
+        }
+    }
+
+    fn batch_norm(&mut self, id: NodeId, x: &Tensor, epsilon: f64, scaled: bool) -> Result<Tensor> {
+        let beta = self.parameter(id, Role::Bias)?;
+        let gamma = if scaled { self.parameter(id, Role::Scale)? } else { beta.ones_like()? };
+        if let Some(training) = &mut self.training {
+            let (y, statistics) = match self.backend {
+                Backend::Own => ops::batch_norm_train(x, &gamma, &beta, epsilon)?,
+                Backend::Stock => stock::batch_norm_train(x, &gamma, &beta, epsilon)?,
+            };
+            training.statistics.push((id, statistics));
+            return Ok(y);
+        }
+        let mean = self.parameter(id, Role::RunningMean)?;
+        let variance = self.parameter(id, Role::RunningVariance)?;
+        let scale = (gamma / (variance + epsilon)?.sqrt()?)?;
+        let shift = (beta - (mean * &scale)?)?;
+        match self.backend {
+            Backend::Own => ops::channel_affine(x, &scale, &shift),
+            Backend::Stock => stock::channel_affine(x, &scale, &shift),
+        }
+    }
+
+    fn dropout(&mut self, x: &Tensor, rate: f64) -> Result<Tensor> {
+        let Some(training) = &mut self.training else { return Ok(x.clone()) };
+        let keep = (1.0 / (1.0 - rate)) as f32;
+        let mask = (training.uniform)(x.elem_count()).into_iter().map(|u| if f64::from(u) < rate { 0.0 } else { keep });
+        x * Tensor::from_iter(mask, x.device())?.reshape(x.shape())?.to_dtype(x.dtype())?
+    }
+}
+
+/// A graph with the weights that fill it, ready for inference.
+pub struct Network {
+    graph: Graph,
+    parameters: Parameters,
+    device: Device,
+}
+
+impl Network {
+    /// `parameters` must hold every tensor of the graph in its shape, as [`super::weights::load`] makes sure.
+    pub fn new(graph: Graph, parameters: Parameters, device: Device) -> Self {
+        Self { graph, parameters, device }
+    }
+
+    pub fn graph(&self) -> &Graph {
+        &self.graph
+    }
+
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// Output for a batch [batch, rows, columns, channels]; `cancelled` is asked between layers.
+    pub fn infer(&self, x: &Tensor, cancelled: &dyn Fn() -> bool) -> std::result::Result<Tensor, ExecError> {
+        self.value_of(self.graph.output(), x, cancelled)
+    }
+
+    /// The value of any layer for a batch, as explanations want it.
+    pub fn value_of(
+        &self,
+        node: NodeId,
+        x: &Tensor,
+        cancelled: &dyn Fn() -> bool,
+    ) -> std::result::Result<Tensor, ExecError> {
+        let backend = Backend::of(&self.device);
+        let x = x.to_device(&self.device)?;
+        Pass { graph: &self.graph, parameters: &self.parameters, backend, training: None, cancelled }.run(&x, node)
+    }
+}

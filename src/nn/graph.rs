@@ -1,0 +1,539 @@
+//! A network is data: a [`Graph`] of a few operations with inferred shapes and named parameters.
+//!
+//! The same value is trained and run by [`exec`](super::exec), counted, imported into from Keras, and compared with others.
+//! Images are height × width × channels in every shape here (Keras' order), whatever layout an executor prefers.
+
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+use std::fmt;
+
+/// Shape of one example as it leaves a node; the batch dimension is never part of a graph.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Shape {
+    /// A feature map.
+    Image { height: usize, width: usize, channels: usize },
+    /// A flat vector of features.
+    Vector { len: usize },
+}
+
+impl Shape {
+    /// Channels of a feature map or length of a vector: the axis that dense layers and batch-norm work on.
+    pub fn channels(self) -> usize {
+        match self {
+            Shape::Image { channels, .. } => channels,
+            Shape::Vector { len } => len,
+        }
+    }
+
+    /// Values in one example.
+    pub fn values(self) -> usize {
+        match self {
+            Shape::Image { height, width, channels } => height * width * channels,
+            Shape::Vector { len } => len,
+        }
+    }
+}
+
+impl fmt::Display for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Shape::Image { height, width, channels } => write!(f, "{height}×{width}×{channels}"),
+            Shape::Vector { len } => write!(f, "{len}"),
+        }
+    }
+}
+
+/// Padding of a convolution or pooling window, as Keras names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Padding {
+    /// Only windows that lie inside the image.
+    Valid,
+    /// Output side = ⌈side / stride⌉; an odd total goes to the bottom and right (TensorFlow's rule).
+    Same,
+}
+
+/// A square-free sliding window: rows first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Window {
+    pub size: [usize; 2],
+    pub stride: [usize; 2],
+    pub padding: Padding,
+}
+
+impl Window {
+    /// `size`×`size` at stride 1.
+    pub fn dense(size: usize, padding: Padding) -> Self {
+        Self { size: [size; 2], stride: [1; 2], padding }
+    }
+
+    /// `size`×`size` without overlap, as pooling layers use it.
+    pub fn tiles(size: usize) -> Self {
+        Self { size: [size; 2], stride: [size; 2], padding: Padding::Valid }
+    }
+
+    /// Zeros added (before, after) along `axis` (0 = rows) of an input side; `None` if no window fits.
+    pub fn pads(&self, axis: usize, side: usize) -> Option<(usize, usize)> {
+        let (size, stride) = (self.size[axis], self.stride[axis]);
+        if stride == 0 || size == 0 || side == 0 {
+            return None;
+        }
+        match self.padding {
+            Padding::Valid => (side >= size).then_some((0, 0)),
+            Padding::Same => {
+                let total = ((side.div_ceil(stride) - 1) * stride + size).saturating_sub(side);
+                Some((total / 2, total - total / 2))
+            }
+        }
+    }
+
+    /// Output side along `axis`; `None` if no window fits.
+    pub fn output_side(&self, axis: usize, side: usize) -> Option<usize> {
+        let (before, after) = self.pads(axis, side)?;
+        Some((side + before + after - self.size[axis]) / self.stride[axis] + 1)
+    }
+}
+
+/// Pointwise non-linearities; `Softmax` works along the channel axis.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Activation {
+    Relu,
+    Relu6,
+    Sigmoid,
+    Softmax,
+}
+
+/// What a node computes. Weight layouts: convolution [out, in, rows, columns], dense [out, in].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Op {
+    Input { shape: Shape },
+    Conv { filters: usize, window: Window, bias: bool },
+    Dense { units: usize, bias: bool },
+    /// Over channels; running statistics follow Keras: new = momentum · old + (1 − momentum) · batch.
+    BatchNorm { epsilon: f64, momentum: f64, scale: bool },
+    Activation { function: Activation },
+    MaxPool { window: Window },
+    /// The mean over the window's pixels that lie inside the image (Keras' rule at borders).
+    AveragePool { window: Window },
+    GlobalAveragePool,
+    /// Nearest neighbour, by a whole factor.
+    Upsample { factor: usize },
+    Add,
+    /// Along channels.
+    Concat,
+    /// In (row, column, channel) order, as Keras.
+    Flatten,
+    /// Zeroes a share of the values in training only.
+    Dropout { rate: f64 },
+}
+
+/// Place of a node in its graph.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct NodeId(pub(crate) usize);
+
+/// One operation with its inputs, which always stand earlier in the graph.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Node {
+    pub name: String,
+    pub op: Op,
+    pub inputs: Vec<NodeId>,
+    pub shape: Shape,
+}
+
+/// What a parameter is for, which decides its initialisation and whether the optimiser may touch it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    Kernel,
+    Bias,
+    Scale,
+    RunningMean,
+    RunningVariance,
+}
+
+impl Role {
+    /// Last part of the parameter's name in a weights file.
+    pub fn suffix(self) -> &'static str {
+        match self {
+            Role::Kernel | Role::Scale => "weight",
+            Role::Bias => "bias",
+            Role::RunningMean => "running_mean",
+            Role::RunningVariance => "running_var",
+        }
+    }
+
+    /// Running statistics are measured, not learnt.
+    pub fn is_trainable(self) -> bool {
+        !matches!(self, Role::RunningMean | Role::RunningVariance)
+    }
+}
+
+/// A named tensor that a graph needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parameter {
+    pub node: NodeId,
+    pub name: String,
+    pub role: Role,
+    pub shape: Vec<usize>,
+}
+
+/// Why a description is not a network.
+#[derive(Debug, thiserror::Error, PartialEq)]
+pub enum GraphError {
+    #[error("layer `{layer}`: {problem}")]
+    Layer { layer: String, problem: String },
+    #[error("two layers are named `{0}`; names must be unique")]
+    DuplicateName(String),
+    #[error("the network has no layers")]
+    Empty,
+}
+
+/// A directed acyclic network with one input and one output (the last node).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Graph {
+    nodes: Vec<Node>,
+}
+
+impl Graph {
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    pub fn node(&self, id: NodeId) -> &Node {
+        &self.nodes[id.0]
+    }
+
+    pub fn ids(&self) -> impl Iterator<Item = NodeId> + use<> {
+        (0..self.nodes.len()).map(NodeId)
+    }
+
+    pub fn output(&self) -> NodeId {
+        NodeId(self.nodes.len() - 1)
+    }
+
+    pub fn find(&self, name: &str) -> Option<NodeId> {
+        self.nodes.iter().position(|n| n.name == name).map(NodeId)
+    }
+
+    /// Shape of one input example.
+    pub fn input_shape(&self) -> Shape {
+        self.nodes[0].shape
+    }
+
+    pub fn output_shape(&self) -> Shape {
+        self.node(self.output()).shape
+    }
+
+    /// The node before the closing sigmoid or softmax, whose values a loss wants; the output itself when there is none.
+    pub fn logits(&self) -> NodeId {
+        let output = self.node(self.output());
+        match output.op {
+            Op::Activation { function: Activation::Sigmoid | Activation::Softmax } => output.inputs[0],
+            _ => self.output(),
+        }
+    }
+
+    /// Index of the last node that reads each node's value, so that executors can free it; the output reads itself.
+    pub fn last_uses(&self) -> Vec<usize> {
+        let mut last: Vec<usize> = (0..self.nodes.len()).collect();
+        for (i, node) in self.nodes.iter().enumerate() {
+            for input in &node.inputs {
+                last[input.0] = i;
+            }
+        }
+        last
+    }
+
+    /// Every tensor the network needs, in node order.
+    pub fn parameters(&self) -> Vec<Parameter> {
+        let mut out = Vec::new();
+        for id in self.ids() {
+            let node = self.node(id);
+            let input = node.inputs.first().map(|i| self.node(*i).shape.channels());
+            let mut add = |role: Role, shape: Vec<usize>| {
+                out.push(Parameter { node: id, name: format!("{}.{}", node.name, role.suffix()), role, shape });
+            };
+            match (&node.op, input) {
+                (Op::Conv { filters, window, bias }, Some(channels)) => {
+                    add(Role::Kernel, vec![*filters, channels, window.size[0], window.size[1]]);
+                    if *bias {
+                        add(Role::Bias, vec![*filters]);
+                    }
+                }
+                (Op::Dense { units, bias }, Some(features)) => {
+                    add(Role::Kernel, vec![*units, features]);
+                    if *bias {
+                        add(Role::Bias, vec![*units]);
+                    }
+                }
+                (Op::BatchNorm { scale, .. }, Some(channels)) => {
+                    if *scale {
+                        add(Role::Scale, vec![channels]);
+                    }
+                    add(Role::Bias, vec![channels]);
+                    add(Role::RunningMean, vec![channels]);
+                    add(Role::RunningVariance, vec![channels]);
+                }
+                _ => {}
+            }
+        }
+        out
+    }
+
+    /// Number of parameters as Keras' `summary()` counts them, running statistics included.
+    pub fn parameter_count(&self) -> usize {
+        self.parameters().iter().map(|p| p.shape.iter().product::<usize>()).sum()
+    }
+
+    /// Pairs every node of `self` with its twin in `other` when both describe the same computation, names aside.
+    ///
+    /// The inputs of an addition may stand in either order. `Err` names the first layer without a twin.
+    pub fn matching(&self, other: &Graph) -> Result<HashMap<NodeId, NodeId>, GraphError> {
+        let mut twins = HashMap::new();
+        if self.pair(self.output(), other, other.output(), &mut twins) {
+            return Ok(twins);
+        }
+        let stray = self.ids().find(|id| !twins.contains_key(id)).unwrap_or(self.output());
+        let node = self.node(stray);
+        Err(GraphError::Layer {
+            layer: node.name.clone(),
+            problem: format!("{} giving {} has no counterpart at this place", node.op.label(), node.shape),
+        })
+    }
+
+    fn pair(&self, a: NodeId, other: &Graph, b: NodeId, twins: &mut HashMap<NodeId, NodeId>) -> bool {
+        if let Some(known) = twins.get(&a) {
+            return *known == b;
+        }
+        let (left, right) = (self.node(a), other.node(b));
+        if left.op != right.op || left.shape != right.shape || left.inputs.len() != right.inputs.len() {
+            return false;
+        }
+        let before = twins.clone();
+        let in_order = left.inputs.iter().zip(&right.inputs).all(|(x, y)| self.pair(*x, other, *y, twins));
+        if !in_order {
+            if left.op != Op::Add {
+                return false;
+            }
+            *twins = before;
+            if !left.inputs.iter().rev().zip(&right.inputs).all(|(x, y)| self.pair(*x, other, *y, twins)) {
+                return false;
+            }
+        }
+        twins.insert(a, b);
+        true
+    }
+}
+
+impl Op {
+    /// The operation in a few words, for messages.
+    pub fn label(&self) -> String {
+        match self {
+            Op::Input { .. } => "input".into(),
+            Op::Conv { filters, window, .. } => {
+                format!("convolution {}×{} with {filters} filters", window.size[0], window.size[1])
+            }
+            Op::Dense { units, .. } => format!("dense with {units} units"),
+            Op::BatchNorm { .. } => "batch normalisation".into(),
+            Op::Activation { function } => format!("{function:?}").to_lowercase(),
+            Op::MaxPool { .. } => "max pooling".into(),
+            Op::AveragePool { .. } => "average pooling".into(),
+            Op::GlobalAveragePool => "global average pooling".into(),
+            Op::Upsample { factor } => format!("upsampling ×{factor}"),
+            Op::Add => "addition".into(),
+            Op::Concat => "concatenation".into(),
+            Op::Flatten => "flatten".into(),
+            Op::Dropout { .. } => "dropout".into(),
+        }
+    }
+
+    /// Shape after this operation, or what is wrong.
+    fn infer(&self, inputs: &[Shape]) -> Result<Shape, String> {
+        let one = || match inputs {
+            [shape] => Ok(*shape),
+            _ => Err(format!("takes one input, has {}", inputs.len())),
+        };
+        let image = || match one()? {
+            Shape::Image { height, width, channels } => Ok((height, width, channels)),
+            shape => Err(format!("needs an image, gets a vector of {shape}")),
+        };
+        let windowed = |window: &Window, channels: Option<usize>| {
+            let (height, width, input_channels) = image()?;
+            match (window.output_side(0, height), window.output_side(1, width)) {
+                (Some(height), Some(width)) => {
+                    Ok(Shape::Image { height, width, channels: channels.unwrap_or(input_channels) })
+                }
+                _ => Err(format!("a {}×{} window does not fit {height}×{width}", window.size[0], window.size[1])),
+            }
+        };
+        match self {
+            Op::Input { shape } if inputs.is_empty() && shape.values() > 0 => Ok(*shape),
+            Op::Input { .. } => Err("an input has no inputs and at least one value".into()),
+            Op::Conv { filters: 0, .. } | Op::Dense { units: 0, .. } | Op::Upsample { factor: 0 } => {
+                Err("has no outputs".into())
+            }
+            Op::Conv { filters, window, .. } => windowed(window, Some(*filters)),
+            Op::MaxPool { window } | Op::AveragePool { window } => windowed(window, None),
+            Op::Dense { units, .. } => match one()? {
+                Shape::Vector { .. } => Ok(Shape::Vector { len: *units }),
+                shape => Err(format!("needs a vector, gets {shape}; flatten first")),
+            },
+            Op::BatchNorm { .. } | Op::Activation { .. } | Op::Dropout { .. } => one(),
+            Op::GlobalAveragePool => image().map(|(_, _, channels)| Shape::Vector { len: channels }),
+            Op::Upsample { factor } => {
+                image().map(|(h, w, channels)| Shape::Image { height: h * factor, width: w * factor, channels })
+            }
+            Op::Flatten => one().map(|shape| Shape::Vector { len: shape.values() }),
+            Op::Add => match inputs {
+                [a, b] if a == b => Ok(*a),
+                _ => Err(format!("needs two inputs of one shape, gets {}", list(inputs))),
+            },
+            Op::Concat => {
+                let mut total = 0;
+                for shape in inputs {
+                    match (shape, inputs[0]) {
+                        (Shape::Image { height, width, channels }, Shape::Image { height: h, width: w, .. })
+                            if *height == h && *width == w =>
+                        {
+                            total += channels;
+                        }
+                        _ => return Err(format!("needs images of one size, gets {}", list(inputs))),
+                    }
+                }
+                match inputs.first() {
+                    Some(Shape::Image { height, width, .. }) => {
+                        Ok(Shape::Image { height: *height, width: *width, channels: total })
+                    }
+                    _ => Err("needs at least one input".into()),
+                }
+            }
+        }
+    }
+}
+
+fn list(shapes: &[Shape]) -> String {
+    shapes.iter().map(Shape::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// Grows a [`Graph`] node by node; the first mistake is kept and told by [`Builder::finish`].
+pub struct Builder {
+    nodes: Vec<Node>,
+    error: Option<GraphError>,
+}
+
+impl Builder {
+    /// Starts with the input; its id is returned beside the builder.
+    pub fn new(input: Shape) -> (Self, NodeId) {
+        let mut builder = Self { nodes: Vec::new(), error: None };
+        let id = builder.push("input", Op::Input { shape: input }, &[]);
+        (builder, id)
+    }
+
+    /// Appends a node. Inputs must come from this builder.
+    pub fn push(&mut self, name: impl Into<String>, op: Op, inputs: &[NodeId]) -> NodeId {
+        let name = name.into();
+        let shapes: Vec<Shape> = inputs.iter().map(|i| self.nodes[i.0].shape).collect();
+        let shape = match op.infer(&shapes) {
+            Ok(shape) => shape,
+            Err(problem) => {
+                self.error.get_or_insert(GraphError::Layer { layer: name.clone(), problem });
+                Shape::Vector { len: 1 }
+            }
+        };
+        if self.nodes.iter().any(|n| n.name == name) {
+            self.error.get_or_insert(GraphError::DuplicateName(name.clone()));
+        }
+        self.nodes.push(Node { name, op, inputs: inputs.to_vec(), shape });
+        NodeId(self.nodes.len() - 1)
+    }
+
+    /// Shape of a node pushed earlier.
+    pub fn shape(&self, id: NodeId) -> Shape {
+        self.nodes[id.0].shape
+    }
+
+    pub fn finish(self) -> Result<Graph, GraphError> {
+        match self.error {
+            Some(error) => Err(error),
+            None if self.nodes.is_empty() => Err(GraphError::Empty),
+            None => Ok(Graph { nodes: self.nodes }),
+        }
+    }
+
+    pub fn conv(&mut self, name: impl Into<String>, input: NodeId, filters: usize, window: Window) -> NodeId {
+        self.push(name, Op::Conv { filters, window, bias: true }, &[input])
+    }
+
+    pub fn dense(&mut self, name: impl Into<String>, input: NodeId, units: usize) -> NodeId {
+        self.push(name, Op::Dense { units, bias: true }, &[input])
+    }
+
+    /// With Keras' defaults: epsilon 1e-3, momentum 0.99.
+    pub fn batch_norm(&mut self, name: impl Into<String>, input: NodeId) -> NodeId {
+        self.push(name, Op::BatchNorm { epsilon: 1e-3, momentum: 0.99, scale: true }, &[input])
+    }
+
+    pub fn activation(&mut self, name: impl Into<String>, input: NodeId, function: Activation) -> NodeId {
+        self.push(name, Op::Activation { function }, &[input])
+    }
+
+    pub fn relu(&mut self, name: impl Into<String>, input: NodeId) -> NodeId {
+        self.activation(name, input, Activation::Relu)
+    }
+
+    /// 2×2, stride 2, valid.
+    pub fn max_pool(&mut self, name: impl Into<String>, input: NodeId) -> NodeId {
+        self.push(name, Op::MaxPool { window: Window::tiles(2) }, &[input])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn image(side: usize, channels: usize) -> Shape {
+        Shape::Image { height: side, width: side, channels }
+    }
+
+    #[test]
+    fn same_padding_follows_tensorflow() {
+        // TensorFlow: 7 pixels, window 3, stride 2 -> 4 outputs, total padding 2; 8 pixels -> 4 outputs, 1 below/right.
+        let window = Window { size: [3, 3], stride: [2, 2], padding: Padding::Same };
+        assert_eq!((window.pads(0, 7), window.output_side(0, 7)), (Some((1, 1)), Some(4)));
+        assert_eq!((window.pads(0, 8), window.output_side(0, 8)), (Some((0, 1)), Some(4)));
+    }
+
+    #[test]
+    fn mistakes_name_the_layer() {
+        let (mut b, x) = Builder::new(image(8, 3));
+        b.dense("head", x, 4);
+        let message = b.finish().unwrap_err().to_string();
+        assert!(message.contains("`head`") && message.contains("flatten"), "{message}");
+
+        let (mut b, x) = Builder::new(image(8, 3));
+        let y = b.conv("a", x, 4, Window::dense(3, Padding::Valid));
+        b.push("sum", Op::Add, &[x, y]);
+        assert!(b.finish().unwrap_err().to_string().contains("8×8×3, 6×6×4"));
+
+        let (mut b, x) = Builder::new(image(2, 1));
+        b.conv("wide", x, 4, Window::dense(3, Padding::Valid));
+        assert!(b.finish().is_err());
+    }
+
+    #[test]
+    fn twins_are_found_whatever_the_order_of_an_addition() {
+        let build = |swap: bool, filters: usize| {
+            let (mut b, x) = Builder::new(image(8, 3));
+            let left = b.conv(if swap { "l" } else { "left" }, x, filters, Window::dense(1, Padding::Valid));
+            let right = b.conv("right", x, filters, Window::dense(3, Padding::Same));
+            b.push("sum", Op::Add, if swap { &[right, left] } else { &[left, right] });
+            b.finish().unwrap()
+        };
+        let (a, b) = (build(true, 4), build(false, 4));
+        let twins = a.matching(&b).unwrap();
+        assert_eq!(b.node(twins[&a.find("l").unwrap()]).name, "left");
+        assert!(a.matching(&build(false, 5)).is_err());
+    }
+}

@@ -1,0 +1,9 @@
+//! Networks: one [`graph::Graph`] value per network, many uses.
+
+pub mod exec;
+pub mod graph;
+pub mod keras;
+pub mod ops;
+mod stock;
+pub mod weights;
+pub mod zoo;

@@ -1,0 +1,282 @@
+//! 2-D convolution (cross-correlation, as Keras and PyTorch mean it) over channels-last maps.
+//!
+//! Output rows are computed in tiles: the input patches of a tile are laid out as a matrix (im2col) small enough for the
+//! second-level cache and multiplied by the kernel. A 1×1 convolution at stride 1 needs no patches at all.
+
+use super::matrix::{View, product};
+use super::{Dims, Element, by_dtype, by_storage, output, slice, tensor_like, with_values};
+use crate::nn::graph::Window;
+use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
+use rayon::prelude::*;
+
+/// Patch-matrix values a tile aims at: 384 KiB in f32.
+const TILE_VALUES: usize = 96 * 1024;
+
+/// Convolves `x` [batch, rows, columns, in] with `kernel` [out, in, k, k] and adds `bias` [out].
+///
+/// Errors when the window does not fit or the channels differ.
+pub fn conv2d(x: &Tensor, kernel: &Tensor, bias: &Tensor, window: Window) -> Result<Tensor> {
+    x.contiguous()?.apply_op3(&kernel.contiguous()?, &bias.contiguous()?, Conv { window })
+}
+
+struct Conv {
+    window: Window,
+}
+
+/// Everything about one convolution that its loops need.
+struct Geometry {
+    input: Dims,
+    output: Dims,
+    window: Window,
+    /// Zero rows above and zero columns left of the input.
+    before: [usize; 2],
+    /// Values in one patch.
+    patch: usize,
+    /// Output rows in a tile.
+    tile_rows: usize,
+}
+
+impl Geometry {
+    fn new(input: Dims, kernel: &Shape, window: Window) -> Result<Self> {
+        let (filters, channels, rows, columns) = kernel.dims4()?;
+        let sides = (window.output_side(0, input.height), window.output_side(1, input.width));
+        let pads = (window.pads(0, input.height), window.pads(1, input.width));
+        match (sides, pads) {
+            ((Some(height), Some(width)), (Some(top), Some(left)))
+                if channels == input.channels && window.size == [rows, columns] =>
+            {
+                let patch = rows * columns * channels;
+                let tile_rows = (TILE_VALUES / (patch * width).max(1)).clamp(1, height);
+                let output = Dims { batch: input.batch, height, width, channels: filters };
+                Ok(Self { input, output, window, before: [top.0, left.0], patch, tile_rows })
+            }
+            _ => bail!("convolution of {input:?} with a kernel of {kernel:?} and {window:?}"),
+        }
+    }
+
+    /// The patches are the input itself.
+    fn is_pointwise(&self) -> bool {
+        self.window.size == [1, 1] && self.window.stride == [1, 1]
+    }
+
+    fn tiles(&self) -> usize {
+        self.output.height.div_ceil(self.tile_rows)
+    }
+
+    /// Rows of output in tile `tile`.
+    fn rows(&self, tile: usize) -> std::ops::Range<usize> {
+        let start = tile * self.tile_rows;
+        start..(start + self.tile_rows).min(self.output.height)
+    }
+
+    /// Values of the output rows `rows` of one image.
+    fn output_span(&self, rows: &std::ops::Range<usize>) -> std::ops::Range<usize> {
+        let row = self.output.width * self.output.channels;
+        rows.start * row..rows.end * row
+    }
+
+    /// Walks the patches of `rows`: for every run of values that lie side by side in both, calls
+    /// `visit(patch offset, image offset, length)`. What is not visited is padding.
+    fn each_run(&self, rows: std::ops::Range<usize>, mut visit: impl FnMut(usize, usize, usize)) {
+        let Self { input, output, window, before, patch, .. } = self;
+        let line = window.size[1] * input.channels;
+        for (tile_row, y) in rows.enumerate() {
+            for kernel_row in 0..window.size[0] {
+                let Some(from_row) = (y * window.stride[0] + kernel_row).checked_sub(before[0]) else { continue };
+                if from_row >= input.height {
+                    continue;
+                }
+                for x in 0..output.width {
+                    let start = x * window.stride[1];
+                    let skip = before[1].saturating_sub(start).min(window.size[1]);
+                    let end = (input.width + before[1]).saturating_sub(start).min(window.size[1]);
+                    if skip >= end {
+                        continue;
+                    }
+                    let in_patch =
+                        (tile_row * output.width + x) * patch + kernel_row * line + skip * input.channels;
+                    let in_image = (from_row * input.width + start + skip - before[1]) * input.channels;
+                    visit(in_patch, in_image, (end - skip) * input.channels);
+                }
+            }
+        }
+    }
+
+    /// The patch matrix of `rows` of `image`, [pixels, patch], written into `patches`.
+    fn gather<T: Element>(&self, image: &[T], rows: std::ops::Range<usize>, patches: &mut Vec<T>) {
+        patches.clear();
+        patches.resize(rows.len() * self.output.width * self.patch, T::of(0.0));
+        self.each_run(rows, |to, from, len| patches[to..to + len].copy_from_slice(&image[from..from + len]));
+    }
+
+    /// The adjoint of [`Self::gather`]: adds patch values back to where they came from.
+    fn scatter<T: Element>(&self, patches: &[T], rows: std::ops::Range<usize>, image: &mut [T]) {
+        self.each_run(rows, |from, to, len| {
+            for (value, add) in image[to..to + len].iter_mut().zip(&patches[from..from + len]) {
+                *value += *add;
+            }
+        });
+    }
+
+    /// `rows` of `image` as a patch matrix; borrows the image where it already is one.
+    fn patches<'a, T: Element>(
+        &self,
+        image: &'a [T],
+        rows: std::ops::Range<usize>,
+        buffer: &'a mut Vec<T>,
+    ) -> View<'a, T> {
+        let pixels = rows.len() * self.output.width;
+        if self.is_pointwise() {
+            return View::new(&image[rows.start * self.input.width * self.patch..], pixels, self.patch);
+        }
+        self.gather(image, rows, buffer);
+        View::new(buffer, pixels, self.patch)
+    }
+}
+
+/// [out, in, k, k] → [out, k·k·in], the order of a channels-last patch.
+fn kernel_rows<T: Element>(kernel: &[T], geometry: &Geometry) -> Vec<T> {
+    let (area, channels) = (geometry.window.size[0] * geometry.window.size[1], geometry.input.channels);
+    let mut rows = Vec::with_capacity(kernel.len());
+    for filter in kernel.chunks(area * channels) {
+        for tap in 0..area {
+            rows.extend((0..channels).map(|c| filter[c * area + tap]));
+        }
+    }
+    rows
+}
+
+/// The inverse of [`kernel_rows`].
+fn kernel_from_rows<T: Element>(rows: &[T], geometry: &Geometry) -> Vec<T> {
+    let (area, channels) = (geometry.window.size[0] * geometry.window.size[1], geometry.input.channels);
+    let mut kernel = Vec::with_capacity(rows.len());
+    for filter in rows.chunks(area * channels) {
+        for c in 0..channels {
+            kernel.extend((0..area).map(|tap| filter[tap * channels + c]));
+        }
+    }
+    kernel
+}
+
+fn forward<T: Element>(g: &Geometry, x: &[T], kernel: &[T], bias: &[T]) -> Vec<T> {
+    let kernel = kernel_rows(kernel, g);
+    let kernel = View::new(&kernel, g.output.channels, g.patch).transposed();
+    let mut y = vec![T::of(0.0); g.output.batch * g.output.image()];
+    let tile_values = g.tile_rows * g.output.width * g.output.channels;
+    y.par_chunks_mut(g.output.image()).zip(x.par_chunks(g.input.image())).for_each(|(y, x)| {
+        y.par_chunks_mut(tile_values).enumerate().for_each_init(Vec::new, |buffer, (tile, y)| {
+            for pixel in y.chunks_exact_mut(bias.len()) {
+                pixel.copy_from_slice(bias);
+            }
+            product(y, g.patches(x, g.rows(tile), buffer), kernel, true);
+        });
+    });
+    y
+}
+
+/// Gradients of kernel and bias: one partial sum an image, added in order of the images.
+fn kernel_gradient<T: Element>(g: &Geometry, x: &[T], grad: &[T]) -> (Vec<T>, Vec<T>) {
+    let zero = T::of(0.0);
+    let partial: Vec<(Vec<T>, Vec<T>)> = x
+        .par_chunks(g.input.image())
+        .zip(grad.par_chunks(g.output.image()))
+        .map_init(Vec::new, |buffer, (x, grad)| {
+            let mut kernel = vec![zero; g.output.channels * g.patch];
+            let mut bias = vec![zero; g.output.channels];
+            for tile in 0..g.tiles() {
+                let rows = g.rows(tile);
+                let grad = &grad[g.output_span(&rows)];
+                let pixels = rows.len() * g.output.width;
+                for pixel in grad.chunks_exact(bias.len()) {
+                    for (sum, value) in bias.iter_mut().zip(pixel) {
+                        *sum += *value;
+                    }
+                }
+                let grad = View::new(grad, pixels, g.output.channels).transposed();
+                product(&mut kernel, grad, g.patches(x, rows, buffer), true);
+            }
+            (kernel, bias)
+        })
+        .collect();
+    let sum = |mut total: Vec<T>, part: &[T]| {
+        total.iter_mut().zip(part).for_each(|(t, p)| *t += *p);
+        total
+    };
+    let (kernel, bias) = partial
+        .iter()
+        .fold((vec![zero; g.output.channels * g.patch], vec![zero; g.output.channels]), |(k, b), (pk, pb)| {
+            (sum(k, pk), sum(b, pb))
+        });
+    (kernel_from_rows(&kernel, g), bias)
+}
+
+fn input_gradient<T: Element>(g: &Geometry, kernel: &[T], grad: &[T]) -> Vec<T> {
+    let kernel = kernel_rows(kernel, g);
+    let kernel = View::new(&kernel, g.output.channels, g.patch);
+    let mut dx = vec![T::of(0.0); g.input.batch * g.input.image()];
+    dx.par_chunks_mut(g.input.image()).zip(grad.par_chunks(g.output.image())).for_each_init(
+        Vec::new,
+        |patches, (dx, grad)| {
+            for tile in 0..g.tiles() {
+                let rows = g.rows(tile);
+                let pixels = rows.len() * g.output.width;
+                let grad = View::new(&grad[g.output_span(&rows)], pixels, g.output.channels);
+                if g.is_pointwise() {
+                    product(&mut dx[rows.start * g.input.width * g.patch..], grad, kernel, false);
+                } else {
+                    patches.resize(pixels * g.patch, T::of(0.0));
+                    product(patches, grad, kernel, false);
+                    g.scatter(patches, rows, dx);
+                }
+            }
+        },
+    );
+    dx
+}
+
+impl CustomOp3 for Conv {
+    fn name(&self) -> &'static str {
+        "conv2d"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        x_layout: &Layout,
+        kernel: &CpuStorage,
+        kernel_layout: &Layout,
+        bias: &CpuStorage,
+        bias_layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let g = Geometry::new(Dims::of(x_layout.shape())?, kernel_layout.shape(), self.window)?;
+        if bias_layout.shape().dims() != [g.output.channels] {
+            bail!("convolution bias {:?} for {} filters", bias_layout.shape(), g.output.channels);
+        }
+        by_storage!(x, T => {
+            let y = forward::<T>(&g, slice(x, x_layout)?, slice(kernel, kernel_layout)?, slice(bias, bias_layout)?);
+            output(y, g.output.shape())
+        })
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        kernel: &Tensor,
+        bias: &Tensor,
+        _result: &Tensor,
+        grad: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let g = Geometry::new(Dims::of(x.shape())?, kernel.shape(), self.window)?;
+        by_dtype!(x, T => {
+            let (d_kernel, d_bias) = with_values::<T, _>(x, |x| with_values(grad, |grad| kernel_gradient(&g, x, grad)))??;
+            // The picture itself needs no gradient: the first layer is spared the costliest product.
+            let d_x = if x.track_op() {
+                let values = with_values::<T, _>(kernel, |k| with_values(grad, |grad| input_gradient(&g, k, grad)))??;
+                Some(tensor_like(values, x)?)
+            } else {
+                None
+            };
+            Ok((d_x, Some(tensor_like(d_kernel, kernel)?), Some(tensor_like(d_bias, bias)?)))
+        })
+    }
+}

@@ -1,0 +1,85 @@
+//! Weights as safetensors: checked against the graph they are for, read as f32, written as f16 or f32.
+
+use super::exec::Parameters;
+use super::graph::Graph;
+use candle_core::{DType, Device, Tensor};
+use half::f16;
+use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use std::collections::{BTreeMap, HashMap};
+
+/// Why weights do not fit a network.
+#[derive(Debug, thiserror::Error)]
+pub enum WeightsError {
+    #[error("not a safetensors file: {0}")]
+    Format(String),
+    #[error("the weights do not fit the architecture:\n  {}", .0.join("\n  "))]
+    Mismatch(Vec<String>),
+    #[error(transparent)]
+    Tensor(#[from] candle_core::Error),
+}
+
+/// Number format of a weights file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    F16,
+    F32,
+}
+
+/// Compares shapes by name with what `graph` needs; every difference is listed.
+pub fn check(graph: &Graph, shapes: &HashMap<String, Vec<usize>>) -> Result<(), WeightsError> {
+    let mut problems = Vec::new();
+    let wanted: BTreeMap<_, _> = graph.parameters().into_iter().map(|p| (p.name, p.shape)).collect();
+    for (name, shape) in &wanted {
+        match shapes.get(name) {
+            None => problems.push(format!("`{name}` is missing")),
+            Some(found) if found != shape => problems.push(format!("`{name}` is {found:?}, needs {shape:?}")),
+            Some(_) => {}
+        }
+    }
+    let mut extra: Vec<_> = shapes.keys().filter(|name| !wanted.contains_key(*name)).collect();
+    extra.sort();
+    problems.extend(extra.iter().map(|name| format!("`{name}` is not part of the architecture")));
+    if problems.is_empty() { Ok(()) } else { Err(WeightsError::Mismatch(problems)) }
+}
+
+/// Reads the tensors of a safetensors file as f32 by name.
+pub fn read(bytes: &[u8], device: &Device) -> Result<Parameters, WeightsError> {
+    let file = SafeTensors::deserialize(bytes).map_err(|e| WeightsError::Format(e.to_string()))?;
+    let mut out = HashMap::new();
+    for (name, view) in file.tensors() {
+        let values: Vec<f32> = match view.dtype() {
+            Dtype::F32 => view.data().as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect(),
+            Dtype::F16 => view.data().as_chunks().0.iter().map(|b| f16::from_le_bytes(*b).to_f32()).collect(),
+            other => return Err(WeightsError::Format(format!("`{name}` holds {other:?}; only f16 and f32 are read"))),
+        };
+        out.insert(name, Tensor::from_vec(values, view.shape(), device)?);
+    }
+    Ok(out)
+}
+
+/// Reads the weights of `graph`, refusing anything missing, misshapen or superfluous.
+pub fn load(graph: &Graph, bytes: &[u8], device: &Device) -> Result<Parameters, WeightsError> {
+    let parameters = read(bytes, device)?;
+    check(graph, &parameters.iter().map(|(name, t)| (name.clone(), t.dims().to_vec())).collect())?;
+    Ok(parameters)
+}
+
+/// Serialises parameters; the same tensors always give the same bytes.
+pub fn write(parameters: &Parameters, precision: Precision) -> Result<Vec<u8>, WeightsError> {
+    let mut tensors = BTreeMap::new();
+    for (name, tensor) in parameters {
+        let values = tensor.to_dtype(DType::F32)?.to_device(&Device::Cpu)?.flatten_all()?.to_vec1::<f32>()?;
+        let (dtype, bytes): (_, Vec<u8>) = match precision {
+            Precision::F32 => (Dtype::F32, values.iter().flat_map(|v| v.to_le_bytes()).collect()),
+            Precision::F16 => (Dtype::F16, values.iter().flat_map(|v| f16::from_f32(*v).to_le_bytes()).collect()),
+        };
+        tensors.insert(name.as_str(), (dtype, tensor.dims().to_vec(), bytes));
+    }
+    let mut views = Vec::new();
+    for (name, (dtype, shape, bytes)) in &tensors {
+        let view = TensorView::new(*dtype, shape.clone(), bytes).map_err(|e| WeightsError::Format(e.to_string()))?;
+        views.push((*name, view));
+    }
+    safetensors::serialize(views, None).map_err(|e| WeightsError::Format(e.to_string()))
+}

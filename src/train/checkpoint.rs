@@ -1,0 +1,77 @@
+//! What a run needs to go on as if it had never stopped.
+
+use super::error::TrainError;
+use super::fit::EpochRecord;
+use crate::nn::exec::Parameters;
+use crate::nn::weights::{self, Precision};
+use candle_core::Device;
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+/// Where a run stands.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Position {
+    pub phase: usize,
+    /// Epoch within the phase.
+    pub epoch: usize,
+    /// Steps done within the epoch.
+    pub step: usize,
+    /// Steps of the optimiser since the start.
+    pub optimiser_step: usize,
+    /// Sum of the losses of the epoch's steps so far.
+    pub loss_sum: f64,
+    /// Best validation figure so far.
+    pub best: Option<f64>,
+    pub history: Vec<EpochRecord>,
+    /// Of the recipe and the data, to refuse continuing with others.
+    pub recipe_hash: String,
+    pub data_hash: String,
+}
+
+/// Files of a run's folder.
+pub struct RunFolder(pub PathBuf);
+
+impl RunFolder {
+    pub fn position(&self) -> PathBuf {
+        self.0.join("checkpoint.toml")
+    }
+
+    fn tensors(&self) -> PathBuf {
+        self.0.join("checkpoint.safetensors")
+    }
+
+    fn best(&self) -> PathBuf {
+        self.0.join("best.safetensors")
+    }
+
+    /// Tensors first, then the position: a position never speaks of tensors that are not there.
+    pub fn save(&self, position: &Position, tensors: &Parameters) -> Result<(), TrainError> {
+        write_atomically(&self.tensors(), &weights::write(tensors, Precision::F32)?)?;
+        let text = toml::to_string(position).map_err(|e| TrainError::file(&self.position(), e))?;
+        write_atomically(&self.position(), text.as_bytes())
+    }
+
+    pub fn load(&self) -> Result<(Position, Parameters), TrainError> {
+        let path = self.position();
+        let text = std::fs::read_to_string(&path).map_err(|e| TrainError::file(&path, e))?;
+        let position = toml::from_str(&text).map_err(|e| TrainError::file(&path, e))?;
+        Ok((position, read(&self.tensors())?))
+    }
+
+    pub fn save_best(&self, parameters: &Parameters) -> Result<(), TrainError> {
+        write_atomically(&self.best(), &weights::write(parameters, Precision::F32)?)
+    }
+
+    pub fn load_best(&self) -> Result<Parameters, TrainError> {
+        read(&self.best())
+    }
+}
+
+fn read(path: &Path) -> Result<Parameters, TrainError> {
+    let bytes = std::fs::read(path).map_err(|e| TrainError::file(path, e))?;
+    Ok(weights::read(&bytes, &Device::Cpu)?)
+}
+
+pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), TrainError> {
+    crate::export::write_atomically(path, bytes).map_err(|e| TrainError::file(path, e))
+}

@@ -1,0 +1,31 @@
+//! What can go wrong while training.
+
+use std::path::{Path, PathBuf};
+
+#[derive(Debug, thiserror::Error)]
+pub enum TrainError {
+    #[error("{path}: {problem}")]
+    File { path: PathBuf, problem: String },
+    #[error("recipe {path}: {problem}")]
+    Recipe { path: PathBuf, problem: String },
+    #[error("{0}")]
+    Data(String),
+    #[error("the loss became {value} at epoch {epoch}, step {step}; lower the learning rate (nothing was written over)")]
+    Diverged { value: f32, epoch: usize, step: usize },
+    #[error("stopped; a checkpoint is in {0}, continue with --resume")]
+    Interrupted(PathBuf),
+    #[error(transparent)]
+    Graph(#[from] crate::nn::graph::GraphError),
+    #[error(transparent)]
+    Weights(#[from] crate::nn::weights::WeightsError),
+    #[error(transparent)]
+    Exec(#[from] crate::nn::exec::ExecError),
+    #[error(transparent)]
+    Tensor(#[from] candle_core::Error),
+}
+
+impl TrainError {
+    pub fn file(path: &Path, problem: impl ToString) -> Self {
+        Self::File { path: path.to_path_buf(), problem: problem.to_string() }
+    }
+}
