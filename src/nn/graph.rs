@@ -528,7 +528,8 @@ mod tests {
             let (mut b, x) = Builder::new(image(8, 3));
             let left = b.conv(if swap { "l" } else { "left" }, x, filters, Window::dense(1, Padding::Valid));
             let right = b.conv("right", x, filters, Window::dense(3, Padding::Same));
-            b.push("sum", Op::Add, if swap { &[right, left] } else { &[left, right] });
+            let order = if swap { [right, left] } else { [left, right] };
+            b.push("sum", Op::Add, &order);
             b.finish().unwrap()
         };
         let (a, b) = (build(true, 4), build(false, 4));
