@@ -1,7 +1,10 @@
 //! LesionLens: what a neural network sees in an MRI slice.
+pub mod app;
+pub mod cli;
 pub mod domain;
+pub mod engine;
 pub mod export;
+pub mod io;
 pub mod models;
 pub mod nn;
 pub mod train;
-pub mod cli;

@@ -1,8 +1,13 @@
 //! The command line: one file a command.
 
+mod doctor;
+mod models;
+mod predict;
 mod train;
+mod view;
 
 use clap::{Parser, Subcommand};
+use std::process::ExitCode;
 
 /// See what a neural network sees in an MRI slice. A research aid, not a medical device.
 #[derive(Parser)]
@@ -14,14 +19,26 @@ pub struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Open the window, with these files in it.
+    View(view::Args),
+    /// Classify and segment files without a window.
+    Predict(predict::Args),
+    /// List, show, import and verify models.
+    Models(models::Args),
     /// Train a model from a recipe.
     Train(train::Args),
+    /// Show devices, processor features, models and display.
+    Doctor(doctor::Args),
 }
 
 /// Runs the command line; `Ok` carries the exit code.
-pub fn run(cli: Cli) -> anyhow::Result<std::process::ExitCode> {
+pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
+        None => view::run(view::Args::default()),
+        Some(Command::View(args)) => view::run(args),
+        Some(Command::Predict(args)) => predict::run(args),
+        Some(Command::Models(args)) => models::run(args),
         Some(Command::Train(args)) => train::run(args),
-        None => Ok(std::process::ExitCode::SUCCESS),
+        Some(Command::Doctor(args)) => doctor::run(args),
     }
 }

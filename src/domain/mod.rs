@@ -2,7 +2,12 @@
 
 pub mod card;
 pub mod mask;
+pub mod overlay;
+pub mod measure;
 pub mod metrics;
+pub mod phantom;
+pub mod prediction;
 pub mod resample;
 pub mod slice;
+pub mod study;
 pub mod window;

@@ -1,3 +1,8 @@
 //! Models on disk and in the binary: cards, weights, preprocessing, lookup.
 
+pub mod cascade;
+pub mod import;
+pub mod model;
 pub mod preprocess;
+pub mod registry;
+pub mod verify;

@@ -50,8 +50,8 @@ pub struct Pass<'a> {
 pub enum ExecError {
     #[error("cancelled")]
     Cancelled,
-    #[error("layer `{layer}`: {source}")]
-    Layer { layer: String, source: candle_core::Error },
+    #[error("layer `{layer}`: {reason}")]
+    Layer { layer: String, reason: candle_core::Error },
     #[error(transparent)]
     Tensor(#[from] candle_core::Error),
 }
@@ -71,7 +71,7 @@ impl Pass<'_> {
                 Op::Input { .. } => self.enter(x),
                 _ => self.step(id, &inputs),
             };
-            values[id.0] = Some(value.map_err(|source| ExecError::Layer { layer: node.name.clone(), source })?);
+            values[id.0] = Some(value.map_err(|reason| ExecError::Layer { layer: node.name.clone(), reason })?);
             for input in &node.inputs {
                 if last_uses[input.0] == id.0 {
                     values[input.0] = None;

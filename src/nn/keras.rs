@@ -24,18 +24,20 @@ const STACK_BYTES: usize = 256 << 20;
 pub enum KerasError {
     #[error("not a readable HDF5 file: {0}")]
     Hdf5(String),
+    #[error("the file is cut short or damaged at `{path}` ({problem}); copy it again")]
+    Damaged { path: String, problem: String },
     #[error("the file has no `model_config`: it holds weights only; save the whole model with `model.save`")]
     NoConfig,
     #[error("`model_config` is not what Keras writes: {0}")]
     Config(String),
-    #[error("the model uses what LesionLens does not know:\n  {}", .0.join("\n  "))]
+    #[error("the model uses what LesionLens does not know:\n  {}", weights::listed(.0))]
     Unsupported(Vec<String>),
     #[error(transparent)]
     Graph(#[from] GraphError),
     #[error(transparent)]
     Weights(#[from] WeightsError),
-    #[error("the model in the file is not a {architecture}: {source}")]
-    OtherArchitecture { architecture: &'static str, source: GraphError },
+    #[error("the model in the file is not a {architecture}: {reason}")]
+    OtherArchitecture { architecture: &'static str, reason: GraphError },
 }
 
 /// A network as a Keras file describes it.
@@ -51,7 +53,7 @@ impl KerasModel {
         let twins = self
             .graph
             .matching(graph)
-            .map_err(|source| KerasError::OtherArchitecture { architecture, source })?;
+            .map_err(|reason| KerasError::OtherArchitecture { architecture, reason })?;
         let mut renamed = HashMap::new();
         for parameter in self.graph.parameters() {
             let Some(tensor) = self.weights.get(&parameter.name) else { continue };
@@ -343,7 +345,9 @@ fn read_weights(file: &hdf5_pure::File, graph: &Graph) -> Result<Parameters, Ker
         let stored = keras_name(&node.op, parameter.role);
         let path = format!("model_weights/{0}/{0}/{stored}:0", node.name);
         match file.dataset(&path) {
-            Err(_) => problems.push(format!("`{path}` is missing")),
+            Err(hdf5_pure::Error::Format(FormatError::PathNotFound(_))) => problems.push(format!("`{path}` is missing")),
+            // A file cut short or damaged would report every tensor after the first; one sentence says it better.
+            Err(error) => return Err(KerasError::Damaged { path, problem: error.to_string() }),
             Ok(dataset) => match tensor(&dataset, &parameter.shape) {
                 Ok(tensor) => {
                     weights.insert(parameter.name, tensor);

@@ -12,10 +12,19 @@ use std::collections::{BTreeMap, HashMap};
 pub enum WeightsError {
     #[error("not a safetensors file: {0}")]
     Format(String),
-    #[error("the weights do not fit the architecture:\n  {}", .0.join("\n  "))]
+    #[error("the weights do not fit the architecture:\n  {}", listed(.0))]
     Mismatch(Vec<String>),
     #[error(transparent)]
     Tensor(#[from] candle_core::Error),
+}
+
+/// One problem a line; a wholly different file would fill pages, so only the first dozen are spelt out.
+pub fn listed(problems: &[String]) -> String {
+    let mut lines: Vec<String> = problems.iter().take(12).cloned().collect();
+    if problems.len() > lines.len() {
+        lines.push(format!("… and {} more", problems.len() - lines.len()));
+    }
+    lines.join("\n  ")
 }
 
 /// Number format of a weights file.

@@ -1,0 +1,293 @@
+//! `lesionlens predict`: files and folders in, JSON, CSV, masks and overlays out.
+
+use crate::domain::overlay::{self, OverlayColour, OverlayStyle};
+use crate::domain::prediction::{Findings, Thresholds};
+use crate::domain::slice::Slice;
+use crate::domain::study::{Study, Warning};
+use crate::engine::candle::CandleEngine;
+use crate::engine::device::{self, DeviceChoice};
+use crate::engine::{Answer, Engine, Question};
+use crate::export::report::{ClassifierReport, FileError, Report, SegmenterReport, SliceReport};
+use crate::export::{png, report, write_atomically};
+use crate::io;
+use crate::models::registry::Registry;
+use anyhow::{Context, bail};
+use indicatif::{ProgressBar, ProgressStyle};
+use std::collections::{BTreeMap, HashSet};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Instant;
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// Pictures and folders. A file called NAME_mask.* is the truth of NAME, never input.
+    #[arg(required = true)]
+    paths: Vec<PathBuf>,
+    /// Classifier by id, or `none`.
+    #[arg(long)]
+    classifier: Option<String>,
+    /// Segmenter by id, or `none`.
+    #[arg(long)]
+    segmenter: Option<String>,
+    /// Probability from which a slice counts as positive; the card's by default.
+    #[arg(long, value_parser = probability)]
+    threshold: Option<f64>,
+    /// Probability from which a pixel belongs to the mask; the card's by default.
+    #[arg(long, value_parser = probability)]
+    mask_threshold: Option<f64>,
+    /// Segment every slice, whatever the classifier says.
+    #[arg(long)]
+    always_segment: bool,
+    #[arg(long, value_enum, default_value_t)]
+    device: DeviceChoice,
+    /// Threads; all cores by default.
+    #[arg(long)]
+    threads: Option<usize>,
+    /// Write results as JSON to this file, `-` for standard output.
+    #[arg(long, value_name = "FILE|-")]
+    json: Option<PathBuf>,
+    /// Write results as CSV to this file, `-` for standard output.
+    #[arg(long, value_name = "FILE|-")]
+    csv: Option<PathBuf>,
+    /// Write scans with the mask painted over them into this folder.
+    #[arg(long, value_name = "DIR")]
+    overlay: Option<PathBuf>,
+    /// Colour of the mask in --overlay.
+    #[arg(long, value_enum, default_value_t)]
+    overlay_colour: OverlayColour,
+    /// Write masks (0 and 255, at the picture's size) into this folder.
+    #[arg(long, value_name = "DIR")]
+    mask: Option<PathBuf>,
+}
+
+fn probability(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(p) if (0.0..=1.0).contains(&p) => Ok(p),
+        _ => Err("must be a number from 0 to 1".into()),
+    }
+}
+
+pub fn run(args: Args) -> anyhow::Result<ExitCode> {
+    if let Some(threads) = args.threads {
+        if threads == 0 {
+            bail!("--threads must be at least 1");
+        }
+        rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
+    }
+    let registry = Arc::new(Registry::scan());
+    let opened = device::open(args.device);
+    if let Some(notice) = &opened.notice {
+        eprintln!("note: {notice}");
+    }
+    let mut run = Run::new(&args, &registry, CandleEngine::new(registry.clone(), opened.device))?;
+    for folder in args.overlay.iter().chain(&args.mask) {
+        std::fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    }
+    let (files, problems) = io::paths::expand(&args.paths);
+    for error in problems {
+        run.fail(&error.path, error.problem.to_string());
+    }
+    let bar = ProgressBar::new(files.len() as u64);
+    bar.set_style(ProgressStyle::with_template("{bar:30} {pos}/{len} files, {eta} left  {msg}")?);
+    for file in &files {
+        bar.set_message(file.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default());
+        let started = Instant::now();
+        match io::load(file) {
+            Ok(study) => {
+                let loaded = started.elapsed().as_secs_f64() * 1e3;
+                if let Err(error) = run.study(&study, loaded) {
+                    run.fail(file, format!("{error:#}"));
+                }
+            }
+            Err(error) => run.fail(file, error.problem.to_string()),
+        }
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    run.finish()
+}
+
+/// A batch under way.
+struct Run<'a> {
+    args: &'a Args,
+    engine: CandleEngine,
+    classifier: Option<String>,
+    segmenter: Option<String>,
+    thresholds: Thresholds,
+    report: Report,
+    /// Names of pictures written so far, so that two inputs of one name do not overwrite each other.
+    written: HashSet<String>,
+}
+
+impl<'a> Run<'a> {
+    /// Chooses models and thresholds; fails before any file is read when a model cannot be used.
+    fn new(args: &'a Args, registry: &Registry, mut engine: CandleEngine) -> anyhow::Result<Self> {
+        let (classifier, segmenter) = registry.default_pair();
+        let choose = |wanted: &Option<String>, default: Option<String>| match wanted.as_deref() {
+            Some("none") => None,
+            Some(id) => Some(id.to_string()),
+            None => default,
+        };
+        let (classifier, segmenter) = (choose(&args.classifier, classifier), choose(&args.segmenter, segmenter));
+        let default_of = |id: &Option<String>| -> anyhow::Result<f64> {
+            Ok(id.as_deref().map(|id| registry.get(id)).transpose()?.map_or(0.5, |entry| entry.card.threshold.default))
+        };
+        let thresholds = Thresholds {
+            classifier: args.threshold.map_or_else(|| default_of(&classifier), Ok)?,
+            mask: args.mask_threshold.map_or_else(|| default_of(&segmenter), Ok)? as f32,
+        };
+        for id in classifier.iter().chain(&segmenter) {
+            engine.prepare(id)?;
+        }
+        let report = Report::new(engine.device());
+        Ok(Self { args, engine, classifier, segmenter, thresholds, report, written: HashSet::new() })
+    }
+
+    fn fail(&mut self, file: &Path, error: String) {
+        self.report.errors.push(FileError { file: file.display().to_string(), error });
+    }
+
+    fn study(&mut self, study: &Study, loaded_ms: f64) -> anyhow::Result<()> {
+        for (index, slice) in study.slices.iter().enumerate() {
+            let mut timings = BTreeMap::from([("load", round(loaded_ms / study.slices.len() as f64))]);
+            let findings = self.ask(slice, &mut timings)?;
+            let mut warnings: Vec<String> = study.warnings.iter().map(Warning::code).collect();
+            self.write_pictures(study, index, slice, &findings, &mut warnings)?;
+            self.report.results.push(SliceReport {
+                file: study.source.display().to_string(),
+                slice: index,
+                width: slice.width(),
+                height: slice.height(),
+                sha256: study.sha256.clone(),
+                classifier: findings.classification.as_ref().map(|c| ClassifierReport::new(c, self.thresholds)),
+                segmenter: findings.segmentation.as_ref().map(|s| SegmenterReport::new(s, slice, self.thresholds)),
+                warnings,
+                timings_ms: timings,
+            });
+        }
+        Ok(())
+    }
+
+    /// The cascade: the segmenter is asked only when the classifier says yes.
+    fn ask(&mut self, slice: &Slice, timings: &mut BTreeMap<&'static str, f64>) -> anyhow::Result<Findings> {
+        let mut findings = Findings::default();
+        let never = &|| false;
+        if let Some(id) = &self.classifier
+            && let Answer::Classification(c) = self.engine.answer(Question::Classify, id, slice, never)?
+        {
+            timings.insert("classify", round(c.milliseconds));
+            findings.classification = Some(c);
+        }
+        let wanted = self.args.always_segment || findings.gate_is_open(self.thresholds.classifier);
+        if let Some(id) = self.segmenter.as_ref().filter(|_| wanted)
+            && let Answer::Segmentation(s) = self.engine.answer(Question::Segment, id, slice, never)?
+        {
+            timings.insert("segment", round(s.milliseconds));
+            findings.segmentation = Some(s);
+        }
+        Ok(findings)
+    }
+
+    fn write_pictures(
+        &mut self,
+        study: &Study,
+        index: usize,
+        slice: &Slice,
+        findings: &Findings,
+        warnings: &mut Vec<String>,
+    ) -> anyhow::Result<()> {
+        if self.args.mask.is_none() && self.args.overlay.is_none() {
+            return Ok(());
+        }
+        let stem = study.source.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
+        let plain = if study.slices.len() > 1 { format!("{stem}_{index}") } else { stem };
+        let mut name = plain.clone();
+        for copy in 2.. {
+            if self.written.insert(name.clone()) {
+                break;
+            }
+            name = format!("{plain}-{copy}");
+        }
+        if name != plain {
+            warnings.push(format!("written as {name}.png: another input is called {plain}"));
+        }
+        let mask = findings.segmentation.as_ref().map(|s| s.mask(self.thresholds.mask));
+        if let Some(folder) = &self.args.mask {
+            let empty = crate::domain::mask::Mask::empty(slice.width(), slice.height());
+            let bytes = png::mask(mask.as_ref().unwrap_or(&empty))?;
+            save(&folder.join(format!("{name}.png")), &bytes)?;
+        }
+        if let Some(folder) = &self.args.overlay {
+            let style = OverlayStyle { colour: self.args.overlay_colour, ..OverlayStyle::default() };
+            let truth = study.truth.get(index).and_then(Option::as_ref);
+            let painted = overlay::paint(mask.as_ref(), truth, style);
+            let grey = overlay::grey(slice, slice.default_window(), false);
+            let rgb = overlay::composite(&grey, painted.as_deref());
+            save(&folder.join(format!("{name}.png")), &png::rgb(slice.width(), slice.height(), &rgb)?)?;
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> anyhow::Result<ExitCode> {
+        let Self { args, report, .. } = self;
+        if let Some(target) = &args.json {
+            let mut text = serde_json::to_vec_pretty(&report)?;
+            text.push(b'\n');
+            emit(target, &text)?;
+        }
+        if let Some(target) = &args.csv {
+            emit(target, &report::csv(&report)?)?;
+        }
+        if args.json.is_none() && args.csv.is_none() {
+            table(&report);
+        }
+        for FileError { file, error } in &report.errors {
+            eprintln!("error: {file}: {error}");
+        }
+        if report.errors.is_empty() {
+            return Ok(ExitCode::SUCCESS);
+        }
+        eprintln!("{} of {} could not be used", report.errors.len(), report.errors.len() + report.results.len());
+        Ok(ExitCode::FAILURE)
+    }
+}
+
+fn round(ms: f64) -> f64 {
+    (ms * 1e3).round() / 1e3
+}
+
+fn save(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    write_atomically(path, bytes).with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// To a file, or to standard output for `-`; a reader that went away is no error.
+fn emit(target: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    if target.as_os_str() != "-" {
+        return save(target, bytes);
+    }
+    match std::io::stdout().write_all(bytes) {
+        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(e.into()),
+        _ => Ok(()),
+    }
+}
+
+fn table(report: &Report) {
+    let mut out = std::io::stdout().lock();
+    for r in &report.results {
+        let said = r.classifier.as_ref().map(|c| {
+            let classes: Vec<String> = c.classes.iter().map(|(name, p)| format!("{name} {:.1} %", p * 100.0)).collect();
+            let verdict = if c.positive { "positive" } else { "negative" };
+            format!("{verdict} at {} ({})", c.threshold, classes.join(", "))
+        });
+        let drawn = r.segmenter.as_ref().map(|s| format!("mask {} px² in {} parts", s.mask_pixels, s.components));
+        let parts: Vec<String> = said.into_iter().chain(drawn).collect();
+        let place = if r.slice > 0 { format!("{}[{}]", r.file, r.slice) } else { r.file.clone() };
+        // A closed pipe ends the listing, nothing more.
+        if writeln!(out, "{place}: {}", parts.join("; ")).is_err() {
+            return;
+        }
+    }
+    writeln!(out, "Research aid, not a medical device.").ok();
+}

@@ -1,0 +1,40 @@
+//! `lesionlens view`, and `lesionlens` alone: the window.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+#[derive(clap::Args, Default)]
+pub struct Args {
+    /// Pictures and folders to open; the bundled example without any.
+    paths: Vec<PathBuf>,
+}
+
+pub fn run(args: Args) -> anyhow::Result<ExitCode> {
+    if let Err(why) = display() {
+        let paths = if args.paths.is_empty() { "SCAN.png".to_string() } else { shown(&args.paths) };
+        eprintln!("There is no display to open a window on ({why}).");
+        eprintln!("Run this instead to get results without a window:\n\n    lesionlens predict {paths} --json -\n");
+        return Ok(ExitCode::FAILURE);
+    }
+    crate::app::run(args.paths)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn shown(paths: &[PathBuf]) -> String {
+    paths.iter().map(|p| format!("'{}'", p.display())).collect::<Vec<_>>().join(" ")
+}
+
+/// The kind of display, or why there is none.
+pub fn display() -> Result<&'static str, &'static str> {
+    if cfg!(any(target_os = "windows", target_os = "macos")) {
+        return Ok("native");
+    }
+    let set = |name: &str| std::env::var_os(name).is_some_and(|v| !v.is_empty());
+    if set("WAYLAND_DISPLAY") || set("WAYLAND_SOCKET") {
+        Ok("wayland")
+    } else if set("DISPLAY") {
+        Ok("x11")
+    } else {
+        Err("neither DISPLAY nor WAYLAND_DISPLAY is set")
+    }
+}

@@ -1,0 +1,30 @@
+//! Sizes of a mask, in millimetres only where the spacing is known.
+
+use super::mask::Mask;
+use super::slice::Spacing;
+
+/// What is said of a mask.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Measurements {
+    pub pixels: usize,
+    pub components: usize,
+    /// Largest diameter of the largest component, in pixels.
+    pub diameter_px: f64,
+    pub area_mm2: Option<f64>,
+    pub diameter_mm: Option<f64>,
+}
+
+impl Measurements {
+    pub fn of(mask: &Mask, spacing: Option<Spacing>) -> Self {
+        let parts = mask.components((1.0, 1.0));
+        let pixels = mask.area();
+        let largest = |pixel: (f64, f64)| mask.components(pixel).first().map_or(0.0, |part| part.diameter);
+        Self {
+            pixels,
+            components: parts.len(),
+            diameter_px: parts.first().map_or(0.0, |part| part.diameter),
+            area_mm2: spacing.map(|s| pixels as f64 * s.row_mm * s.column_mm),
+            diameter_mm: spacing.map(|s| largest((s.column_mm, s.row_mm))),
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! How masks are painted over a scan, on screen and in exports alike.
+
+use super::mask::Mask;
+use super::slice::Slice;
+use super::window::Window;
+use serde::{Deserialize, Serialize};
+
+/// Colour of the predicted mask; magenta and cyan can be told from grey and from each other by colour-blind readers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum OverlayColour {
+    #[default]
+    Red,
+    Green,
+    Magenta,
+    Cyan,
+}
+
+impl OverlayColour {
+    pub const ALL: [OverlayColour; 4] =
+        [OverlayColour::Red, OverlayColour::Green, OverlayColour::Magenta, OverlayColour::Cyan];
+
+    pub fn rgb(self) -> [u8; 3] {
+        match self {
+            OverlayColour::Red => [255, 59, 48],
+            OverlayColour::Green => [48, 220, 90],
+            OverlayColour::Magenta => [255, 64, 214],
+            OverlayColour::Cyan => [0, 214, 240],
+        }
+    }
+}
+
+/// How the overlay looks.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct OverlayStyle {
+    pub colour: OverlayColour,
+    /// Opacity of the filling in 0–1.
+    pub opacity: f32,
+    pub contour: bool,
+}
+
+impl Default for OverlayStyle {
+    fn default() -> Self {
+        Self { colour: OverlayColour::default(), opacity: 0.35, contour: true }
+    }
+}
+
+/// Straight-alpha RGBA pixels of the prediction and, when given, of the truth, at the masks' size.
+///
+/// Beside a truth the prediction is green and the truth red, whatever the style's colour, so that the two cannot be mixed up.
+pub fn paint(prediction: Option<&Mask>, truth: Option<&Mask>, style: OverlayStyle) -> Option<Vec<[u8; 4]>> {
+    let size = prediction.or(truth)?;
+    let (width, height) = (size.width(), size.height());
+    let colour = if truth.is_some() { OverlayColour::Green } else { style.colour };
+    let layers = [(truth, OverlayColour::Red), (prediction, colour)];
+    let mut out = vec![[0; 4]; width * height];
+    for (mask, colour) in layers {
+        let Some(mask) = mask.filter(|m| (m.width(), m.height()) == (width, height)) else { continue };
+        let [r, g, b] = colour.rgb();
+        let fill = (style.opacity.clamp(0.0, 1.0) * 255.0).round() as u8;
+        for (i, pixel) in out.iter_mut().enumerate().filter(|(i, _)| mask.pixels()[*i]) {
+            let edge = style.contour && mask.is_edge((i % width) as i64, (i / width) as i64);
+            let alpha = if edge { 255 } else { fill };
+            *pixel = over([r, g, b, alpha], *pixel);
+        }
+    }
+    Some(out)
+}
+
+/// Porter–Duff "over" on straight-alpha pixels.
+fn over(top: [u8; 4], bottom: [u8; 4]) -> [u8; 4] {
+    let (a, b) = (f32::from(top[3]) / 255.0, f32::from(bottom[3]) / 255.0);
+    let alpha = a + b * (1.0 - a);
+    if alpha <= 0.0 {
+        return [0; 4];
+    }
+    let mix = |t: u8, u: u8| ((f32::from(t) * a + f32::from(u) * b * (1.0 - a)) / alpha).round() as u8;
+    [mix(top[0], bottom[0]), mix(top[1], bottom[1]), mix(top[2], bottom[2]), (alpha * 255.0).round() as u8]
+}
+
+/// The scan as 8-bit grey under a window, black and white swapped when `invert`.
+pub fn grey(slice: &Slice, window: Window, invert: bool) -> Vec<u8> {
+    let value = |v: &f32| {
+        let shade = (window.apply(*v) * 255.0).round() as u8;
+        if invert { 255 - shade } else { shade }
+    };
+    slice.pixels().iter().map(value).collect()
+}
+
+/// Overlay on scan, opaque RGB.
+pub fn composite(grey: &[u8], overlay: Option<&[[u8; 4]]>) -> Vec<[u8; 3]> {
+    let pixel = |(i, shade): (usize, &u8)| {
+        let top = overlay.and_then(|o| o.get(i)).copied().unwrap_or_default();
+        let [r, g, b, _] = over(top, [*shade, *shade, *shade, 255]);
+        [r, g, b]
+    };
+    grey.iter().enumerate().map(pixel).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn filling_and_contour_by_hand() {
+        let mask = Mask::new(5, 5, (0..25).map(|i| (1..4).contains(&(i % 5)) && (1..4).contains(&(i / 5))).collect());
+        let style = OverlayStyle { colour: OverlayColour::Cyan, opacity: 0.5, contour: true };
+        let overlay = paint(mask.as_ref(), None, style).unwrap();
+        assert_eq!(overlay[12], [0, 214, 240, 128]);
+        assert_eq!(overlay[6], [0, 214, 240, 255]);
+        assert_eq!(overlay[0][3], 0);
+        // Half cyan over grey 100: (0 + 100) / 2, (214 + 100) / 2, (240 + 100) / 2, to rounding.
+        let rgb = composite(&[100; 25], Some(&overlay));
+        assert_eq!((rgb[0], rgb[12]), ([100; 3], [50, 157, 170]));
+    }
+
+    #[test]
+    fn beside_a_truth_the_prediction_is_green() {
+        let full = Mask::new(4, 4, vec![true; 16]);
+        let style = OverlayStyle { colour: OverlayColour::Magenta, opacity: 1.0, contour: false };
+        let overlay = paint(full.as_ref(), Some(&Mask::empty(4, 4)), style).unwrap();
+        assert_eq!(overlay[5][..3], OverlayColour::Green.rgb());
+        let truth = paint(Some(&Mask::empty(4, 4)), full.as_ref(), style).unwrap();
+        assert_eq!(truth[5][..3], OverlayColour::Red.rgb());
+    }
+}

@@ -1,0 +1,60 @@
+//! The engine that runs real models.
+
+use super::{Answer, Engine, EngineError, Question, device};
+use crate::domain::slice::Slice;
+use crate::models::model::{Model, ModelError};
+use crate::models::registry::Registry;
+use candle_core::Device;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+pub struct CandleEngine {
+    registry: Arc<Registry>,
+    device: Device,
+    models: HashMap<String, Model>,
+}
+
+impl CandleEngine {
+    pub fn new(registry: Arc<Registry>, device: Device) -> Self {
+        Self { registry, device, models: HashMap::new() }
+    }
+
+    /// The model, read and checked on first use.
+    pub fn model(&mut self, id: &str) -> Result<&Model, ModelError> {
+        if !self.models.contains_key(id) {
+            let model = self.registry.load(id, &self.device)?;
+            self.models.insert(id.to_string(), model);
+        }
+        self.models.get(id).ok_or_else(|| ModelError::Unknown { id: id.to_string(), known: Vec::new() })
+    }
+}
+
+impl From<ModelError> for EngineError {
+    fn from(error: ModelError) -> Self {
+        if error.is_cancelled() { EngineError::Cancelled } else { EngineError::Failed(error.to_string()) }
+    }
+}
+
+impl Engine for CandleEngine {
+    fn device(&self) -> String {
+        device::name(&self.device).to_string()
+    }
+
+    fn prepare(&mut self, model: &str) -> Result<(), EngineError> {
+        Ok(self.model(model).map(|_| ())?)
+    }
+
+    fn answer(
+        &mut self,
+        question: Question,
+        model: &str,
+        slice: &Slice,
+        cancelled: &dyn Fn() -> bool,
+    ) -> Result<Answer, EngineError> {
+        let model = self.model(model)?;
+        Ok(match question {
+            Question::Classify => Answer::Classification(model.classify(slice, cancelled)?),
+            Question::Segment => Answer::Segmentation(model.segment(slice, cancelled)?),
+        })
+    }
+}

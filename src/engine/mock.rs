@@ -1,0 +1,52 @@
+//! An engine for tests of the window: answers from the picture's brightness alone, at once or when let go.
+
+use super::{Answer, Engine, EngineError, Question};
+use crate::domain::prediction::{Classification, ModelRef, Segmentation};
+use crate::domain::resample::Placement;
+use crate::domain::card::Resize;
+use crate::domain::slice::Slice;
+
+/// Says "tumor" with the share of the brightest value in the picture; outlines pixels brighter than `MASK_GREY`.
+#[derive(Default)]
+pub struct MockEngine;
+
+/// Grey value at which the mock's mask probability is ½.
+pub const MASK_GREY: f32 = 160.0;
+
+impl Engine for MockEngine {
+    fn device(&self) -> String {
+        "mock".into()
+    }
+
+    fn prepare(&mut self, _model: &str) -> Result<(), EngineError> {
+        Ok(())
+    }
+
+    fn answer(
+        &mut self,
+        question: Question,
+        model: &str,
+        slice: &Slice,
+        cancelled: &dyn Fn() -> bool,
+    ) -> Result<Answer, EngineError> {
+        if cancelled() {
+            return Err(EngineError::Cancelled);
+        }
+        let model = ModelRef { id: model.into(), sha256: "0".repeat(64) };
+        let grey = slice.grey();
+        Ok(match question {
+            Question::Classify => {
+                let p = f64::from(grey.iter().copied().fold(0.0, f32::max)) / 256.0;
+                let classes = vec![("tumor".into(), p), ("no_tumor".into(), 1.0 - p)];
+                Answer::Classification(Classification { model, classes, calibrated: false, milliseconds: 1.0 })
+            }
+            Question::Segment => {
+                let placement = Placement::new(slice.width(), slice.height(), 64, Resize::Fit);
+                let square = placement.place(&grey, slice.width(), slice.height());
+                let square = square.into_iter().map(|v| (0.5 + (v - MASK_GREY) / 255.0).clamp(0.0, 1.0)).collect();
+                let (width, height) = (slice.width(), slice.height());
+                Answer::Segmentation(Segmentation { model, square, placement, width, height, milliseconds: 1.0 })
+            }
+        })
+    }
+}

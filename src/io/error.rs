@@ -1,0 +1,47 @@
+//! Why a file did not open: the file, the problem, the remedy.
+
+use std::path::{Path, PathBuf};
+
+/// A file and what is wrong with it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}: {problem}", path.display())]
+pub struct LoadError {
+    pub path: PathBuf,
+    pub problem: Problem,
+}
+
+impl LoadError {
+    pub fn new(path: &Path, problem: Problem) -> Self {
+        Self { path: path.to_path_buf(), problem }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Problem {
+    #[error("cannot be read ({0}); check the path and your permission to read it")]
+    Unreadable(std::io::ErrorKind),
+    #[error("is empty (0 bytes); copy or export it again")]
+    Empty,
+    #[error("is a folder; open the folder itself or a picture in it")]
+    Folder,
+    #[error("holds no picture that LesionLens reads; it opens PNG, JPEG and TIFF")]
+    FolderWithoutImages,
+    #[error("is not a picture that LesionLens reads; it opens PNG, JPEG and TIFF, whatever the file is called")]
+    NotAnImage,
+    #[error("is larger than {} MiB; export the slices you need as single pictures", limit_bytes >> 20)]
+    FileTooLarge { limit_bytes: u64 },
+    #[error("is {width}×{height} pixels; at least 16×16 are needed")]
+    TooSmall { width: u32, height: u32 },
+    #[error("says it is {width}×{height} pixels, more than the 64 megapixels that are opened; export it smaller")]
+    TooLarge { width: u32, height: u32 },
+    #[error("is a stack of more than 256 megapixels; split it")]
+    StackTooLarge,
+    #[error("ends before the picture does; copy or export it again")]
+    Truncated,
+    #[error("is damaged ({0}); copy or export it again")]
+    Damaged(String),
+    #[error("uses {0}, which LesionLens does not read; export it as 8- or 16-bit grey")]
+    Unsupported(String),
+    #[error("is {}×{} pixels, but its slice is {}×{}; an outline must have its slice's size", found.0, found.1, wanted.0, wanted.1)]
+    TruthSize { found: (usize, usize), wanted: (usize, usize) },
+}

@@ -1,0 +1,35 @@
+//! Which classifier gates which segmenter: a small file, not code.
+
+use serde::{Deserialize, Serialize};
+
+/// The built-in pair, as `weights/default.cascade.toml` declares it.
+const DEFAULT: &str = include_str!("../../weights/default.cascade.toml");
+
+/// A pair of models by id.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cascade {
+    pub name: String,
+    pub classifier: String,
+    pub segmenter: String,
+}
+
+impl Cascade {
+    /// The pair inside the program.
+    pub fn built_in() -> Result<Self, toml::de::Error> {
+        toml::from_str(DEFAULT)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_built_in_pair_is_readable_and_names_built_in_models() {
+        let cascade = Cascade::built_in().unwrap();
+        for id in [&cascade.classifier, &cascade.segmenter] {
+            assert!(super::super::registry::embedded().any(|(embedded, _)| embedded == id), "{id}");
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! Keras file → model folder.
+
+use super::model::ModelError;
+use crate::domain::card::{Card, InputSpec, Luminance, Resize, Scale, Task, Threshold, TrainingNote, is_model_id};
+use crate::export::write_atomically;
+use crate::nn::keras::{self, KerasError};
+use crate::nn::weights::{self, Precision};
+use crate::nn::zoo::Architecture;
+use sha2::{Digest, Sha256};
+use std::path::{Path, PathBuf};
+
+/// Why a file was not imported; nothing is left behind.
+#[derive(Debug, thiserror::Error)]
+pub enum ImportError {
+    #[error("{path}: {problem}")]
+    File { path: PathBuf, problem: String },
+    #[error("`{0}` is no model id; use lower-case letters, digits, `-` and `_`")]
+    Id(String),
+    #[error("{0} already exists; choose another --id or --out, or remove the folder")]
+    Exists(PathBuf),
+    #[error("{path}: {reason}")]
+    Keras { path: PathBuf, reason: KerasError },
+    #[error(transparent)]
+    Model(#[from] ModelError),
+}
+
+/// Reads `file` as `architecture` and writes `out/id/`; returns that folder.
+pub fn import(file: &Path, architecture: Architecture, id: &str, out: &Path) -> Result<PathBuf, ImportError> {
+    let failed = |path: &Path, problem: String| ImportError::File { path: path.to_path_buf(), problem };
+    let keras_failed = |reason: KerasError| ImportError::Keras { path: file.to_path_buf(), reason };
+    if !is_model_id(id) {
+        return Err(ImportError::Id(id.to_string()));
+    }
+    let folder = out.join(id);
+    if folder.exists() {
+        return Err(ImportError::Exists(folder));
+    }
+    let bytes = std::fs::read(file).map_err(|e| failed(file, e.to_string()))?;
+    let graph = architecture.graph(architecture.native_side()).map_err(|e| keras_failed(e.into()))?;
+    let model = keras::read(bytes).map_err(keras_failed)?;
+    let parameters = model.renamed(&graph, architecture.id()).map_err(keras_failed)?;
+    let weights = weights::write(&parameters, Precision::F32).map_err(|e| keras_failed(e.into()))?;
+    let card = card(file, architecture, id, &weights);
+    let card = toml::to_string(&card).map_err(|e| failed(file, e.to_string()))?;
+    // Built beside its place and renamed, so that no half-written model is ever found.
+    std::fs::create_dir_all(out).map_err(|e| failed(out, e.to_string()))?;
+    let building = tempfile::Builder::new().prefix(".import-").tempdir_in(out).map_err(|e| failed(out, e.to_string()))?;
+    for (name, content) in [("model.safetensors", weights.as_slice()), ("card.toml", card.as_bytes())] {
+        let path = building.path().join(name);
+        write_atomically(&path, content).map_err(|e| failed(&path, e.to_string()))?;
+    }
+    std::fs::rename(building.path(), &folder).map_err(|e| failed(&folder, e.to_string()))?;
+    open_to_all(&folder);
+    Ok(folder)
+}
+
+/// Temporary folders are private; a model folder is like any other.
+fn open_to_all(folder: &Path) {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        // The model works for its owner either way.
+        std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o755)).ok();
+    }
+    #[cfg(not(unix))]
+    let _ = folder;
+}
+
+fn card(file: &Path, architecture: Architecture, id: &str, weights: &[u8]) -> Card {
+    let (task, classes, scale): (_, &[&str], _) = match architecture {
+        Architecture::ResnetClassifier => (Task::Binary, &["tumor", "no_tumor"], Scale::Unit),
+        Architecture::Resunet => (Task::Segmentation, &["tumor"], Scale::Standardize),
+    };
+    let name = file.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+    Card {
+        id: id.to_string(),
+        name: format!("{id} (imported)"),
+        version: "1".into(),
+        architecture: architecture.id().into(),
+        task,
+        classes: classes.iter().map(|c| c.to_string()).collect(),
+        licence: "unknown; ask whoever trained it".into(),
+        intended_use: "Research only; not a medical device.".into(),
+        limits: "Imported: LesionLens knows nothing of its training data or accuracy.".into(),
+        sha256: format!("{:x}", Sha256::digest(weights)),
+        input: InputSpec {
+            side: architecture.native_side(),
+            channels: 3,
+            scale,
+            resize: Resize::Fit,
+            luminance: Luminance::Rec601,
+            modality: "unknown".into(),
+        },
+        threshold: Threshold { default: 0.5 },
+        calibration: None,
+        training: Some(TrainingNote { recipe: "none".into(), data: format!("imported from {name}"), ..Default::default() }),
+        metrics: Default::default(),
+        measured_on: None,
+        operating_curve: Vec::new(),
+    }
+}

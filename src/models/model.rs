@@ -1,0 +1,220 @@
+//! A model that can answer: card, graph and weights together.
+
+use super::preprocess;
+use crate::domain::card::{Card, Task};
+use crate::domain::prediction::{Classification, ModelRef, Segmentation};
+use crate::domain::slice::Slice;
+use crate::nn::exec::{ExecError, Network};
+use crate::nn::weights::{self, WeightsError};
+use crate::nn::zoo::Architecture;
+use candle_core::{DType, Device, Tensor};
+use sha2::{Digest, Sha256};
+use std::borrow::Cow;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+/// Largest weights file that is read.
+const MAX_WEIGHTS_BYTES: u64 = 2 << 30;
+
+/// Where a model's two files are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// In the program itself.
+    Embedded { card: &'static str, weights: &'static [u8] },
+    /// `card.toml` and `model.safetensors` in this folder.
+    Folder(PathBuf),
+}
+
+impl Source {
+    /// For messages.
+    pub fn place(&self) -> String {
+        match self {
+            Source::Embedded { .. } => "built in".into(),
+            Source::Folder(folder) => folder.display().to_string(),
+        }
+    }
+}
+
+/// Why a model cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ModelError {
+    #[error("{path}: {problem}")]
+    File { path: String, problem: String },
+    #[error("{place}: card.toml: {problem}")]
+    Card { place: String, problem: String },
+    #[error("{place}: architecture `{name}` is not known; this version knows {}", known())]
+    Architecture { place: String, name: String },
+    #[error(
+        "{place}: the weights were changed or damaged: their sha256 is {found}, the card says {expected}; install the model again"
+    )]
+    Hash { place: String, found: String, expected: String },
+    #[error("{place}: {reason}")]
+    Weights { place: String, reason: WeightsError },
+    #[error("no model is called `{id}`; there are: {}", known.join(", "))]
+    Unknown { id: String, known: Vec<String> },
+    #[error("model `{id}` answers with {task}, but {wanted} is needed here")]
+    Task { id: String, task: &'static str, wanted: &'static str },
+    #[error("model `{id}`: {reason}")]
+    Run { id: String, reason: ExecError },
+    #[error("model `{id}` gave values that are not numbers for this picture")]
+    NotANumber { id: String },
+}
+
+impl ModelError {
+    pub fn is_cancelled(&self) -> bool {
+        matches!(self, ModelError::Run { reason: ExecError::Cancelled, .. })
+    }
+}
+
+fn known() -> String {
+    Architecture::ALL.map(Architecture::id).join(", ")
+}
+
+/// What a task is called in messages.
+pub fn task_name(task: Task) -> &'static str {
+    match task {
+        Task::Binary => "a yes/no class",
+        Task::Multiclass => "classes",
+        Task::Segmentation => "a mask",
+    }
+}
+
+/// Reads and checks a card.
+pub fn read_card(source: &Source) -> Result<Card, ModelError> {
+    let place = source.place();
+    let text: Cow<str> = match source {
+        Source::Embedded { card, .. } => Cow::Borrowed(card),
+        Source::Folder(folder) => {
+            let path = folder.join("card.toml");
+            Cow::Owned(std::fs::read_to_string(&path).map_err(|e| file_error(&path, e))?)
+        }
+    };
+    let card: Card =
+        toml::from_str(&text).map_err(|e| ModelError::Card { place: place.clone(), problem: e.to_string() })?;
+    match card.problem() {
+        Some(problem) => Err(ModelError::Card { place, problem }),
+        None => Ok(card),
+    }
+}
+
+fn file_error(path: &Path, problem: impl ToString) -> ModelError {
+    ModelError::File { path: path.display().to_string(), problem: problem.to_string() }
+}
+
+/// A loaded model.
+pub struct Model {
+    card: Card,
+    network: Network,
+}
+
+impl Model {
+    /// Reads card and weights, refuses weights whose hash is not the card's, and builds the network on `device`.
+    pub fn load(source: &Source, device: &Device) -> Result<Self, ModelError> {
+        let card = read_card(source)?;
+        let place = source.place();
+        let bytes: Cow<[u8]> = match source {
+            Source::Embedded { weights, .. } => Cow::Borrowed(weights),
+            Source::Folder(folder) => {
+                let path = folder.join("model.safetensors");
+                let info = std::fs::metadata(&path).map_err(|e| file_error(&path, e))?;
+                if info.len() > MAX_WEIGHTS_BYTES {
+                    return Err(file_error(&path, "is larger than 2 GiB"));
+                }
+                Cow::Owned(std::fs::read(&path).map_err(|e| file_error(&path, e))?)
+            }
+        };
+        let found = format!("{:x}", Sha256::digest(&bytes));
+        if found != card.sha256 {
+            return Err(ModelError::Hash { place, found, expected: card.sha256 });
+        }
+        let architecture = Architecture::ALL.into_iter().find(|a| a.id() == card.architecture);
+        let Some(architecture) = architecture else {
+            return Err(ModelError::Architecture { place, name: card.architecture });
+        };
+        let graph = architecture
+            .graph(card.input.side)
+            .map_err(|e| ModelError::Card { place: place.clone(), problem: e.to_string() })?;
+        let parameters =
+            weights::load(&graph, &bytes, device).map_err(|reason| ModelError::Weights { place, reason })?;
+        Ok(Self { card, network: Network::new(graph, parameters, device.clone()) })
+    }
+
+    pub fn card(&self) -> &Card {
+        &self.card
+    }
+
+    pub fn network(&self) -> &Network {
+        &self.network
+    }
+
+    pub fn reference(&self) -> ModelRef {
+        ModelRef { id: self.card.id.clone(), sha256: self.card.sha256.clone() }
+    }
+
+    /// The network's bare output for one slice, flat, with the time it took in milliseconds.
+    fn run(&self, slice: &Slice, cancelled: &dyn Fn() -> bool) -> Result<(Vec<f32>, f64), ModelError> {
+        let spec = &self.card.input;
+        let input = preprocess::network_input(slice, spec);
+        let failed = |reason: ExecError| ModelError::Run { id: self.card.id.clone(), reason };
+        let started = Instant::now();
+        let x = Tensor::from_vec(input, (1, spec.side, spec.side, spec.channels), &Device::Cpu)
+            .map_err(|e| failed(e.into()))?;
+        let y = self.network.infer(&x, cancelled).map_err(failed)?;
+        let values = y
+            .flatten_all()
+            .and_then(|t| t.to_dtype(DType::F32)?.to_vec1::<f32>())
+            .map_err(|e| failed(e.into()))?;
+        let milliseconds = started.elapsed().as_secs_f64() * 1e3;
+        if values.iter().any(|v| !v.is_finite()) {
+            return Err(ModelError::NotANumber { id: self.card.id.clone() });
+        }
+        Ok((values, milliseconds))
+    }
+
+    fn expect(&self, fits: bool, wanted: &'static str) -> Result<(), ModelError> {
+        let (id, task) = (self.card.id.clone(), task_name(self.card.task));
+        if fits { Ok(()) } else { Err(ModelError::Task { id, task, wanted }) }
+    }
+
+    /// Class probabilities of a slice.
+    pub fn classify(&self, slice: &Slice, cancelled: &dyn Fn() -> bool) -> Result<Classification, ModelError> {
+        self.expect(self.card.task != Task::Segmentation, "a classifier")?;
+        let (values, milliseconds) = self.run(slice, cancelled)?;
+        let names = self.card.classes.iter().cloned();
+        let classes = match (self.card.task, values.as_slice()) {
+            (Task::Binary, [p]) => {
+                let p = self.calibrated(f64::from(*p));
+                names.zip([p, 1.0 - p]).collect()
+            }
+            _ => names.zip(values.iter().map(|v| f64::from(*v))).collect(),
+        };
+        Ok(Classification {
+            model: self.reference(),
+            classes,
+            calibrated: self.card.calibration.is_some(),
+            milliseconds,
+        })
+    }
+
+    /// A tumour probability per pixel of a slice.
+    pub fn segment(&self, slice: &Slice, cancelled: &dyn Fn() -> bool) -> Result<Segmentation, ModelError> {
+        self.expect(self.card.task == Task::Segmentation, "a segmenter")?;
+        let (square, milliseconds) = self.run(slice, cancelled)?;
+        Ok(Segmentation {
+            model: self.reference(),
+            square,
+            placement: preprocess::placement(slice, &self.card.input),
+            width: slice.width(),
+            height: slice.height(),
+            milliseconds,
+        })
+    }
+
+    /// Temperature scaling (Guo et al. 2017): the logit divided by the card's temperature.
+    fn calibrated(&self, p: f64) -> f64 {
+        let Some(calibration) = self.card.calibration else { return p };
+        let p = p.clamp(1e-12, 1.0 - 1e-12);
+        let logit = (p / (1.0 - p)).ln() / calibration.temperature;
+        1.0 / (1.0 + (-logit).exp())
+    }
+}

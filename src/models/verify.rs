@@ -1,0 +1,42 @@
+//! Does a network answer as its reference did?
+
+use super::model::{Model, ModelError};
+use crate::nn::weights;
+use candle_core::{DType, Device};
+use std::path::{Path, PathBuf};
+
+#[derive(Debug, thiserror::Error)]
+pub enum VerifyError {
+    #[error("{path}: {problem}")]
+    Reference { path: PathBuf, problem: String },
+    #[error(transparent)]
+    Model(#[from] ModelError),
+}
+
+/// Runs `input` [N, H, W, C] of a safetensors file through the bare network and returns the largest absolute difference from
+/// `output`.
+pub fn largest_difference(model: &Model, reference: &Path) -> Result<f64, VerifyError> {
+    let bad = |problem: String| VerifyError::Reference { path: reference.to_path_buf(), problem };
+    let bytes = std::fs::read(reference).map_err(|e| bad(e.to_string()))?;
+    let tensors = weights::read(&bytes, &Device::Cpu).map_err(|e| bad(e.to_string()))?;
+    let get = |name: &str| tensors.get(name).ok_or_else(|| bad(format!("has no tensor `{name}`")));
+    let (input, wanted) = (get("input")?, get("output")?);
+    let card = model.card();
+    let example = [card.input.side, card.input.side, card.input.channels];
+    if input.rank() != 4 || input.dims()[1..] != example {
+        return Err(bad(format!("`input` is {:?}, the model takes [N, {example:?}]", input.dims())));
+    }
+    let run = |reason| ModelError::Run { id: card.id.clone(), reason };
+    let found = model.network().infer(input, &|| false).map_err(run)?;
+    if found.elem_count() != wanted.elem_count() {
+        return Err(bad(format!("`output` is {:?}, the model gives {:?}", wanted.dims(), found.dims())));
+    }
+    let compare = || -> candle_core::Result<f64> {
+        let found = found.to_device(&Device::Cpu)?.flatten_all()?.to_dtype(DType::F64)?;
+        let wanted = wanted.flatten_all()?.to_dtype(DType::F64)?;
+        let differences = (found - wanted)?.abs()?.to_vec1::<f64>()?;
+        // A NaN must not be lost in a comparison.
+        Ok(differences.into_iter().fold(0.0, |worst, d| if d.is_nan() || d > worst { d } else { worst }))
+    };
+    compare().map_err(|e| bad(e.to_string()))
+}
