@@ -1,4 +1,6 @@
 //! LesionLens: what a neural network sees in an MRI slice.
+rust_i18n::i18n!("assets/locales", fallback = "en");
+
 pub mod app;
 pub mod cli;
 pub mod domain;

@@ -1,3 +1,228 @@
-//! The window.
+//! The window. Panels draw and emit [`Action`]s; [`logic`] applies them; nothing here knows tensors or file formats.
+
+pub mod command;
+mod logic;
+mod notifications;
+mod opener;
+pub mod session;
+pub mod state;
+mod tasks;
+mod textures;
+mod theme;
+mod ui;
+mod view;
+
+use crate::domain::card::Card;
+use crate::domain::overlay::OverlayStyle;
+use crate::domain::prediction::Thresholds;
+use crate::engine::device::DeviceChoice;
+use crate::engine::worker::{Started, Worker};
+use crate::export::annotated_png::Magnification;
+use command::Command;
+use egui::{Pos2, Rect, Vec2};
+use notifications::Notifications;
+use opener::Opener;
+use session::{EntryId, Models, Session, Sort};
+use state::{Interpolation, Language, Settings, ThemeChoice};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
-pub fn run(_paths: Vec<PathBuf>) -> anyhow::Result<()> { Ok(()) }
+use tasks::Tasks;
+use textures::Textures;
+use view::View;
+
+/// What a panel wants done.
+#[derive(Debug, Clone, PartialEq)]
+enum Action {
+    Run(Command),
+    Open(Vec<PathBuf>),
+    Select(EntryId),
+    Sort(Sort),
+    Threshold(f64),
+    MaskThreshold(f32),
+    DragWindow(Vec2),
+    Pan(Vec2),
+    Zoom { about: Pos2, factor: f32 },
+    /// Where the viewport was drawn.
+    Viewport(Rect),
+    Overlay(OverlayStyle),
+    ShowOverlay(bool),
+    Models(Models),
+    Theme(ThemeChoice),
+    Language(Language),
+    Interpolation(Interpolation),
+    Device(DeviceChoice),
+    Magnification(Magnification),
+    ExportName(bool),
+    ExportTo(PathBuf),
+    ChooseExportPath,
+    Close(Dialog),
+}
+
+/// Windows over the window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+enum Dialog {
+    Shortcuts,
+    Settings,
+    ModelCard,
+    Export,
+}
+
+/// Starts an engine on the wanted device; called on the worker's thread.
+pub type EngineFactory = fn(DeviceChoice) -> Started;
+
+/// What the program starts with.
+pub struct Options {
+    /// Files to open; the bundled example when empty.
+    pub paths: Vec<PathBuf>,
+    pub engine: EngineFactory,
+    /// Where settings are kept; nowhere for tests.
+    pub settings: Option<PathBuf>,
+    /// Cards of the models that can be chosen.
+    pub cards: Vec<Card>,
+    pub models: Models,
+    /// Things about the models the user should know.
+    pub problems: Vec<String>,
+}
+
+/// The application.
+pub struct App {
+    settings: Settings,
+    settings_path: Option<PathBuf>,
+    saved: Settings,
+    session: Session,
+    cards: BTreeMap<String, Card>,
+    view: Option<(EntryId, View)>,
+    viewport: Rect,
+    textures: Textures,
+    notifications: Notifications,
+    dialogs: std::collections::BTreeSet<Dialog>,
+    fields: ui::Fields,
+    opening: Option<(usize, usize)>,
+    device: Option<String>,
+    engine: EngineFactory,
+    worker: Option<Worker>,
+    opener: Option<Opener>,
+    tasks: Tasks,
+    ctx: egui::Context,
+}
+
+impl App {
+    pub fn new(ctx: &egui::Context, options: Options) -> Self {
+        theme::install(ctx);
+        let settings = options.settings.as_deref().map(Settings::load).unwrap_or_default();
+        theme::choose(ctx, settings.theme);
+        rust_i18n::set_locale(settings.language.code());
+        let cards: BTreeMap<String, Card> = options.cards.into_iter().map(|c| (c.id.clone(), c)).collect();
+        let thresholds = default_thresholds(&cards, &options.models);
+        let wake = ctx.clone();
+        let opener = Opener::start(move || wake.request_repaint());
+        let mut app = Self {
+            saved: settings.clone(),
+            session: Session::new(options.models, thresholds),
+            settings,
+            settings_path: options.settings,
+            cards,
+            view: None,
+            viewport: Rect::NOTHING,
+            textures: Textures::default(),
+            notifications: Notifications::default(),
+            dialogs: Default::default(),
+            fields: ui::Fields::default(),
+            opening: None,
+            device: None,
+            engine: options.engine,
+            worker: None,
+            opener,
+            tasks: Tasks::new(ctx),
+            ctx: ctx.clone(),
+        };
+        app.start_engine();
+        for problem in options.problems {
+            app.notifications.error(problem);
+        }
+        match &app.opener {
+            Some(opener) if options.paths.is_empty() => opener.open_example(),
+            Some(opener) => opener.open(options.paths),
+            None => app.notifications.error("the system gave no thread to open files on; close other programs"),
+        }
+        app
+    }
+
+    /// (Re)starts the engine on the device of the settings and loads the models in use ahead of the first question.
+    fn start_engine(&mut self) {
+        let (make, choice, wake) = (self.engine, self.settings.device, self.ctx.clone());
+        self.device = None;
+        self.worker = Worker::start(move || make(choice), move || wake.request_repaint());
+        self.session.restart();
+        match &self.worker {
+            Some(worker) => {
+                for id in self.session.models.classifier.iter().chain(&self.session.models.segmenter) {
+                    worker.prepare(id);
+                }
+            }
+            None => self.notifications.error("the system gave no thread to run models on; close other programs"),
+        }
+    }
+
+    /// The open slices, for tests.
+    pub fn session(&self) -> &Session {
+        &self.session
+    }
+
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    fn view(&self) -> Option<&View> {
+        self.view.as_ref().map(|(_, view)| view)
+    }
+
+    fn classifier_card(&self) -> Option<&Card> {
+        self.cards.get(self.session.models.classifier.as_ref()?)
+    }
+
+    fn segmenter_card(&self) -> Option<&Card> {
+        self.cards.get(self.session.models.segmenter.as_ref()?)
+    }
+}
+
+fn default_thresholds(cards: &BTreeMap<String, Card>, models: &Models) -> Thresholds {
+    let of = |id: &Option<String>| {
+        id.as_ref().and_then(|id| cards.get(id)).map_or(0.5, |card| card.threshold.default)
+    };
+    Thresholds { classifier: of(&models.classifier), mask: of(&models.segmenter) as f32 }
+}
+
+impl eframe::App for App {
+    fn logic(&mut self, ctx: &egui::Context, _frame: &mut eframe::Frame) {
+        self.tick(ctx);
+    }
+
+    fn ui(&mut self, ui: &mut egui::Ui, _frame: &mut eframe::Frame) {
+        let actions = ui::draw(self, ui);
+        for action in actions {
+            self.apply(action);
+        }
+    }
+
+    fn on_exit(&mut self, _gl: Option<&eframe::glow::Context>) {
+        self.save_settings();
+    }
+}
+
+/// Opens the window and returns when it is closed.
+pub fn run(options: Options) -> eframe::Result {
+    let icon = eframe::icon_data::from_png_bytes(include_bytes!("../../assets/icon/lesionlens-256.png")).ok();
+    let viewport = egui::ViewportBuilder::default()
+        .with_title("LesionLens")
+        .with_app_id("lesionlens")
+        .with_inner_size([1280.0, 800.0])
+        .with_min_inner_size([860.0, 520.0])
+        .with_drag_and_drop(true);
+    let viewport = match icon {
+        Some(icon) => viewport.with_icon(icon),
+        None => viewport,
+    };
+    let native = eframe::NativeOptions { viewport, ..Default::default() };
+    eframe::run_native("LesionLens", native, Box::new(|cc| Ok(Box::new(App::new(&cc.egui_ctx, options)))))
+}

@@ -1,7 +1,16 @@
 //! `lesionlens view`, and `lesionlens` alone: the window.
 
+use crate::app::session::Models;
+use crate::app::state::Settings;
+use crate::app::Options;
+use crate::engine::candle::CandleEngine;
+use crate::engine::device::{self, DeviceChoice};
+use crate::engine::worker::Started;
+use crate::models::registry::Registry;
+use anyhow::anyhow;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 #[derive(clap::Args, Default)]
 pub struct Args {
@@ -16,8 +25,24 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         eprintln!("Run this instead to get results without a window:\n\n    lesionlens predict {paths} --json -\n");
         return Ok(ExitCode::FAILURE);
     }
-    crate::app::run(args.paths)?;
+    let registry = Registry::scan();
+    let (classifier, segmenter) = registry.default_pair();
+    crate::app::run(Options {
+        paths: args.paths,
+        engine,
+        settings: Settings::path(),
+        cards: registry.entries().map(|entry| entry.card.clone()).collect(),
+        models: Models { classifier, segmenter },
+        problems: registry.problems,
+    })
+    .map_err(|e| anyhow!("cannot open a window: {e}; `lesionlens predict` gives the same results without one"))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Opens the device and the real engine; runs on the engine's own thread.
+fn engine(choice: DeviceChoice) -> Started {
+    let device::Opened { device, notice } = device::open(choice);
+    Started { engine: Box::new(CandleEngine::new(Arc::new(Registry::scan()), device)), notice }
 }
 
 fn shown(paths: &[PathBuf]) -> String {

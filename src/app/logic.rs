@@ -1,0 +1,358 @@
+//! What happens between frames: replies are drained, actions applied, the next question asked. No painting here.
+
+use super::command::{self, Command};
+use super::opener::Event;
+use super::tasks::{Done, Export, Pick, free_name};
+use super::view::View;
+use super::{Action, App, Dialog, default_thresholds, theme};
+use crate::domain::prediction::Verdict;
+use crate::engine::worker::Reply;
+use rust_i18n::t;
+use std::time::{Duration, Instant};
+
+/// Time a frame may spend on replies; the rest waits for the next one.
+const DRAIN: Duration = Duration::from_millis(4);
+/// Step of the threshold keys.
+const THRESHOLD_STEP: f64 = 0.01;
+const OPACITY_STEP: f32 = 0.05;
+
+impl App {
+    /// Once before every frame.
+    pub(super) fn tick(&mut self, ctx: &egui::Context) {
+        self.drain();
+        let dropped: Vec<_> = ctx.input(|i| i.raw.dropped_files.iter().map(|f| f.path().to_path_buf()).collect());
+        if !dropped.is_empty() {
+            self.apply(Action::Open(dropped));
+        }
+        for command in command::pressed(ctx) {
+            self.run(command);
+        }
+        self.ask();
+        self.follow_selection();
+        if let Some((_, view)) = &self.view {
+            self.textures.update(ctx, &self.session, view, &self.settings, self.viewport);
+        }
+        if self.settings != self.saved {
+            self.save_settings();
+        }
+    }
+
+    fn drain(&mut self) {
+        let started = Instant::now();
+        while started.elapsed() < DRAIN {
+            let event = self.opener.as_ref().and_then(super::opener::Opener::poll);
+            let reply = self.worker.as_ref().and_then(crate::engine::worker::Worker::poll);
+            let done = self.tasks.poll();
+            if event.is_none() && reply.is_none() && done.is_none() {
+                return;
+            }
+            if let Some(event) = event {
+                self.opened(event);
+            }
+            if let Some(reply) = reply {
+                self.replied(reply);
+            }
+            if let Some(done) = done {
+                self.finished(done);
+            }
+        }
+        self.ctx.request_repaint();
+    }
+
+    fn opened(&mut self, event: Event) {
+        match event {
+            Event::Opened(study, prepared) => {
+                if study.source.is_file() {
+                    self.settings.remember(&study.source);
+                }
+                let first = self.session.add(*study, prepared);
+                // The first file of a batch is shown; the rest only join the list.
+                let fresh = self.opening.is_none_or(|(done, _)| done == 0);
+                if let Some(id) = first.filter(|_| fresh || self.session.selected().is_none()) {
+                    self.session.select(id);
+                }
+            }
+            Event::Failed(error) => self.notifications.error(error.to_string()),
+            Event::Progress { done, total } => self.opening = (done < total).then_some((done, total)),
+        }
+    }
+
+    fn replied(&mut self, reply: Reply) {
+        match reply {
+            Reply::Ready { device, notice } => {
+                self.device = Some(device);
+                if let Some(notice) = notice {
+                    self.notifications.info(notice);
+                }
+            }
+            Reply::Prepared { result, .. } => {
+                if let Err(error) = result {
+                    self.notifications.error(error.to_string());
+                }
+            }
+            Reply::Done { id, result } => {
+                if let Some(why) = self.session.answered(id, result) {
+                    self.notifications.error(why);
+                }
+            }
+        }
+    }
+
+    fn finished(&mut self, done: Done) {
+        match done {
+            Done::Picked(paths) => self.apply(Action::Open(paths)),
+            Done::TruthPicked(path) => {
+                if let Some(entry) = self.session.selected() {
+                    self.tasks.load_truth(entry.id, path, entry.slice.clone());
+                }
+            }
+            Done::ExportPathPicked(path) => self.fields.export_path = path.display().to_string(),
+            Done::Truth(id, Ok(mask)) if self.session.selected().is_some_and(|e| e.id == id) => {
+                self.session.set_truth(mask);
+            }
+            Done::Truth(_, Ok(_)) => {}
+            Done::Truth(_, Err(why)) | Done::Exported(Err(why)) => self.notifications.error(why),
+            Done::Exported(Ok(path)) => {
+                self.settings.export_folder = path.parent().map(std::path::Path::to_path_buf);
+                self.notifications.info(t!("export.done", path = path.display()));
+            }
+        }
+    }
+
+    /// Keeps the engine busy with what is wanted most.
+    fn ask(&mut self) {
+        let Some(worker) = &mut self.worker else { return };
+        while let Some((id, question, model, slice)) = self.session.next_question() {
+            match worker.ask(question, &model, slice) {
+                Some(job) => self.session.asked(job, id, question, model),
+                None => return,
+            }
+        }
+    }
+
+    /// A newly selected slice gets a view of its own; the zoom is kept between slices of one size.
+    fn follow_selection(&mut self) {
+        let Some(entry) = self.session.selected() else {
+            self.view = None;
+            return;
+        };
+        let same_shape = |old: &View| {
+            let mut kept = old.clone();
+            kept.window = entry.slice.default_window();
+            kept.preset = 1;
+            kept
+        };
+        match &self.view {
+            Some((id, _)) if *id == entry.id => {}
+            Some((id, old)) => {
+                let old_slice = self.session.list().find(|e| e.id == *id).map(|e| (e.slice.width(), e.slice.height()));
+                let same = old_slice == Some((entry.slice.width(), entry.slice.height()));
+                let view = if same { same_shape(old) } else { View::of(&entry.slice) };
+                self.view = Some((entry.id, view));
+            }
+            None => self.view = Some((entry.id, View::of(&entry.slice))),
+        }
+    }
+
+    /// Does what a panel asked for.
+    pub(super) fn apply(&mut self, action: Action) {
+        let slice = self.session.selected().map(|e| e.slice.clone());
+        let looking = self.view.as_mut().map(|(_, view)| view).zip(slice.as_deref());
+        match action {
+            Action::Run(command) => self.run(command),
+            Action::Open(paths) => {
+                self.session.paused = false;
+                if let Some(opener) = &self.opener {
+                    opener.open(paths);
+                }
+            }
+            Action::Select(id) => self.session.select(id),
+            Action::Sort(sort) => self.session.set_sort(sort),
+            Action::Threshold(t) => self.session.thresholds.classifier = t.clamp(0.01, 0.99),
+            Action::MaskThreshold(t) => self.session.thresholds.mask = t.clamp(0.01, 0.99),
+            Action::DragWindow(by) => {
+                if let Some((view, slice)) = looking {
+                    view.drag_window(slice, self.viewport, by);
+                }
+            }
+            Action::Pan(by) => {
+                if let Some((view, slice)) = looking {
+                    view.pan(slice, self.viewport, by);
+                }
+            }
+            Action::Zoom { about, factor } => {
+                if let Some((view, slice)) = looking {
+                    view.zoom_about(slice, self.viewport, about, factor);
+                }
+            }
+            Action::Viewport(rect) => self.viewport = rect,
+            Action::Overlay(style) => self.settings.overlay = style,
+            Action::ShowOverlay(on) => self.settings.show_overlay = on,
+            Action::Models(models) => {
+                if let Some(worker) = &self.worker {
+                    models.classifier.iter().chain(&models.segmenter).for_each(|id| worker.prepare(id));
+                }
+                self.session.thresholds = default_thresholds(&self.cards, &models);
+                self.session.models = models;
+                self.session.paused = false;
+            }
+            Action::Theme(choice) => {
+                self.settings.theme = choice;
+                theme::choose(&self.ctx, choice);
+            }
+            Action::Language(language) => {
+                self.settings.language = language;
+                rust_i18n::set_locale(language.code());
+            }
+            Action::Interpolation(interpolation) => self.settings.interpolation = interpolation,
+            Action::Device(device) => {
+                self.settings.device = device;
+                self.start_engine();
+            }
+            Action::Magnification(magnification) => self.settings.magnification = magnification,
+            Action::ExportName(on) => self.settings.export_name = on,
+            Action::ChooseExportPath => self.tasks.pick(Pick::Export, self.settings.export_folder.clone()),
+            Action::ExportTo(path) => self.export(path),
+            Action::Close(dialog) => {
+                self.dialogs.remove(&dialog);
+            }
+        }
+    }
+
+    fn run(&mut self, command: Command) {
+        let folder = self.settings.recent.first().and_then(|p| p.parent()).map(std::path::Path::to_path_buf);
+        let thresholds = self.session.thresholds;
+        let opacity = |by: f32| (self.settings.overlay.opacity + by).clamp(0.0, 1.0);
+        match command {
+            Command::Open => self.tasks.pick(Pick::Files, folder),
+            Command::OpenFolder => self.tasks.pick(Pick::Folder, folder),
+            Command::OpenTruth => self.tasks.pick(Pick::Truth, folder),
+            Command::Export => self.start_export(),
+            Command::Remove => self.session.remove_selected(),
+            Command::Next => self.session.step(true),
+            Command::Previous => self.session.step(false),
+            Command::ToggleOverlay => self.settings.show_overlay = !self.settings.show_overlay,
+            Command::ToggleContour => self.settings.overlay.contour = !self.settings.overlay.contour,
+            Command::MoreOpacity => self.settings.overlay.opacity = opacity(OPACITY_STEP),
+            Command::LessOpacity => self.settings.overlay.opacity = opacity(-OPACITY_STEP),
+            Command::RaiseThreshold => self.apply(Action::Threshold(thresholds.classifier + THRESHOLD_STEP)),
+            Command::LowerThreshold => self.apply(Action::Threshold(thresholds.classifier - THRESHOLD_STEP)),
+            Command::ResetThreshold => {
+                self.session.thresholds = default_thresholds(&self.cards, &self.session.models);
+            }
+            Command::ResetView => self.change_view(|view, slice| *view = View::of(slice)),
+            Command::Fit => self.change_view(View::fit),
+            Command::Invert => self.change_view(|view, _| view.invert = !view.invert),
+            Command::Preset(n) => self.change_view(|view, slice| view.set_preset(slice, n)),
+            Command::Cancel => self.cancel(),
+            Command::Settings => self.toggle(Dialog::Settings),
+            Command::ModelCard => self.toggle(Dialog::ModelCard),
+            Command::Shortcuts => self.toggle(Dialog::Shortcuts),
+        }
+    }
+
+    fn change_view(&mut self, change: impl FnOnce(&mut View, &crate::domain::slice::Slice)) {
+        if let (Some((_, view)), Some(entry)) = (&mut self.view, self.session.selected()) {
+            change(view, &entry.slice);
+        }
+    }
+
+    fn toggle(&mut self, dialog: Dialog) {
+        if !self.dialogs.remove(&dialog) {
+            self.dialogs.insert(dialog);
+        }
+    }
+
+    /// Escape: the topmost thing goes: a dialog, the work under way, a message.
+    fn cancel(&mut self) {
+        if self.dialogs.pop_last().is_some() {
+            return;
+        }
+        let (done, total) = self.session.progress();
+        if self.opening.is_some() || (done < total && !self.session.paused) {
+            if let Some(opener) = &self.opener {
+                opener.cancel();
+            }
+            if let Some(worker) = &self.worker {
+                worker.cancel_all();
+            }
+            self.opening = None;
+            self.session.paused = true;
+            return;
+        }
+        self.notifications.dismiss_latest();
+    }
+
+    fn start_export(&mut self) {
+        if self.session.selected().is_none() {
+            self.notifications.error(t!("export.nothing"));
+            return;
+        }
+        let home = || directories::UserDirs::new().map(|d| d.document_dir().unwrap_or(d.home_dir()).to_path_buf());
+        let folder = self.settings.export_folder.clone().filter(|f| f.is_dir()).or_else(home).unwrap_or_default();
+        self.fields.export_path = free_name(&folder).display().to_string();
+        self.dialogs.insert(Dialog::Export);
+    }
+
+    fn export(&mut self, path: std::path::PathBuf) {
+        self.dialogs.remove(&Dialog::Export);
+        let (Some(entry), Some(view)) = (self.session.selected(), self.view()) else { return };
+        let shown = self.settings.show_overlay;
+        self.tasks.export(Export {
+            path,
+            slice: entry.slice.clone(),
+            window: view.window,
+            invert: view.invert,
+            segmentation: self.session.shown_segmentation(entry).filter(|_| shown).cloned(),
+            mask_threshold: self.session.thresholds.mask,
+            truth: entry.truth.clone().filter(|_| shown),
+            style: self.settings.overlay,
+            magnification: self.settings.magnification,
+            lines: self.export_lines(),
+        });
+    }
+
+    /// The footer of an exported picture. Nothing in it says whose scan it is unless the reader asked for the file's name.
+    fn export_lines(&self) -> Vec<String> {
+        let Some(entry) = self.session.selected() else { return Vec::new() };
+        let (classification, segmentation) = (self.session.classification(entry), self.session.shown_segmentation(entry));
+        let thresholds = self.session.thresholds;
+        let mut lines = Vec::new();
+        match classification {
+            Some(c) => {
+                let verdict = match c.verdict(thresholds.classifier) {
+                    Verdict::Positive(class) => t!("verdict.positive", class = super::ui::class_name(&class)).into_owned(),
+                    Verdict::Negative => t!("verdict.negative").into_owned(),
+                };
+                let at = format!("{:.2}", thresholds.classifier);
+                lines.push(t!("export.verdict", verdict = verdict, threshold = at).into_owned());
+                let percent = |(class, p): &(String, f64)| format!("{} {:.1} %", super::ui::class_name(class), p * 100.0);
+                lines.push(c.classes.iter().map(percent).collect::<Vec<_>>().join("   "));
+            }
+            None => lines.push(t!("findings.no_classifier").into_owned()),
+        }
+        if let Some(facts) = self.textures.facts(entry) {
+            lines.extend(super::ui::measurement_lines(&facts, thresholds.mask));
+        }
+        let models = classification.iter().map(|c| &c.model).chain(segmentation.iter().map(|s| &s.model));
+        let models: Vec<String> = models.map(|m| format!("{} {}", m.id, m.short_hash())).collect();
+        if !models.is_empty() {
+            lines.push(t!("export.models", models = models.join("   ")).into_owned());
+        }
+        if self.settings.export_name {
+            lines.push(entry.title.clone());
+        }
+        let device = self.device.clone().unwrap_or_default();
+        lines.push(format!("LesionLens {}   {}   {}", env!("CARGO_PKG_VERSION"), device, t!("disclaimer.short")));
+        lines
+    }
+
+    pub(super) fn save_settings(&mut self) {
+        self.saved = self.settings.clone();
+        if let Some(path) = &self.settings_path
+            && let Err(error) = self.settings.save(path)
+        {
+            self.notifications.error(t!("settings.not_saved", path = path.display(), error = error));
+        }
+    }
+}

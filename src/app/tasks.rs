@@ -1,0 +1,136 @@
+//! Slow things done on threads of their own: file dialogs, reading outlines, writing exports.
+
+use super::session::EntryId;
+use crate::domain::mask::Mask;
+use crate::domain::overlay::{self, OverlayStyle};
+use crate::domain::prediction::Segmentation;
+use crate::domain::slice::Slice;
+use crate::domain::window::Window;
+use crate::export::ExportError;
+use crate::export::annotated_png::{self, Annotated, Magnification};
+use crate::io;
+use crossbeam_channel::{Receiver, Sender, unbounded};
+use rust_i18n::t;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// What came of a task.
+pub enum Done {
+    /// Chosen in a dialog; empty when it was dismissed or could not be shown.
+    Picked(Vec<PathBuf>),
+    TruthPicked(PathBuf),
+    ExportPathPicked(PathBuf),
+    Truth(EntryId, Result<Option<Mask>, String>),
+    Exported(Result<PathBuf, String>),
+}
+
+/// What a file dialog is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pick {
+    Files,
+    Folder,
+    Truth,
+    Export,
+}
+
+/// An export with everything it needs, so that the slice may change meanwhile.
+pub struct Export {
+    pub path: PathBuf,
+    pub slice: Arc<Slice>,
+    pub window: Window,
+    pub invert: bool,
+    pub segmentation: Option<Arc<Segmentation>>,
+    pub mask_threshold: f32,
+    pub truth: Option<Arc<Mask>>,
+    pub style: OverlayStyle,
+    pub magnification: Magnification,
+    pub lines: Vec<String>,
+}
+
+impl Export {
+    fn write(&self) -> Result<(), ExportError> {
+        let mask = self.segmentation.as_ref().map(|s| s.mask(self.mask_threshold));
+        let painted = overlay::paint(mask.as_ref(), self.truth.as_deref(), self.style);
+        let grey = overlay::grey(&self.slice, self.window, self.invert);
+        let picture = Annotated {
+            width: self.slice.width(),
+            height: self.slice.height(),
+            rgb: &overlay::composite(&grey, painted.as_deref()),
+            magnification: self.magnification,
+            lines: &self.lines,
+        };
+        annotated_png::write(&self.path, &picture)
+    }
+}
+
+pub struct Tasks {
+    outbox: Sender<Done>,
+    inbox: Receiver<Done>,
+    ctx: egui::Context,
+}
+
+impl Tasks {
+    pub fn new(ctx: &egui::Context) -> Self {
+        let (outbox, inbox) = unbounded();
+        Self { outbox, inbox, ctx: ctx.clone() }
+    }
+
+    pub fn poll(&self) -> Option<Done> {
+        self.inbox.try_recv().ok()
+    }
+
+    fn spawn(&self, work: impl FnOnce() -> Option<Done> + Send + 'static) {
+        let (outbox, ctx) = (self.outbox.clone(), self.ctx.clone());
+        std::thread::spawn(move || {
+            if let Some(done) = work() {
+                // The receiver goes only with the window.
+                outbox.send(done).ok();
+            }
+            ctx.request_repaint();
+        });
+    }
+
+    /// Shows the system's dialog. It blocks until it is answered, so it never runs on the UI thread.
+    pub fn pick(&self, pick: Pick, folder: Option<PathBuf>) {
+        let mut dialog = rfd::FileDialog::new();
+        if let Some(folder) = folder.filter(|f| f.is_dir()) {
+            dialog = dialog.set_directory(folder);
+        }
+        let pictures = ["png", "PNG", "jpg", "JPG", "jpeg", "JPEG", "tif", "TIF", "tiff", "TIFF"];
+        let (pictures_name, all_name) = (t!("dialog.pictures").into_owned(), t!("dialog.all_files").into_owned());
+        self.spawn(move || match pick {
+            Pick::Files => {
+                let dialog = dialog.add_filter(pictures_name, &pictures).add_filter(all_name, &["*"]);
+                dialog.pick_files().filter(|files| !files.is_empty()).map(Done::Picked)
+            }
+            Pick::Folder => dialog.pick_folder().map(|folder| Done::Picked(vec![folder])),
+            Pick::Truth => dialog.add_filter(pictures_name, &pictures).pick_file().map(Done::TruthPicked),
+            Pick::Export => {
+                dialog.set_file_name("lesionlens.png").add_filter("PNG", &["png"]).save_file().map(Done::ExportPathPicked)
+            }
+        });
+    }
+
+    /// Reads an outline for one slice.
+    pub fn load_truth(&self, id: EntryId, path: PathBuf, slice: Arc<Slice>) {
+        self.spawn(move || {
+            let masks = io::load_truth(&path, &[slice]).map(|masks| masks.into_iter().next().flatten());
+            Some(Done::Truth(id, masks.map_err(|e| e.to_string())))
+        });
+    }
+
+    pub fn export(&self, export: Export) {
+        self.spawn(move || {
+            let written = export.write().map_err(|e| e.to_string());
+            Some(Done::Exported(written.map(|()| export.path)))
+        });
+    }
+}
+
+/// A name in `folder` that nothing has yet: `lesionlens.png`, `lesionlens-2.png` …
+///
+/// The scan's own name is not used: it may be a patient's.
+pub fn free_name(folder: &Path) -> PathBuf {
+    let named = |n: u32| folder.join(if n == 1 { "lesionlens.png".into() } else { format!("lesionlens-{n}.png") });
+    (1..10_000).map(named).find(|path| !path.exists()).unwrap_or_else(|| named(1))
+}

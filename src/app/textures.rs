@@ -1,0 +1,318 @@
+//! Pictures for the GPU: made when what they show changes, never otherwise. Large pictures are prepared off the UI thread.
+
+use super::session::{Entry, EntryId, Session};
+use super::state::{Interpolation, Settings};
+use super::view::View;
+use crate::domain::mask::Mask;
+use crate::domain::measure::Measurements;
+use crate::domain::overlay::{self, OverlayStyle};
+use crate::domain::prediction::Segmentation;
+use crate::domain::resample::resize;
+use crate::domain::slice::{Slice, Spacing};
+use crate::domain::window::Window;
+use crossbeam_channel::{Receiver, Sender, unbounded};
+use egui::{Color32, ColorImage, Rect, TextureFilter, TextureHandle, TextureOptions, pos2, vec2};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Pictures of up to this many pixels get their overlay within a frame.
+const INLINE_PIXELS: usize = 1 << 20;
+/// Thumbnails kept as textures.
+const MOST_THUMBNAILS: usize = 256;
+
+/// A part of the picture in pixels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Region {
+    x: usize,
+    y: usize,
+    width: usize,
+    height: usize,
+}
+
+#[derive(Clone, PartialEq)]
+struct ScanKey {
+    entry: EntryId,
+    window: Window,
+    invert: bool,
+    interpolation: Interpolation,
+    /// A full-resolution cut-out of a picture too large to draw whole.
+    region: Option<Region>,
+}
+
+#[derive(Clone, PartialEq)]
+struct OverlayKey {
+    entry: EntryId,
+    model: Option<String>,
+    /// Identity of the truth, which can be replaced.
+    truth: Option<usize>,
+    mask_threshold: f32,
+    style: OverlayStyle,
+    interpolation: Interpolation,
+}
+
+/// What is known of the mask on show.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct MaskFacts {
+    pub measurements: Option<Measurements>,
+    /// Overlap with the truth.
+    pub dice: Option<f64>,
+}
+
+struct Painted {
+    key: OverlayKey,
+    image: Option<ColorImage>,
+    facts: MaskFacts,
+}
+
+/// The probability map of the entry on show at the picture's own size.
+struct Map {
+    segmentation: Arc<Segmentation>,
+    values: Vec<f32>,
+}
+
+/// Textures of the slice on show and of the list.
+pub struct Textures {
+    scan: Option<(ScanKey, TextureHandle)>,
+    overlay: Option<(OverlayKey, Option<TextureHandle>, MaskFacts)>,
+    pending: Option<OverlayKey>,
+    map: Option<Map>,
+    thumbnails: HashMap<EntryId, TextureHandle>,
+    finished: (Sender<Painted>, Receiver<Painted>),
+}
+
+impl Default for Textures {
+    fn default() -> Self {
+        Self {
+            scan: None,
+            overlay: None,
+            pending: None,
+            map: None,
+            thumbnails: HashMap::new(),
+            finished: unbounded(),
+        }
+    }
+}
+
+/// Everything an overlay is made of, ready to cross threads.
+struct Job {
+    key: OverlayKey,
+    segmentation: Option<Arc<Segmentation>>,
+    truth: Option<Arc<Mask>>,
+    display: (usize, usize),
+    spacing: Option<Spacing>,
+}
+
+impl Job {
+    /// `map` is the segmentation's probability map at the picture's size when it is at hand.
+    fn run(self, map: Option<&[f32]>) -> Painted {
+        let threshold = self.key.mask_threshold;
+        let mask = self.segmentation.as_ref().and_then(|s| match map {
+            Some(map) => Mask::from_probability(map, s.width, s.height, threshold),
+            None => Some(s.mask(threshold)),
+        });
+        let facts = MaskFacts {
+            measurements: mask.as_ref().map(|m| Measurements::of(m, self.spacing)),
+            dice: mask.as_ref().zip(self.truth.as_deref()).and_then(|(m, t)| m.dice(t)),
+        };
+        let shown = |m: &Mask| shrunk(m, self.display);
+        let (mask, truth) = (mask.as_ref().map(shown), self.truth.as_deref().map(shown));
+        let image = overlay::paint(mask.as_ref(), truth.as_ref(), self.key.style).map(|pixels| {
+            let colours = pixels.into_iter().map(|[r, g, b, a]| Color32::from_rgba_unmultiplied(r, g, b, a)).collect();
+            ColorImage::new([self.display.0, self.display.1], colours)
+        });
+        Painted { key: self.key, image, facts }
+    }
+}
+
+/// The mask at the size it is drawn at; a copy when that is its own.
+fn shrunk(mask: &Mask, to: (usize, usize)) -> Mask {
+    let from = (mask.width(), mask.height());
+    if from == to {
+        return mask.clone();
+    }
+    let values: Vec<f32> = mask.pixels().iter().map(|m| f32::from(u8::from(*m))).collect();
+    Mask::from_probability(&resize(&values, from, to), to.0, to.1, 0.5).unwrap_or_else(|| Mask::empty(to.0, to.1))
+}
+
+fn options(interpolation: Interpolation) -> TextureOptions {
+    let magnification = match interpolation {
+        Interpolation::Nearest => TextureFilter::Nearest,
+        Interpolation::Linear => TextureFilter::Linear,
+    };
+    TextureOptions { magnification, minification: TextureFilter::Linear, ..TextureOptions::LINEAR }
+}
+
+impl Textures {
+    /// Brings everything on show up to date. `viewport` is where the picture was last drawn.
+    pub fn update(&mut self, ctx: &egui::Context, session: &Session, view: &View, settings: &Settings, viewport: Rect) {
+        let Some(entry) = session.selected() else {
+            (self.scan, self.overlay, self.map) = (None, None, None);
+            return;
+        };
+        self.update_scan(ctx, entry, view, settings, viewport);
+        self.update_overlay(ctx, session, entry, settings);
+    }
+
+    fn update_scan(&mut self, ctx: &egui::Context, entry: &Entry, view: &View, settings: &Settings, viewport: Rect) {
+        let region = self.region(ctx, entry, view, viewport);
+        let key = ScanKey {
+            entry: entry.id,
+            window: view.window,
+            invert: view.invert,
+            interpolation: settings.interpolation,
+            region,
+        };
+        if self.scan.as_ref().is_some_and(|(old, _)| *old == key) {
+            return;
+        }
+        let cut = region.and_then(|r| cut_out(&entry.slice, r));
+        let shown = cut.as_ref().unwrap_or(&entry.display);
+        let grey = overlay::grey(shown, view.window, view.invert);
+        let image = ColorImage::from_gray([shown.width(), shown.height()], &grey);
+        let options = options(settings.interpolation);
+        match &mut self.scan {
+            Some((old, texture)) => {
+                texture.set(image, options);
+                *old = key;
+            }
+            None => self.scan = Some((key, ctx.load_texture("scan", image, options))),
+        }
+    }
+
+    /// The part of a very large picture to draw at full resolution: what is visible with a margin, kept while it still covers.
+    fn region(&self, ctx: &egui::Context, entry: &Entry, view: &View, viewport: Rect) -> Option<Region> {
+        let slice = &entry.slice;
+        if Arc::ptr_eq(slice, &entry.display) || !viewport.is_positive() {
+            return None;
+        }
+        let limit = ctx.input(|i| i.max_texture_side).min(super::opener::DISPLAY_SIDE) as f32;
+        let corner = |p| view.image_from_screen(slice, viewport, p);
+        let whole = Rect::from_min_size(pos2(0.0, 0.0), vec2(slice.width() as f32, slice.height() as f32));
+        let visible = Rect::from_min_max(corner(viewport.min), corner(viewport.max)).intersect(whole);
+        if !visible.is_positive() || visible.width() > limit || visible.height() > limit {
+            return None;
+        }
+        if let Some((ScanKey { entry: id, region: Some(r), .. }, _)) = &self.scan {
+            let covered = Rect::from_min_size(pos2(r.x as f32, r.y as f32), vec2(r.width as f32, r.height as f32));
+            if *id == entry.id && covered.contains_rect(visible) {
+                return Some(*r);
+            }
+        }
+        let margin = ((vec2(limit, limit) - visible.size()) / 2.0).min(visible.size() * 0.25);
+        let grown = visible.expand2(margin).intersect(whole);
+        let (x, y) = (grown.min.x.floor() as usize, grown.min.y.floor() as usize);
+        let (right, bottom) = (grown.max.x.ceil() as usize, grown.max.y.ceil() as usize);
+        Some(Region { x, y, width: right.min(slice.width()) - x, height: bottom.min(slice.height()) - y })
+    }
+
+    fn update_overlay(&mut self, ctx: &egui::Context, session: &Session, entry: &Entry, settings: &Settings) {
+        while let Ok(painted) = self.finished.1.try_recv() {
+            if self.pending.as_ref() == Some(&painted.key) {
+                self.pending = None;
+                self.show(ctx, painted);
+            }
+        }
+        let segmentation = session.segmentation(entry).filter(|_| session.gate_is_open(entry)).cloned();
+        let key = OverlayKey {
+            entry: entry.id,
+            model: segmentation.as_ref().map(|s| s.model.sha256.clone()),
+            truth: entry.truth.as_ref().map(|t| Arc::as_ptr(t) as usize),
+            mask_threshold: session.thresholds.mask,
+            style: settings.overlay,
+            interpolation: settings.interpolation,
+        };
+        let current = self.overlay.as_ref().is_some_and(|(old, ..)| *old == key);
+        if current || self.pending.as_ref() == Some(&key) {
+            return;
+        }
+        // A stale overlay must never lie over another picture.
+        if self.overlay.as_ref().is_some_and(|(old, ..)| old.entry != entry.id) {
+            self.overlay = None;
+        }
+        let job = Job {
+            key: key.clone(),
+            segmentation,
+            truth: entry.truth.clone(),
+            display: (entry.display.width(), entry.display.height()),
+            spacing: entry.slice.spacing,
+        };
+        if entry.slice.pixels().len() <= INLINE_PIXELS {
+            let map = self.map_of(job.segmentation.as_ref()).map(<[f32]>::to_vec);
+            let painted = job.run(map.as_deref());
+            self.show(ctx, painted);
+            return;
+        }
+        self.pending = Some(key);
+        let (outbox, ctx) = (self.finished.0.clone(), ctx.clone());
+        rayon::spawn(move || {
+            // The receiver goes only with the window.
+            outbox.send(job.run(None)).ok();
+            ctx.request_repaint();
+        });
+    }
+
+    fn map_of(&mut self, segmentation: Option<&Arc<Segmentation>>) -> Option<&[f32]> {
+        let segmentation = segmentation?;
+        if !self.map.as_ref().is_some_and(|m| Arc::ptr_eq(&m.segmentation, segmentation)) {
+            self.map = Some(Map { segmentation: segmentation.clone(), values: segmentation.probability_map() });
+        }
+        self.map.as_ref().map(|m| m.values.as_slice())
+    }
+
+    fn show(&mut self, ctx: &egui::Context, painted: Painted) {
+        let Painted { key, image, facts } = painted;
+        let old = self.overlay.take().and_then(|(_, texture, _)| texture);
+        let options = options(key.interpolation);
+        let texture = image.map(|image| match old {
+            Some(mut texture) => {
+                texture.set(image, options);
+                texture
+            }
+            None => ctx.load_texture("overlay", image, options),
+        });
+        self.overlay = Some((key, texture, facts));
+    }
+
+    /// The scan, with the part of the picture it covers in pixels.
+    pub fn scan(&self, entry: &Entry) -> Option<(&TextureHandle, Rect)> {
+        let (key, texture) = self.scan.as_ref().filter(|(key, _)| key.entry == entry.id)?;
+        let slice = &entry.slice;
+        let r = key.region.unwrap_or(Region { x: 0, y: 0, width: slice.width(), height: slice.height() });
+        Some((texture, Rect::from_min_size(pos2(r.x as f32, r.y as f32), vec2(r.width as f32, r.height as f32))))
+    }
+
+    /// The overlay of this entry, if there is one.
+    pub fn overlay(&self, entry: &Entry) -> Option<&TextureHandle> {
+        self.overlay.as_ref().filter(|(key, ..)| key.entry == entry.id)?.1.as_ref()
+    }
+
+    /// Sizes and overlap of the mask on this entry.
+    pub fn facts(&self, entry: &Entry) -> Option<MaskFacts> {
+        self.overlay.as_ref().filter(|(key, ..)| key.entry == entry.id).map(|(.., facts)| *facts)
+    }
+
+    /// Probability of the mask at a pixel of the entry on show.
+    pub fn mask_probability(&self, segmentation: &Arc<Segmentation>, x: usize, y: usize) -> Option<f32> {
+        let map = self.map.as_ref().filter(|m| Arc::ptr_eq(&m.segmentation, segmentation))?;
+        map.values.get(y * segmentation.width + x).copied()
+    }
+
+    /// Textures for thumbnails in view, made on demand.
+    pub fn thumbnail(&mut self, ctx: &egui::Context, entry: &Entry) -> TextureHandle {
+        if self.thumbnails.len() > MOST_THUMBNAILS && !self.thumbnails.contains_key(&entry.id) {
+            self.thumbnails.clear();
+        }
+        let side = super::opener::THUMBNAIL;
+        let make = || {
+            let image = ColorImage::from_gray([side, side], &entry.thumbnail);
+            ctx.load_texture("thumbnail", image, TextureOptions::LINEAR)
+        };
+        self.thumbnails.entry(entry.id).or_insert_with(make).clone()
+    }
+}
+
+fn cut_out(slice: &Slice, region: Region) -> Option<Slice> {
+    let rows = slice.pixels().chunks_exact(slice.width()).skip(region.y).take(region.height);
+    let pixels = rows.flat_map(|row| row[region.x..region.x + region.width].iter().copied()).collect();
+    Slice::new(region.width, region.height, pixels, slice.depth())
+}

@@ -1,0 +1,74 @@
+//! The shortcut sheet and the export dialog.
+
+use super::Actions;
+use crate::app::command::Command;
+use crate::app::{Action, App};
+use crate::export::annotated_png::Magnification;
+use egui::{Grid, ScrollArea, TextEdit, Ui, Window};
+use rust_i18n::t;
+use std::path::PathBuf;
+
+/// `false` when the window was closed.
+pub fn shortcuts(ui: &mut Ui) -> bool {
+    let mut open = true;
+    let window = Window::new(t!("shortcuts.title")).id(egui::Id::unique("shortcuts")).open(&mut open);
+    window.default_size([400.0, 480.0]).collapsible(false).show(ui, |ui| {
+        ScrollArea::vertical().show(ui, |ui| {
+            Grid::new("shortcuts").num_columns(2).striped(true).spacing([24.0, 6.0]).show(ui, |ui| {
+                for command in Command::all() {
+                    let keys: Vec<String> = command.shortcuts().iter().map(|s| ui.format_shortcut(s)).collect();
+                    ui.label(command.label());
+                    ui.monospace(keys.join("  "));
+                    ui.end_row();
+                }
+                for gesture in ["window", "zoom", "pan", "fit"] {
+                    ui.label(t!(format!("gesture.{gesture}")));
+                    ui.monospace(t!(format!("gesture.{gesture}_how")));
+                    ui.end_row();
+                }
+            });
+        });
+    });
+    open
+}
+
+/// `false` when the window was closed.
+pub fn export(app: &mut App, ui: &mut Ui, out: &mut Actions) -> bool {
+    let mut open = true;
+    let window = Window::new(t!("export.title")).id(egui::Id::unique("export")).open(&mut open);
+    window.resizable(false).collapsible(false).default_width(460.0).show(ui, |ui| {
+        ui.label(t!("export.path"));
+        ui.horizontal(|ui| {
+            ui.add(TextEdit::singleline(&mut app.fields.export_path).hint_text(t!("export.path")).desired_width(340.0));
+            if ui.button(t!("export.choose")).clicked() {
+                out.push(Action::ChooseExportPath);
+            }
+        });
+        ui.horizontal(|ui| {
+            ui.label(t!("export.size"));
+            for magnification in Magnification::ALL {
+                let text = format!("×{}", magnification.factor());
+                if ui.selectable_label(app.settings.magnification == magnification, text).clicked() {
+                    out.push(Action::Magnification(magnification));
+                }
+            }
+        });
+        let mut name = app.settings.export_name;
+        if ui.checkbox(&mut name, t!("export.include_name")).on_hover_text(t!("export.include_name_hint")).changed() {
+            out.push(Action::ExportName(name));
+        }
+        ui.add_space(8.0);
+        let mut path = PathBuf::from(app.fields.export_path.trim());
+        if path.extension().is_none_or(|e| !e.eq_ignore_ascii_case("png")) && path.file_name().is_some() {
+            path.as_mut_os_string().push(".png");
+        }
+        let named = path.file_name().is_some();
+        if path.is_file() {
+            ui.colored_label(crate::app::theme::CAUTION, t!("export.overwrites"));
+        }
+        if ui.add_enabled(named, egui::Button::new(t!("export.save"))).clicked() {
+            out.push(Action::ExportTo(path));
+        }
+    });
+    open
+}

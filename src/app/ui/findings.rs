@@ -1,0 +1,200 @@
+//! Right: what the models say of the selected slice, and where yes begins.
+
+use super::{Actions, class_name, measurement_lines};
+use crate::app::command::Command;
+use crate::app::session::{Entry, Models};
+use crate::app::{Action, App, theme};
+use crate::domain::card::Task;
+use crate::domain::overlay::{OverlayColour, OverlayStyle};
+use crate::domain::prediction::{Classification, Verdict};
+use crate::domain::study::Warning;
+use egui::{Button, Color32, ComboBox, Frame, Margin, ProgressBar, RichText, ScrollArea, Slider, Ui};
+use rust_i18n::t;
+
+pub fn show(app: &App, ui: &mut Ui, out: &mut Actions) {
+    ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
+        ui.spacing_mut().slider_width = (ui.available_width() - 66.0).max(100.0);
+        ui.horizontal(|ui| {
+            ui.heading(t!("findings.title"));
+            ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
+                if ui.button("ℹ").on_hover_text(Command::ModelCard.tooltip(ui)).clicked() {
+                    out.push(Action::Run(Command::ModelCard));
+                }
+            });
+        });
+        let Some(entry) = app.session.selected() else {
+            ui.weak(t!("list.empty"));
+            return;
+        };
+        warnings(app, ui, entry);
+        verdict(app, ui, entry);
+        thresholds(app, ui, out);
+        mask(app, ui, entry, out);
+        ui.add_space(8.0);
+        super::operating_curve::show(app, ui);
+        ui.add_space(8.0);
+        ui.collapsing(t!("findings.models"), |ui| models(app, ui, out));
+    });
+}
+
+fn warnings(app: &App, ui: &mut Ui, entry: &Entry) {
+    let mut texts: Vec<String> = entry.warnings.iter().map(warning).collect();
+    texts.extend(app.session.failure(entry).map(str::to_string));
+    for text in texts {
+        Frame::new().fill(theme::CAUTION.gamma_multiply(0.14)).corner_radius(6).inner_margin(Margin::same(7)).show(ui, |ui| {
+            ui.add(egui::Label::new(RichText::new(format!("⚠ {text}")).size(12.5)).wrap());
+        });
+    }
+}
+
+fn warning(warning: &Warning) -> String {
+    match warning {
+        Warning::Rotated => t!("warning.rotated"),
+        Warning::MirrorIgnored => t!("warning.mirror_ignored"),
+        Warning::ColourToGrey => t!("warning.colour_to_grey"),
+        Warning::Transparency => t!("warning.transparency"),
+        Warning::TruthUnusable(why) => t!("warning.truth_unusable", why = why),
+    }
+    .into_owned()
+}
+
+fn verdict(app: &App, ui: &mut Ui, entry: &Entry) {
+    let Some(classification) = app.session.classification(entry) else {
+        let waiting = app.session.models.classifier.is_some() && app.session.failure(entry).is_none();
+        ui.add_space(4.0);
+        ui.horizontal(|ui| {
+            if waiting {
+                ui.spinner();
+                ui.label(t!("findings.computing"));
+            } else {
+                ui.label(t!("findings.no_classifier"));
+            }
+        });
+        return;
+    };
+    let (text, colour) = match classification.verdict(app.session.thresholds.classifier) {
+        Verdict::Positive(class) => (t!("verdict.positive", class = class_name(&class)), theme::DANGER),
+        Verdict::Negative => (t!("verdict.negative"), theme::CALM),
+    };
+    Frame::new().fill(colour.gamma_multiply(0.16)).stroke((1.0, colour)).corner_radius(8).inner_margin(Margin::same(9)).show(
+        ui,
+        |ui| {
+            ui.take_available_width();
+            ui.label(RichText::new(text).size(17.0).strong());
+        },
+    );
+    bars(ui, classification);
+    let calibrated =
+        if classification.calibrated { t!("findings.calibrated") } else { t!("findings.uncalibrated") };
+    ui.label(RichText::new(calibrated).small().weak());
+}
+
+fn bars(ui: &mut Ui, classification: &Classification) {
+    for (i, (class, p)) in classification.classes.iter().enumerate() {
+        ui.horizontal(|ui| {
+            ui.label(class_name(class));
+            ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
+                ui.monospace(format!("{:.1} %", p * 100.0));
+            });
+        });
+        let colour = if i == 0 { theme::DANGER } else { theme::CALM };
+        let bar = ProgressBar::new(*p as f32).desired_height(7.0).corner_radius(3).fill(colour.gamma_multiply(0.85));
+        ui.add(bar);
+    }
+}
+
+fn thresholds(app: &App, ui: &mut Ui, out: &mut Actions) {
+    ui.add_space(8.0);
+    let thresholds = app.session.thresholds;
+    ui.horizontal(|ui| {
+        let label = ui.label(t!("findings.threshold"));
+        label.on_hover_text(t!("findings.threshold_hint"));
+        ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
+            let reset = ui.small_button(t!("findings.reset")).on_hover_text(Command::ResetThreshold.tooltip(ui));
+            if reset.clicked() {
+                out.push(Action::Run(Command::ResetThreshold));
+            }
+        });
+    });
+    let mut value = thresholds.classifier;
+    let slider = Slider::new(&mut value, 0.01..=0.99).fixed_decimals(2).step_by(0.01).trailing_fill(true);
+    if ui.add(slider).accessible_name(t!("findings.threshold")).changed() {
+        out.push(Action::Threshold(value));
+    }
+    ui.label(t!("findings.mask_threshold"));
+    let mut value = thresholds.mask;
+    let slider = Slider::new(&mut value, 0.01..=0.99).fixed_decimals(2).step_by(0.01).trailing_fill(true);
+    if ui.add(slider).accessible_name(t!("findings.mask_threshold")).changed() {
+        out.push(Action::MaskThreshold(value));
+    }
+}
+
+fn mask(app: &App, ui: &mut Ui, entry: &Entry, out: &mut Actions) {
+    ui.add_space(8.0);
+    let mut shown = app.settings.show_overlay;
+    let toggle = ui.checkbox(&mut shown, t!("findings.mask")).on_hover_text(Command::ToggleOverlay.tooltip(ui));
+    if toggle.changed() {
+        out.push(Action::ShowOverlay(shown));
+    }
+    if app.session.models.segmenter.is_none() {
+        ui.weak(t!("findings.no_segmenter"));
+    } else if app.session.classification(entry).is_some() && !app.session.gate_is_open(entry) {
+        ui.weak(t!("findings.gate_closed"));
+    } else if app.session.gate_is_open(entry) && app.session.segmentation(entry).is_none() && app.session.failure(entry).is_none() {
+        ui.horizontal(|ui| {
+            ui.spinner();
+            ui.label(t!("findings.computing"));
+        });
+    }
+    if let Some(facts) = app.textures.facts(entry) {
+        for line in measurement_lines(&facts, app.session.thresholds.mask) {
+            ui.label(line);
+        }
+    }
+    let style = app.settings.overlay;
+    ui.horizontal(|ui| {
+        for colour in OverlayColour::ALL {
+            let [r, g, b] = colour.rgb();
+            let name = t!(format!("colour.{}", format!("{colour:?}").to_lowercase()));
+            let chosen = style.colour == colour;
+            let stroke = if chosen { ui.visuals().text_color() } else { Color32::TRANSPARENT };
+            let swatch = Button::new("").fill(Color32::from_rgb(r, g, b)).min_size(egui::vec2(26.0, 20.0)).stroke((2.0, stroke));
+            if ui.add(swatch).accessible_name(name.clone()).on_hover_text(name).clicked() {
+                out.push(Action::Overlay(OverlayStyle { colour, ..style }));
+            }
+        }
+        let mut contour = style.contour;
+        let contour_box = ui.checkbox(&mut contour, t!("findings.contour"));
+        if contour_box.on_hover_text(Command::ToggleContour.tooltip(ui)).changed() {
+            out.push(Action::Overlay(OverlayStyle { contour, ..style }));
+        }
+    });
+    ui.label(t!("findings.opacity"));
+    let mut opacity = style.opacity;
+    let slider = Slider::new(&mut opacity, 0.0..=1.0).fixed_decimals(2).trailing_fill(true);
+    if ui.add(slider).accessible_name(t!("findings.opacity")).on_hover_text(Command::MoreOpacity.tooltip(ui)).changed() {
+        out.push(Action::Overlay(OverlayStyle { opacity, ..style }));
+    }
+}
+
+fn models(app: &App, ui: &mut Ui, out: &mut Actions) {
+    let current = &app.session.models;
+    for (label, segmenter) in [(t!("findings.classifier"), false), (t!("findings.segmenter"), true)] {
+        let chosen = if segmenter { &current.segmenter } else { &current.classifier };
+        let none = t!("findings.none").into_owned();
+        ui.label(label.clone());
+        let combo = ComboBox::from_id_salt(segmenter).selected_text(chosen.clone().unwrap_or_else(|| none.clone()));
+        let shown = combo.width(ui.available_width() - 8.0).show_ui(ui, |ui| {
+            let ids = app.cards.values().filter(|c| (c.task == Task::Segmentation) == segmenter).map(|c| c.id.clone());
+            for id in std::iter::once(None).chain(ids.map(Some)) {
+                let text = id.clone().unwrap_or_else(|| none.clone());
+                if ui.selectable_label(*chosen == id, text).clicked() {
+                    let mut models = Models::clone(current);
+                    *(if segmenter { &mut models.segmenter } else { &mut models.classifier }) = id;
+                    out.push(Action::Models(models));
+                }
+            }
+        });
+        shown.response.accessible_name(label);
+    }
+}

@@ -1,0 +1,94 @@
+//! Panels, one a file: they read the application, draw, and emit actions.
+
+mod dialogs;
+mod findings;
+mod model_card;
+mod operating_curve;
+mod settings;
+mod status_bar;
+mod study_list;
+mod top_bar;
+mod viewport;
+
+use super::command::Command;
+use super::textures::MaskFacts;
+use super::{Action, App, Dialog};
+use egui::{CentralPanel, Frame, Margin, Panel, Response, Ui};
+use rust_i18n::t;
+
+/// Text being typed: the only state panels keep.
+#[derive(Debug, Default)]
+pub struct Fields {
+    pub path: String,
+    pub export_path: String,
+}
+
+type Actions = Vec<Action>;
+
+/// Draws the whole window.
+pub(super) fn draw(app: &mut App, ui: &mut Ui) -> Actions {
+    let mut out = Vec::new();
+    let side = |ui: &Ui| Frame::side_top_panel(ui.style()).inner_margin(Margin::same(10));
+    Panel::top("top_bar").frame(side(ui)).show(ui, |ui| top_bar::show(app, ui, &mut out));
+    Panel::bottom("status_bar").frame(side(ui).inner_margin(Margin::symmetric(10, 5))).show(ui, |ui| {
+        status_bar::show(app, ui, &mut out);
+    });
+    let list = Panel::left("studies").default_size(236.0).size_range(170.0..=420.0);
+    list.frame(side(ui)).show(ui, |ui| study_list::show(app, ui, &mut out));
+    let right = Panel::right("findings").default_size(304.0).size_range(264.0..=460.0);
+    right.frame(side(ui)).show(ui, |ui| findings::show(app, ui, &mut out));
+    let centre = Frame::NONE.fill(super::theme::VIEWPORT);
+    CentralPanel::default().frame(centre).show(ui, |ui| viewport::show(app, ui, &mut out));
+    for dialog in app.dialogs.clone() {
+        let open = match dialog {
+            Dialog::Shortcuts => dialogs::shortcuts(ui),
+            Dialog::Settings => settings::show(app, ui, &mut out),
+            Dialog::ModelCard => model_card::show(app, ui),
+            Dialog::Export => dialogs::export(app, ui, &mut out),
+        };
+        if !open {
+            out.push(Action::Close(dialog));
+        }
+    }
+    app.notifications.show(ui);
+    out
+}
+
+/// A button that runs a command, with its name and key as tooltip.
+fn command_button(ui: &mut Ui, sign: &str, command: Command, enabled: bool, out: &mut Actions) -> Response {
+    let text = if sign.is_empty() { command.label() } else { format!("{sign} {}", command.label()) };
+    let response = ui.add_enabled(enabled, egui::Button::new(text)).on_hover_text(command.tooltip(ui));
+    if response.clicked() {
+        out.push(Action::Run(command));
+    }
+    response
+}
+
+/// A class by its name in the current language; unknown ones as the card spells them.
+pub(super) fn class_name(class: &str) -> String {
+    let key = format!("class.{class}");
+    let name = t!(&key);
+    if name == key { class.replace('_', " ") } else { name.into_owned() }
+}
+
+/// Sizes of the mask in words, for the findings and for exports.
+pub(super) fn measurement_lines(facts: &MaskFacts, mask_threshold: f32) -> Vec<String> {
+    let mut lines = Vec::new();
+    if let Some(m) = &facts.measurements {
+        let area = match m.area_mm2 {
+            Some(mm2) => t!("findings.area_mm", px = m.pixels, mm2 = format!("{mm2:.0}")),
+            None => t!("findings.area_px", px = m.pixels),
+        };
+        lines.push(area.into_owned());
+        let diameter = match m.diameter_mm {
+            Some(mm) => t!("findings.diameter_mm", px = format!("{:.1}", m.diameter_px), mm = format!("{mm:.1}")),
+            None => t!("findings.diameter_px", px = format!("{:.1}", m.diameter_px)),
+        };
+        lines.push(t!("findings.components", n = m.components).into_owned() + "   " + &diameter);
+        lines.push(t!("findings.mask_threshold_at", threshold = format!("{mask_threshold:.2}")).into_owned());
+    }
+    if let Some(dice) = facts.dice {
+        lines.push(t!("findings.dice", dice = format!("{dice:.3}")).into_owned());
+    }
+    lines
+}

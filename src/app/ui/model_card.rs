@@ -1,0 +1,63 @@
+//! The cards of the models in use, in full.
+
+use crate::app::App;
+use crate::domain::card::{Card, Level};
+use egui::{Grid, RichText, ScrollArea, Ui, Window};
+use rust_i18n::t;
+
+/// `false` when the window was closed.
+pub fn show(app: &App, ui: &mut Ui) -> bool {
+    let mut open = true;
+    let window = Window::new(t!("card.title")).id(egui::Id::unique("model_card")).open(&mut open);
+    window.default_size([520.0, 460.0]).collapsible(false).show(ui, |ui| {
+        ScrollArea::vertical().show(ui, |ui| {
+            let cards: Vec<&Card> = app.classifier_card().into_iter().chain(app.segmenter_card()).collect();
+            if cards.is_empty() {
+                ui.label(t!("card.none"));
+            }
+            for card in cards {
+                one(ui, card);
+                ui.add_space(12.0);
+            }
+        });
+    });
+    open
+}
+
+fn one(ui: &mut Ui, card: &Card) {
+    ui.heading(&card.name);
+    ui.label(RichText::new(&card.intended_use).italics());
+    ui.label(&card.limits);
+    Grid::new(&card.id).num_columns(2).striped(true).min_col_width(110.0).show(ui, |ui| {
+        let mut row = |name: String, value: String| {
+            ui.label(RichText::new(name).weak());
+            ui.add(egui::Label::new(value).wrap());
+            ui.end_row();
+        };
+        row(t!("card.id").into(), format!("{} {}", card.id, card.version));
+        row(t!("card.architecture").into(), card.architecture.clone());
+        row(t!("card.input").into(), format!("{0} × {0} × {1}, {2}", card.input.side, card.input.channels, card.input.modality));
+        row(t!("card.licence").into(), card.licence.clone());
+        row("sha256".into(), card.sha256.get(..12).unwrap_or_default().into());
+        if let Some(training) = &card.training {
+            row(t!("card.data").into(), training.data.clone());
+        }
+        if let Some(c) = card.calibration {
+            let text = t!(
+                "card.calibration",
+                temperature = format!("{:.2}", c.temperature),
+                before = format!("{:.3}", c.ece_before),
+                after = format!("{:.3}", c.ece_after)
+            );
+            row(t!("card.calibrated").into(), text.into());
+        }
+        for (name, metric) in &card.metrics {
+            let interval = metric.ci95.map_or(String::new(), |[low, high]| format!(" ({low:.3}–{high:.3})"));
+            let level = match metric.level {
+                Level::Patient => t!("card.patient_level", n = metric.n_patients),
+                Level::SliceLeaky => t!("card.slice_level", n = metric.n_patients),
+            };
+            row(name.clone(), format!("{:.3}{interval}, {level}", metric.value));
+        }
+    });
+}

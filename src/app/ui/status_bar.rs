@@ -1,0 +1,43 @@
+//! The quiet line: what runs where, how far work is, and that this is no medical device.
+
+use super::Actions;
+use crate::app::command::Command;
+use crate::app::{Action, App, theme};
+use egui::{Align, Layout, ProgressBar, RichText, Ui};
+use rust_i18n::t;
+
+pub fn show(app: &App, ui: &mut Ui, out: &mut Actions) {
+    ui.horizontal(|ui| {
+        match &app.device {
+            Some(device) => ui.label(RichText::new(device.to_uppercase()).small().weak()),
+            None => ui.label(RichText::new(t!("status.starting")).small().weak()),
+        };
+        if let Some(entry) = app.session.selected()
+            && let Some(c) = app.session.classification(entry)
+        {
+            let segmenter = app.session.segmentation(entry).map_or(0.0, |s| s.milliseconds);
+            let text = t!("status.time", ms = format!("{:.0}", c.milliseconds + segmenter));
+            ui.label(RichText::new(text).small().weak());
+        }
+        progress(app, ui, out);
+        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+            ui.label(RichText::new(t!("disclaimer.short")).small().color(theme::CAUTION));
+        });
+    });
+}
+
+fn progress(app: &App, ui: &mut Ui, out: &mut Actions) {
+    let (classified, slices) = app.session.progress();
+    let (done, total, text) = match app.opening {
+        Some((done, total)) => (done, total, t!("status.opening", done = done, total = total)),
+        None if classified < slices && !app.session.paused && slices > 1 => {
+            (classified, slices, t!("status.classifying", done = classified, total = slices))
+        }
+        None => return,
+    };
+    ui.add(ProgressBar::new(done as f32 / total.max(1) as f32).desired_width(150.0).desired_height(8.0));
+    ui.label(RichText::new(text).small());
+    if ui.small_button(t!("status.cancel")).on_hover_text(Command::Cancel.tooltip(ui)).clicked() {
+        out.push(Action::Run(Command::Cancel));
+    }
+}

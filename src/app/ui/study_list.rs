@@ -1,0 +1,121 @@
+//! Left: every open slice with its picture, probability and verdict.
+
+use super::Actions;
+use crate::app::session::{Entry, Sort};
+use crate::app::{Action, App, theme};
+use crate::domain::prediction::Verdict;
+use egui::{Align2, Color32, ComboBox, FontId, Pos2, Rect, ScrollArea, Sense, Stroke, StrokeKind, Ui, WidgetInfo, pos2, vec2};
+use rust_i18n::t;
+
+const ROW: f32 = 58.0;
+const PICTURE: f32 = 50.0;
+
+fn sort_name(sort: Sort) -> String {
+    match sort {
+        Sort::Opened => t!("list.sort_opened"),
+        Sort::Name => t!("list.sort_name"),
+        Sort::Probability => t!("list.sort_probability"),
+    }
+    .into_owned()
+}
+
+pub fn show(app: &mut App, ui: &mut Ui, out: &mut Actions) {
+    ui.horizontal(|ui| {
+        ui.heading(t!("list.title"));
+        ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
+            let combo = ComboBox::from_id_salt("sort").selected_text(sort_name(app.session.sort)).width(112.0);
+            let response = combo.show_ui(ui, |ui| {
+                for sort in Sort::ALL {
+                    if ui.selectable_label(app.session.sort == sort, sort_name(sort)).clicked() {
+                        out.push(Action::Sort(sort));
+                    }
+                }
+            });
+            response.response.accessible_name(t!("list.sort")).on_hover_text(t!("list.sort"));
+        });
+    });
+    ui.add_space(4.0);
+    let count = app.session.len();
+    if count == 0 {
+        ui.weak(t!("list.empty"));
+        ui.take_available_space();
+        return;
+    }
+    ScrollArea::vertical().auto_shrink(false).show_rows(ui, ROW, count, |ui, range| {
+        for place in range {
+            let Some(entry) = app.session.at(place) else { continue };
+            let texture = app.textures.thumbnail(ui, entry);
+            row(app, ui, entry, &texture, out);
+        }
+    });
+}
+
+fn row(app: &App, ui: &mut Ui, entry: &Entry, texture: &egui::TextureHandle, out: &mut Actions) {
+    let selected = app.session.selected().is_some_and(|e| e.id == entry.id);
+    let (rect, response) = ui.allocate_exact_size(vec2(ui.available_width(), ROW - 6.0), Sense::click());
+    let (text, colour) = verdict(app, entry);
+    let label = format!("{} {text}", entry.title);
+    response.widget_info(|| WidgetInfo::selected(egui::Role::Button, true, selected, &label));
+    if response.clicked() {
+        out.push(Action::Select(entry.id));
+    }
+    let visuals = ui.visuals();
+    let fill = match (selected, response.hovered()) {
+        (true, _) => visuals.selection.bg_fill.gamma_multiply(0.45),
+        (_, true) => visuals.faint_bg_color,
+        _ => Color32::TRANSPARENT,
+    };
+    let painter = ui.painter_at(rect);
+    painter.rect_filled(rect, 6, fill);
+    if selected {
+        painter.rect_stroke(rect, 6, Stroke::new(1.0, theme::ACCENT), StrokeKind::Inside);
+    }
+    let picture = Rect::from_min_size(rect.min + vec2(3.0, (rect.height() - PICTURE) / 2.0), vec2(PICTURE, PICTURE));
+    let uv = Rect::from_min_max(Pos2::ZERO, pos2(1.0, 1.0));
+    painter.rect_filled(picture, 4, theme::VIEWPORT);
+    painter.image(texture.id(), picture, uv, Color32::WHITE);
+    let left = picture.right() + 9.0;
+    let room = rect.right() - left - 6.0;
+    let title = elided(ui, &entry.title, room);
+    painter.text(pos2(left, rect.top() + 8.0), Align2::LEFT_TOP, title, FontId::proportional(13.5), visuals.text_color());
+    painter.circle_filled(pos2(left + 4.0, rect.bottom() - 14.0), 4.0, colour);
+    let small = FontId::proportional(12.5);
+    painter.text(pos2(left + 14.0, rect.bottom() - 14.0), Align2::LEFT_CENTER, text, small, visuals.weak_text_color());
+    response.on_hover_text(entry.path.display().to_string());
+}
+
+/// Shortens in the middle, where names of slices differ least.
+fn elided(ui: &Ui, text: &str, room: f32) -> String {
+    let width = |s: &str| {
+        let font = FontId::proportional(13.5);
+        ui.fonts_mut(|f| f.layout_no_wrap(s.to_string(), font, Color32::WHITE).size().x)
+    };
+    if width(text) <= room {
+        return text.to_string();
+    }
+    let letters: Vec<char> = text.chars().collect();
+    let shortened = |keep: usize| {
+        let head: String = letters[..keep / 2].iter().collect();
+        let tail: String = letters[letters.len() - keep.div_ceil(2)..].iter().collect();
+        format!("{head}…{tail}")
+    };
+    (1..letters.len()).rev().map(shortened).find(|s| width(s) <= room).unwrap_or_default()
+}
+
+fn verdict(app: &App, entry: &Entry) -> (String, Color32) {
+    if app.session.failure(entry).is_some() {
+        return (t!("list.failed").into_owned(), theme::CAUTION);
+    }
+    let threshold = app.session.thresholds.classifier;
+    match app.session.classification(entry) {
+        Some(c) => {
+            let percent = format!("{:.1} %", c.probability() * 100.0);
+            match c.verdict(threshold) {
+                Verdict::Positive(class) => (format!("{percent}  {}", super::class_name(&class)), theme::DANGER),
+                Verdict::Negative => (format!("{percent}  {}", t!("verdict.negative_short")), theme::CALM),
+            }
+        }
+        None if app.session.models.classifier.is_none() => (String::new(), Color32::TRANSPARENT),
+        None => ("…".into(), Color32::GRAY),
+    }
+}

@@ -1,0 +1,155 @@
+//! Centre: the scan under its window, the overlay, and what is under the pointer.
+
+use super::Actions;
+use crate::app::session::Entry;
+use crate::app::state::Interpolation;
+use crate::app::view::View;
+use crate::app::{Action, App, theme};
+use crate::domain::overlay::OverlayColour;
+use egui::{
+    Align2, Color32, CursorIcon, FontId, PointerButton, Pos2, Rect, Sense, Stroke, StrokeKind, Ui, WidgetInfo, pos2, vec2,
+};
+use rust_i18n::t;
+
+pub fn show(app: &App, ui: &mut Ui, out: &mut Actions) {
+    let (response, painter) = ui.allocate_painter(ui.available_size(), Sense::CLICK | Sense::DRAG);
+    let viewport = response.rect;
+    response.widget_info(|| WidgetInfo::labeled(egui::Role::Image, true, t!("viewport.name")));
+    if app.viewport != viewport {
+        out.push(Action::Viewport(viewport));
+        ui.request_repaint();
+    }
+    match (app.session.selected(), app.view()) {
+        (Some(entry), Some(view)) => {
+            picture(app, &painter, entry, view, viewport);
+            gestures(ui, &response, out);
+            legend(app, &painter, entry, viewport);
+            readout(app, ui, &painter, entry, view, &response);
+        }
+        _ => welcome(ui, viewport, out),
+    }
+    if ui.input(|i| !i.raw.hovered_files.is_empty()) {
+        painter.rect_filled(viewport, 0, Color32::from_black_alpha(170));
+        painter.rect_stroke(viewport.shrink(14.0), 10, Stroke::new(2.0, theme::ACCENT), StrokeKind::Inside);
+        let font = FontId::proportional(22.0);
+        painter.text(viewport.center(), Align2::CENTER_CENTER, t!("viewport.drop_here"), font, Color32::WHITE);
+    }
+}
+
+fn picture(app: &App, painter: &egui::Painter, entry: &Entry, view: &View, viewport: Rect) {
+    let whole = view.picture_rect(&entry.slice, viewport);
+    let uv = Rect::from_min_max(Pos2::ZERO, pos2(1.0, 1.0));
+    if let Some((texture, covers)) = app.textures.scan(entry) {
+        let scale = view.scale(&entry.slice, viewport);
+        let rect = Rect::from_min_size(whole.min + covers.min.to_vec2() * scale, covers.size() * scale);
+        painter.image(texture.id(), rect, uv, Color32::WHITE);
+    }
+    if app.settings.show_overlay
+        && let Some(texture) = app.textures.overlay(entry)
+    {
+        painter.image(texture.id(), whole, uv, Color32::WHITE);
+    }
+}
+
+fn gestures(ui: &Ui, response: &egui::Response, out: &mut Actions) {
+    if response.double_clicked() {
+        out.push(Action::Run(crate::app::command::Command::Fit));
+        return;
+    }
+    let drag = response.drag_delta();
+    if response.dragged_by(PointerButton::Primary) && drag != egui::Vec2::ZERO {
+        out.push(Action::DragWindow(drag));
+    }
+    if response.dragged_by(PointerButton::Middle) {
+        ui.set_cursor_icon(CursorIcon::Grabbing);
+        out.push(Action::Pan(drag));
+    }
+    if response.dragged_by(PointerButton::Secondary)
+        && let Some(about) = ui.input(|i| i.pointer.press_origin())
+    {
+        ui.set_cursor_icon(CursorIcon::ZoomIn);
+        out.push(Action::Zoom { about, factor: (-drag.y * 0.01).exp() });
+    }
+    if let Some(about) = response.hover_pos() {
+        let factor = ui.input(|i| i.zoom_delta());
+        if factor != 1.0 {
+            out.push(Action::Zoom { about, factor });
+        }
+    }
+}
+
+/// Which colour is the model, which the expert; nothing when there is no mask.
+fn legend(app: &App, painter: &egui::Painter, entry: &Entry, viewport: Rect) {
+    if !app.settings.show_overlay {
+        return;
+    }
+    let facts = app.textures.facts(entry);
+    let predicted = facts.is_some_and(|f| f.measurements.is_some_and(|m| m.pixels > 0));
+    let mut rows: Vec<([u8; 3], String)> = Vec::new();
+    let colour = if entry.truth.is_some() { OverlayColour::Green } else { app.settings.overlay.colour };
+    if predicted {
+        rows.push((colour.rgb(), t!("viewport.prediction").into_owned()));
+    }
+    if entry.truth.is_some() {
+        rows.push((OverlayColour::Red.rgb(), t!("viewport.truth").into_owned()));
+    }
+    for (i, ([r, g, b], text)) in rows.into_iter().enumerate() {
+        let at = viewport.left_top() + vec2(14.0, 14.0 + 20.0 * i as f32);
+        painter.rect_filled(Rect::from_min_size(at, vec2(11.0, 11.0)), 2, Color32::from_rgb(r, g, b));
+        label(painter, at + vec2(18.0, 5.5), Align2::LEFT_CENTER, text);
+    }
+}
+
+fn readout(app: &App, ui: &Ui, painter: &egui::Painter, entry: &Entry, view: &View, response: &egui::Response) {
+    let viewport = response.rect;
+    let (left, right) = (viewport.left_bottom() + vec2(14.0, -16.0), viewport.right_bottom() + vec2(-14.0, -16.0));
+    let scale = view.scale(&entry.slice, viewport).x * ui.pixels_per_point();
+    let window = view.window;
+    let window = t!(
+        "viewport.window",
+        centre = format!("{:.0}", window.centre),
+        width = format!("{:.0}", window.width),
+        zoom = format!("{:.0}", scale * 100.0)
+    );
+    label(painter, right, Align2::RIGHT_CENTER, window.into_owned());
+    let size = format!("{} × {}", entry.slice.width(), entry.slice.height());
+    let interpolation = match app.settings.interpolation {
+        Interpolation::Nearest => t!("settings.nearest"),
+        Interpolation::Linear => t!("settings.linear"),
+    };
+    label(painter, right - vec2(0.0, 18.0), Align2::RIGHT_CENTER, format!("{size}   {interpolation}"));
+    let pixel = response.hover_pos().and_then(|at| view.pixel_at(&entry.slice, viewport, at));
+    let Some((x, y)) = pixel else { return };
+    let value = entry.slice.value(x, y).unwrap_or_default();
+    let digits = if value.fract() == 0.0 { 0 } else { 3 };
+    let mut text = format!("x {x}   y {y}   {} {value:.digits$}", t!("viewport.value"));
+    if let Some(segmentation) = app.session.shown_segmentation(entry)
+        && let Some(p) = app.textures.mask_probability(segmentation, x, y)
+    {
+        text.push_str(&format!("   {} {p:.3}", t!("viewport.mask_probability")));
+    }
+    label(painter, left, Align2::LEFT_CENTER, text);
+}
+
+/// Text over the scan, readable on any brightness.
+fn label(painter: &egui::Painter, at: Pos2, align: Align2, text: String) {
+    let galley = painter.layout_no_wrap(text, FontId::proportional(13.0), theme::VIEWPORT_TEXT);
+    let rect = align.anchor_size(at, galley.size());
+    painter.rect_filled(rect.expand2(vec2(5.0, 2.0)), 4, Color32::from_black_alpha(150));
+    painter.galley(rect.min, galley, theme::VIEWPORT_TEXT);
+}
+
+/// What to do when nothing is open.
+fn welcome(ui: &mut Ui, viewport: Rect, out: &mut Actions) {
+    let area = Rect::from_center_size(viewport.center(), vec2(420.0, 180.0));
+    ui.scope_builder(egui::UiBuilder::new().max_rect(area), |ui| {
+        ui.visuals_mut().override_text_color = Some(theme::VIEWPORT_TEXT);
+        ui.vertical_centered(|ui| {
+            ui.heading(t!("welcome.title"));
+            ui.add_space(6.0);
+            ui.label(t!("welcome.text"));
+            ui.add_space(12.0);
+            super::command_button(ui, "📂", crate::app::command::Command::Open, true, out);
+        });
+    });
+}

@@ -1,0 +1,153 @@
+//! How the selected slice is looked at: zoom, place, window.
+
+use crate::domain::slice::Slice;
+use crate::domain::window::Window;
+use egui::{Pos2, Rect, Vec2, pos2, vec2};
+
+/// Screen points per pixel.
+const ZOOM: std::ops::RangeInclusive<f32> = 0.02..=64.0;
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct View {
+    /// Points per image pixel; `None` fits the picture into the viewport.
+    zoom: Option<f32>,
+    /// Image position in the middle of the viewport, in pixels.
+    centre: Pos2,
+    pub window: Window,
+    pub invert: bool,
+    /// Window preset in use, 1–5; 0 after a change by hand.
+    pub preset: u8,
+}
+
+impl View {
+    pub fn of(slice: &Slice) -> Self {
+        let centre = pos2(slice.width() as f32 / 2.0, slice.height() as f32 / 2.0);
+        Self { zoom: None, centre, window: slice.default_window(), invert: false, preset: 1 }
+    }
+
+    pub fn fit(&mut self, slice: &Slice) {
+        let whole = Self::of(slice);
+        (self.zoom, self.centre) = (whole.zoom, whole.centre);
+    }
+
+    /// Height of a pixel relative to its width.
+    fn aspect(slice: &Slice) -> f32 {
+        slice.spacing.map_or(1.0, |s| (s.row_mm / s.column_mm) as f32)
+    }
+
+    /// Points per pixel, across and down.
+    pub fn scale(&self, slice: &Slice, viewport: Rect) -> Vec2 {
+        let aspect = Self::aspect(slice);
+        let fitting = || {
+            let across = viewport.width() / slice.width() as f32;
+            let down = viewport.height() / (slice.height() as f32 * aspect);
+            (across.min(down) * 0.98).max(*ZOOM.start())
+        };
+        let zoom = self.zoom.unwrap_or_else(fitting);
+        vec2(zoom, zoom * aspect)
+    }
+
+    /// Where the whole picture lies on the screen.
+    pub fn picture_rect(&self, slice: &Slice, viewport: Rect) -> Rect {
+        let scale = self.scale(slice, viewport);
+        let corner = viewport.center() - self.centre.to_vec2() * scale;
+        Rect::from_min_size(corner, vec2(slice.width() as f32, slice.height() as f32) * scale)
+    }
+
+    /// Image position (pixels, 0 at the left edge of the first pixel) under a point of the screen.
+    pub fn image_from_screen(&self, slice: &Slice, viewport: Rect, at: Pos2) -> Pos2 {
+        (self.centre.to_vec2() + (at - viewport.center()) / self.scale(slice, viewport)).to_pos2()
+    }
+
+    /// The pixel under a point of the screen.
+    pub fn pixel_at(&self, slice: &Slice, viewport: Rect, at: Pos2) -> Option<(usize, usize)> {
+        let p = self.image_from_screen(slice, viewport, at);
+        let inside = p.x >= 0.0 && p.y >= 0.0 && p.x < slice.width() as f32 && p.y < slice.height() as f32;
+        inside.then_some((p.x as usize, p.y as usize))
+    }
+
+    pub fn pan(&mut self, slice: &Slice, viewport: Rect, by: Vec2) {
+        let scale = self.scale(slice, viewport);
+        self.zoom = Some(scale.x);
+        let middle = self.centre - by / scale;
+        self.centre = pos2(middle.x.clamp(0.0, slice.width() as f32), middle.y.clamp(0.0, slice.height() as f32));
+    }
+
+    /// Enlarges by `factor`, keeping what is under `about` in place.
+    pub fn zoom_about(&mut self, slice: &Slice, viewport: Rect, about: Pos2, factor: f32) {
+        let fixed = self.image_from_screen(slice, viewport, about);
+        let zoom = (self.scale(slice, viewport).x * factor).clamp(*ZOOM.start(), *ZOOM.end());
+        self.zoom = Some(zoom);
+        let scale = self.scale(slice, viewport);
+        self.centre = fixed - (about - viewport.center()) / scale;
+    }
+
+    /// Window by preset number 1–5.
+    pub fn set_preset(&mut self, slice: &Slice, preset: u8) {
+        let whole = slice.default_window();
+        let (low, width) = (whole.centre - whole.width / 2.0, whole.width);
+        let part = |from: f32, to: f32| Window::from_range(low + from * width, low + to * width);
+        self.window = match preset {
+            2 => part(0.0, 0.6),
+            3 => part(0.2, 0.7),
+            4 => part(0.45, 1.0),
+            5 => part(0.0, 0.3),
+            _ => whole,
+        };
+        self.preset = preset;
+    }
+
+    /// Left-drag: right widens, up brightens; a drag across the viewport spans the picture's whole range.
+    pub fn drag_window(&mut self, slice: &Slice, viewport: Rect, by: Vec2) {
+        let range = slice.default_window().width;
+        let extent = viewport.size().max(vec2(1.0, 1.0));
+        self.window = self.window.dragged(by.x / extent.x, -by.y / extent.y, range);
+        self.preset = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::slice::{Depth, Spacing};
+
+    fn slice() -> Slice {
+        Slice::new(100, 50, vec![0.0; 5_000], Depth::Eight).unwrap()
+    }
+
+    fn viewport() -> Rect {
+        Rect::from_min_size(pos2(10.0, 20.0), vec2(400.0, 400.0))
+    }
+
+    #[test]
+    fn zooming_keeps_what_is_under_the_pointer() {
+        let (slice, viewport) = (slice(), viewport());
+        let mut view = View::of(&slice);
+        let about = pos2(120.0, 200.0);
+        let before = view.image_from_screen(&slice, viewport, about);
+        for factor in [1.5, 3.0, 0.4] {
+            view.zoom_about(&slice, viewport, about, factor);
+            let after = view.image_from_screen(&slice, viewport, about);
+            assert!((after - before).length() < 1e-3, "{before:?} {after:?}");
+        }
+    }
+
+    #[test]
+    fn fitting_shows_everything_and_pixels_are_found() {
+        let (slice, viewport) = (slice(), viewport());
+        let view = View::of(&slice);
+        let rect = view.picture_rect(&slice, viewport);
+        assert!(viewport.contains_rect(rect));
+        assert_eq!(view.pixel_at(&slice, viewport, rect.min + vec2(0.1, 0.1)), Some((0, 0)));
+        assert_eq!(view.pixel_at(&slice, viewport, rect.max - vec2(0.1, 0.1)), Some((99, 49)));
+        assert_eq!(view.pixel_at(&slice, viewport, rect.min - vec2(1.0, 0.0)), None);
+    }
+
+    #[test]
+    fn tall_pixels_are_drawn_tall() {
+        let mut slice = slice();
+        slice.spacing = Some(Spacing { row_mm: 2.0, column_mm: 1.0 });
+        let rect = View::of(&slice).picture_rect(&slice, viewport());
+        assert!((rect.width() - rect.height()).abs() < 1e-3);
+    }
+}
