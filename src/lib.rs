@@ -1,4 +1,20 @@
-//! LesionLens: what a neural network sees in an MRI slice.
+//! LesionLens shows what a neural network sees in an MRI slice. It is a research aid, not a medical device.
+//!
+//! Data flows one way: file → study → tensors → engine → findings → pixels and exports.
+//!
+//! - [`domain`]: slices, masks, windows, model cards, figures of merit. Knows nobody.
+//! - [`io`]: pictures on disk → studies, whatever their names. Knows `domain`.
+//! - [`nn`]: a network is a value, [`nn::graph::Graph`]; [`nn::exec`] runs it, [`nn::ops`] are its CPU operations and their
+//!   gradients, [`nn::keras`] reads it from Keras files, [`nn::zoo`] names the known ones. Knows candle.
+//! - [`models`]: cards and weights together, preprocessing, lookup, import. Knows `nn`, `domain`, and how to write a file.
+//! - [`engine`]: questions and answers in plain types, on a thread of its own. Knows `models`.
+//! - [`train`]: recipes, data sets, augmentation, the training loop, evaluation. Knows `nn`, `models`.
+//! - [`export`]: annotated pictures, masks, tables. Knows `domain`.
+//! - [`app`]: the window. Knows neither tensors nor file formats.
+//! - [`cli`]: the commands.
+
+// A user's file, disk or device must never end the program.
+#![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 rust_i18n::i18n!("assets/locales", fallback = "en");
 
 pub mod app;

@@ -38,8 +38,23 @@ impl Command {
         use Command::*;
         let presets = (1..=PRESETS).map(Preset);
         [
-            Open, OpenFolder, OpenTruth, Export, Remove, Previous, Next, ToggleOverlay, ToggleContour, LessOpacity,
-            MoreOpacity, LowerThreshold, RaiseThreshold, ResetThreshold, ResetView, Fit, Invert,
+            Open,
+            OpenFolder,
+            OpenTruth,
+            Export,
+            Remove,
+            Previous,
+            Next,
+            ToggleOverlay,
+            ToggleContour,
+            LessOpacity,
+            MoreOpacity,
+            LowerThreshold,
+            RaiseThreshold,
+            ResetThreshold,
+            ResetView,
+            Fit,
+            Invert,
         ]
         .into_iter()
         .chain(presets)
@@ -68,9 +83,11 @@ impl Command {
             Command::ResetView => vec![plain(Key::R)],
             Command::Fit => vec![plain(Key::F)],
             Command::Invert => vec![plain(Key::I)],
-            Command::Preset(n) => {
-                [Key::Num1, Key::Num2, Key::Num3, Key::Num4, Key::Num5].get(usize::from(n) - 1).map(|k| plain(*k)).into_iter().collect()
-            }
+            Command::Preset(n) => [Key::Num1, Key::Num2, Key::Num3, Key::Num4, Key::Num5]
+                .get(usize::from(n) - 1)
+                .map(|k| plain(*k))
+                .into_iter()
+                .collect(),
             Command::Cancel => vec![plain(Key::Escape)],
             Command::Settings => vec![command(Key::Comma)],
             Command::ModelCard => vec![plain(Key::M)],

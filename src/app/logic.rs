@@ -315,18 +315,22 @@ impl App {
     /// The footer of an exported picture. Nothing in it says whose scan it is unless the reader asked for the file's name.
     fn export_lines(&self) -> Vec<String> {
         let Some(entry) = self.session.selected() else { return Vec::new() };
-        let (classification, segmentation) = (self.session.classification(entry), self.session.shown_segmentation(entry));
+        let (classification, segmentation) =
+            (self.session.classification(entry), self.session.shown_segmentation(entry));
         let thresholds = self.session.thresholds;
         let mut lines = Vec::new();
         match classification {
             Some(c) => {
                 let verdict = match c.verdict(thresholds.classifier) {
-                    Verdict::Positive(class) => t!("verdict.positive", class = super::ui::class_name(&class)).into_owned(),
+                    Verdict::Positive(class) => {
+                        t!("verdict.positive", class = super::ui::class_name(&class)).into_owned()
+                    }
                     Verdict::Negative => t!("verdict.negative").into_owned(),
                 };
                 let at = format!("{:.2}", thresholds.classifier);
                 lines.push(t!("export.verdict", verdict = verdict, threshold = at).into_owned());
-                let percent = |(class, p): &(String, f64)| format!("{} {:.1} %", super::ui::class_name(class), p * 100.0);
+                let percent =
+                    |(class, p): &(String, f64)| format!("{} {:.1} %", super::ui::class_name(class), p * 100.0);
                 lines.push(c.classes.iter().map(percent).collect::<Vec<_>>().join("   "));
             }
             None => lines.push(t!("findings.no_classifier").into_owned()),

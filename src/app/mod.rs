@@ -41,7 +41,10 @@ enum Action {
     MaskThreshold(f32),
     DragWindow(Vec2),
     Pan(Vec2),
-    Zoom { about: Pos2, factor: f32 },
+    Zoom {
+        about: Pos2,
+        factor: f32,
+    },
     /// Where the viewport was drawn.
     Viewport(Rect),
     Overlay(OverlayStyle),
@@ -187,9 +190,7 @@ impl App {
 }
 
 fn default_thresholds(cards: &BTreeMap<String, Card>, models: &Models) -> Thresholds {
-    let of = |id: &Option<String>| {
-        id.as_ref().and_then(|id| cards.get(id)).map_or(0.5, |card| card.threshold.default)
-    };
+    let of = |id: &Option<String>| id.as_ref().and_then(|id| cards.get(id)).map_or(0.5, |card| card.threshold.default);
     Thresholds { classifier: of(&models.classifier), mask: of(&models.segmenter) as f32 }
 }
 

@@ -28,7 +28,10 @@ pub enum Event {
     Opened(Box<Study>, Vec<Prepared>),
     Failed(LoadError),
     /// Files done and to do; equal when finished.
-    Progress { done: usize, total: usize },
+    Progress {
+        done: usize,
+        total: usize,
+    },
 }
 
 struct Request {

@@ -220,9 +220,8 @@ impl Session {
     /// Classified slices and all slices, for the progress bar.
     pub fn progress(&self) -> (usize, usize) {
         let Some(model) = &self.models.classifier else { return (0, 0) };
-        let done = |e: &&Entry| {
-            e.answers.contains_key(model) || e.failures.contains_key(&(Question::Classify, model.clone()))
-        };
+        let done =
+            |e: &&Entry| e.answers.contains_key(model) || e.failures.contains_key(&(Question::Classify, model.clone()));
         (self.entries.iter().filter(done).count(), self.entries.len())
     }
 

@@ -37,7 +37,9 @@ impl Language {
 
     /// The system's language if it is one of ours.
     fn of_system() -> Self {
-        let set = ["LC_ALL", "LC_MESSAGES", "LANG"].iter().find_map(|name| std::env::var(name).ok().filter(|v| !v.is_empty()));
+        let set = ["LC_ALL", "LC_MESSAGES", "LANG"]
+            .iter()
+            .find_map(|name| std::env::var(name).ok().filter(|v| !v.is_empty()));
         if set.is_some_and(|v| v.starts_with("es")) { Language::Spanish } else { Language::English }
     }
 }

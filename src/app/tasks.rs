@@ -105,9 +105,11 @@ impl Tasks {
             }
             Pick::Folder => dialog.pick_folder().map(|folder| Done::Picked(vec![folder])),
             Pick::Truth => dialog.add_filter(pictures_name, &pictures).pick_file().map(Done::TruthPicked),
-            Pick::Export => {
-                dialog.set_file_name("lesionlens.png").add_filter("PNG", &["png"]).save_file().map(Done::ExportPathPicked)
-            }
+            Pick::Export => dialog
+                .set_file_name("lesionlens.png")
+                .add_filter("PNG", &["png"])
+                .save_file()
+                .map(Done::ExportPathPicked),
         });
     }
 

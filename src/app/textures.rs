@@ -82,14 +82,7 @@ pub struct Textures {
 
 impl Default for Textures {
     fn default() -> Self {
-        Self {
-            scan: None,
-            overlay: None,
-            pending: None,
-            map: None,
-            thumbnails: HashMap::new(),
-            finished: unbounded(),
-        }
+        Self { scan: None, overlay: None, pending: None, map: None, thumbnails: HashMap::new(), finished: unbounded() }
     }
 }
 

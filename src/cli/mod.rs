@@ -1,7 +1,9 @@
 //! The command line: one file a command.
 
+mod choice;
 mod doctor;
 mod models;
+mod phantom;
 mod predict;
 mod train;
 mod view;
@@ -27,6 +29,8 @@ enum Command {
     Models(models::Args),
     /// Train a model from a recipe.
     Train(train::Args),
+    /// Draw the example head and its lesion's outline.
+    Phantom(phantom::Args),
     /// Show devices, processor features, models and display.
     Doctor(doctor::Args),
 }
@@ -39,6 +43,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Some(Command::Predict(args)) => predict::run(args),
         Some(Command::Models(args)) => models::run(args),
         Some(Command::Train(args)) => train::run(args),
+        Some(Command::Phantom(args)) => phantom::run(args),
         Some(Command::Doctor(args)) => doctor::run(args),
     }
 }

@@ -1,5 +1,6 @@
 //! `lesionlens models`: list, show, import, verify.
 
+use super::choice::choice;
 use crate::domain::card::{Card, Level};
 use crate::engine::device::{self, DeviceChoice};
 use crate::models::import::import;
@@ -29,7 +30,7 @@ enum Action {
         /// As `model.save("x.h5")` writes it.
         file: PathBuf,
         /// What the file must hold.
-        #[arg(long, value_enum)]
+        #[arg(long, value_parser = choice(Architecture::ALL, Architecture::id))]
         architecture: Architecture,
         /// Name of the new model.
         #[arg(long)]
@@ -48,7 +49,7 @@ enum Action {
         /// Largest absolute difference that passes.
         #[arg(long, default_value_t = 1e-4)]
         tolerance: f64,
-        #[arg(long, value_enum, default_value_t = DeviceChoice::Cpu)]
+        #[arg(long, default_value = "cpu", value_parser = choice(DeviceChoice::ALL, DeviceChoice::label))]
         device: DeviceChoice,
     },
 }

@@ -1,5 +1,6 @@
 //! `lesionlens predict`: files and folders in, JSON, CSV, masks and overlays out.
 
+use super::choice::choice;
 use crate::domain::overlay::{self, OverlayColour, OverlayStyle};
 use crate::domain::prediction::{Findings, Thresholds};
 use crate::domain::slice::Slice;
@@ -40,7 +41,7 @@ pub struct Args {
     /// Segment every slice, whatever the classifier says.
     #[arg(long)]
     always_segment: bool,
-    #[arg(long, value_enum, default_value_t)]
+    #[arg(long, default_value = "auto", value_parser = choice(DeviceChoice::ALL, DeviceChoice::label))]
     device: DeviceChoice,
     /// Threads; all cores by default.
     #[arg(long)]
@@ -55,7 +56,7 @@ pub struct Args {
     #[arg(long, value_name = "DIR")]
     overlay: Option<PathBuf>,
     /// Colour of the mask in --overlay.
-    #[arg(long, value_enum, default_value_t)]
+    #[arg(long, default_value = "red", value_parser = choice(OverlayColour::ALL, OverlayColour::id))]
     overlay_colour: OverlayColour,
     /// Write masks (0 and 255, at the picture's size) into this folder.
     #[arg(long, value_name = "DIR")]

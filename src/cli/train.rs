@@ -6,7 +6,7 @@ use crate::nn::exec::Parameters;
 use crate::nn::weights;
 use crate::train::checkpoint::{RunFolder, write_atomically};
 use crate::train::dataset::{Dataset, Parts};
-use crate::train::evaluate::{self, SliceResult};
+use crate::train::evaluate::{self, Evaluator, SliceResult};
 use crate::train::fit::{EpochRecord, Fit, Observer};
 use crate::train::recipe::Recipe;
 use anyhow::{Context, bail};
@@ -115,16 +115,9 @@ fn finish(
     let measure = |part: &[usize]| -> anyhow::Result<Vec<SliceResult>> {
         let examples: Vec<_> = part.iter().map(|i| &data.examples[*i]).collect();
         let bar = ProgressBar::new(examples.len() as u64);
-        Ok(evaluate::run(
-            &graph,
-            &shipped,
-            &examples,
-            &recipe.input,
-            recipe.input.side,
-            recipe.task,
-            device,
-            |n| bar.inc(n as u64),
-        )?)
+        let (spec, task) = (&recipe.input, recipe.task);
+        let evaluator = Evaluator { graph: &graph, parameters: &shipped, spec, task, device };
+        Ok(evaluator.run(&examples, |n| bar.inc(n as u64))?)
     };
     let validation = measure(&parts.validation)?;
     let test = measure(&parts.test)?;
@@ -148,8 +141,7 @@ fn finish(
         Task::Binary | Task::Multiclass => {
             let temperature = evaluate::fit_temperature(&validation);
             let ece = |t: f64| metrics::expected_calibration_error(&evaluate::scores(&validation, t));
-            card.calibration =
-                Some(Calibration { temperature, ece_before: ece(1.0), ece_after: ece(temperature) });
+            card.calibration = Some(Calibration { temperature, ece_before: ece(1.0), ece_after: ece(temperature) });
             let validation_scores = evaluate::scores(&validation, temperature);
             // The highest threshold that still catches 95 % of validation slices with tumour.
             let found = metrics::operating_curve(&validation_scores).into_iter().rev().find(|p| p.recall >= 0.95);

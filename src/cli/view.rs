@@ -1,8 +1,8 @@
 //! `lesionlens view`, and `lesionlens` alone: the window.
 
+use crate::app::Options;
 use crate::app::session::Models;
 use crate::app::state::Settings;
-use crate::app::Options;
 use crate::engine::candle::CandleEngine;
 use crate::engine::device::{self, DeviceChoice};
 use crate::engine::worker::Started;

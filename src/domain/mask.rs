@@ -116,7 +116,11 @@ fn diameter(mut points: Vec<(f64, f64)>) -> f64 {
             }
             hull.push(p);
         };
-        if half == 0 { points.iter().copied().for_each(&mut add) } else { points.iter().rev().copied().for_each(&mut add) }
+        if half == 0 {
+            points.iter().copied().for_each(&mut add)
+        } else {
+            points.iter().rev().copied().for_each(&mut add)
+        }
         hull.pop();
     }
     let distance = |a: (f64, f64), b: (f64, f64)| (a.0 - b.0).hypot(a.1 - b.1);

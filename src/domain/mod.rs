@@ -2,9 +2,9 @@
 
 pub mod card;
 pub mod mask;
-pub mod overlay;
 pub mod measure;
 pub mod metrics;
+pub mod overlay;
 pub mod phantom;
 pub mod prediction;
 pub mod resample;

@@ -6,7 +6,7 @@ use super::window::Window;
 use serde::{Deserialize, Serialize};
 
 /// Colour of the predicted mask; magenta and cyan can be told from grey and from each other by colour-blind readers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OverlayColour {
     #[default]
@@ -19,6 +19,16 @@ pub enum OverlayColour {
 impl OverlayColour {
     pub const ALL: [OverlayColour; 4] =
         [OverlayColour::Red, OverlayColour::Green, OverlayColour::Magenta, OverlayColour::Cyan];
+
+    /// Name on the command line and in locales.
+    pub fn id(self) -> &'static str {
+        match self {
+            OverlayColour::Red => "red",
+            OverlayColour::Green => "green",
+            OverlayColour::Magenta => "magenta",
+            OverlayColour::Cyan => "cyan",
+        }
+    }
 
     pub fn rgb(self) -> [u8; 3] {
         match self {

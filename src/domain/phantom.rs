@@ -38,7 +38,8 @@ impl Phantom {
             for px in 0..self.side {
                 let to_unit = |p: usize| (p as f32 + 0.5) / self.side as f32 * 2.0 - 1.0;
                 let (value, inside) = self.tissue(to_unit(px), to_unit(py));
-                let grain = self.noise(px as f32 * 0.9, py as f32 * 0.9, 31) * 9.0 + self.noise(px as f32, py as f32 * 1.3, 77) * 5.0;
+                let grain = self.noise(px as f32 * 0.9, py as f32 * 0.9, 31) * 9.0
+                    + self.noise(px as f32, py as f32 * 1.3, 77) * 5.0;
                 let value = if value > 1.0 { value + grain } else { grain.abs() * 0.35 };
                 pixels.push(value.round().clamp(0.0, 255.0));
                 mask.push(inside);
@@ -83,7 +84,8 @@ impl Phantom {
         // Sulci cut into the rim; the fissure between the halves.
         let sulcus = smooth(0.32, 0.62, self.noise(x * 13.0, y * 13.0, 23)) * smooth(0.62, 0.78, r);
         value -= 58.0 * sulcus;
-        let fissure = smooth(0.022, 0.006, (x + 0.012 * self.noise(1.0, y * 7.0, 29)).abs()) * smooth(0.16, 0.34, y.abs());
+        let fissure =
+            smooth(0.022, 0.006, (x + 0.012 * self.noise(1.0, y * 7.0, 29)).abs()) * smooth(0.16, 0.34, y.abs());
         value -= 62.0 * fissure;
         // Deep grey nuclei beside the ventricles.
         let nucleus = blob(x.abs() - 0.20, y - 0.02, 0.085, 0.17);
@@ -98,7 +100,10 @@ impl Phantom {
             let (dx, dy) = (x - lesion.x, y - lesion.y);
             let angle = dy.atan2(dx);
             let edge = lesion.radius
-                * (1.0 + 0.16 * (2.0 * angle + 0.7).sin() + 0.10 * (3.0 * angle).cos() + 0.06 * (5.0 * angle + 1.0).sin());
+                * (1.0
+                    + 0.16 * (2.0 * angle + 0.7).sin()
+                    + 0.10 * (3.0 * angle).cos()
+                    + 0.06 * (5.0 * angle + 1.0).sin());
             let d = dx.hypot(dy) / edge;
             let bright = 188.0 + 26.0 * self.noise(x * 8.0, y * 8.0, 41) - 34.0 * smooth(0.45, 0.1, d);
             value = value + (bright - value) * smooth(1.07, 0.93, d);
@@ -111,7 +116,8 @@ impl Phantom {
     fn noise(&self, x: f32, y: f32, salt: u32) -> f32 {
         let (x0, y0) = (x.floor(), y.floor());
         let (fx, fy) = (fade(x - x0), fade(y - y0));
-        let corner = |dx: f32, dy: f32| hash(((x0 + dx) as i32) as u32, ((y0 + dy) as i32) as u32, self.seed ^ (salt << 8));
+        let corner =
+            |dx: f32, dy: f32| hash(((x0 + dx) as i32) as u32, ((y0 + dy) as i32) as u32, self.seed ^ (salt << 8));
         let mix = |a: f32, b: f32, t: f32| a + (b - a) * t;
         mix(mix(corner(0.0, 0.0), corner(1.0, 0.0), fx), mix(corner(0.0, 1.0), corner(1.0, 1.0), fx), fy)
     }
@@ -172,8 +178,13 @@ mod tests {
         assert!((1_300..1_700).contains(&mask.area()), "{}", mask.area());
         assert_eq!(mask.components((1.0, 1.0)).len(), 1);
         let mean = |inside: bool| {
-            let picked: Vec<f32> =
-                slice.pixels().iter().zip(mask.pixels()).filter(|(v, m)| **m == inside && **v > 60.0).map(|(v, _)| *v).collect();
+            let picked: Vec<f32> = slice
+                .pixels()
+                .iter()
+                .zip(mask.pixels())
+                .filter(|(v, m)| **m == inside && **v > 60.0)
+                .map(|(v, _)| *v)
+                .collect();
             picked.iter().sum::<f32>() / picked.len() as f32
         };
         assert!(mean(true) > mean(false) + 50.0, "{} {}", mean(true), mean(false));

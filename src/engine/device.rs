@@ -3,7 +3,7 @@
 use candle_core::Device;
 
 /// The user's wish.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DeviceChoice {
     /// A GPU when this build can use one and there is one, else the CPU.
@@ -39,9 +39,7 @@ pub fn open(choice: DeviceChoice) -> Opened {
     let fallback = |name: &str, why: String| cpu(Some(format!("{name} is not available ({why}); running on the CPU")));
     match choice {
         DeviceChoice::Cpu => cpu(None),
-        DeviceChoice::Cuda => {
-            cuda().map_or_else(|why| fallback("CUDA", why), |device| Opened { device, notice: None })
-        }
+        DeviceChoice::Cuda => cuda().map_or_else(|why| fallback("CUDA", why), |device| Opened { device, notice: None }),
         DeviceChoice::Metal => {
             metal().map_or_else(|why| fallback("Metal", why), |device| Opened { device, notice: None })
         }

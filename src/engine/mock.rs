@@ -1,9 +1,9 @@
 //! An engine for tests of the window: answers from the picture's brightness alone, at once or when let go.
 
 use super::{Answer, Engine, EngineError, Question};
+use crate::domain::card::Resize;
 use crate::domain::prediction::{Classification, ModelRef, Segmentation};
 use crate::domain::resample::Placement;
-use crate::domain::card::Resize;
 use crate::domain::slice::Slice;
 
 /// Says "tumor" with the share of the brightest value in the picture; outlines pixels brighter than `MASK_GREY`.

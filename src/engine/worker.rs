@@ -30,10 +30,19 @@ enum Message {
 #[derive(Debug)]
 pub enum Reply {
     /// The engine is there; where it runs, and a notice if that is not where it was asked to.
-    Ready { device: String, notice: Option<String> },
+    Ready {
+        device: String,
+        notice: Option<String>,
+    },
     /// A model was loaded ahead of time, or could not be.
-    Prepared { model: String, result: Result<(), EngineError> },
-    Done { id: JobId, result: Result<Answer, EngineError> },
+    Prepared {
+        model: String,
+        result: Result<(), EngineError>,
+    },
+    Done {
+        id: JobId,
+        result: Result<Answer, EngineError>,
+    },
 }
 
 /// Handle to the thread; dropping it ends the thread after the job at hand.
@@ -54,10 +63,7 @@ pub struct Started {
 impl Worker {
     /// Starts the thread; `make` runs on it, so that opening a device never blocks the caller. `wake` is called after every
     /// reply. `None` when the system gives no thread.
-    pub fn start(
-        make: impl FnOnce() -> Started + Send + 'static,
-        wake: impl Fn() + Send + 'static,
-    ) -> Option<Self> {
+    pub fn start(make: impl FnOnce() -> Started + Send + 'static, wake: impl Fn() + Send + 'static) -> Option<Self> {
         let (jobs, inbox) = bounded::<Message>(QUEUE);
         let (outbox, replies) = unbounded();
         let generation = Arc::new(AtomicU64::new(0));

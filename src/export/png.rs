@@ -4,12 +4,7 @@ use super::ExportError;
 use crate::domain::mask::Mask;
 use crate::domain::slice::Slice;
 
-fn encode(
-    width: usize,
-    height: usize,
-    colour: png::ColorType,
-    data: &[u8],
-) -> Result<Vec<u8>, ExportError> {
+fn encode(width: usize, height: usize, colour: png::ColorType, data: &[u8]) -> Result<Vec<u8>, ExportError> {
     let mut bytes = Vec::new();
     let mut encoder = png::Encoder::new(&mut bytes, width as u32, height as u32);
     encoder.set_color(colour);

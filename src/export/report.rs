@@ -95,8 +95,21 @@ pub fn csv(report: &Report) -> Result<Vec<u8>, ExportError> {
     let failed = |e: &dyn std::fmt::Display| ExportError::Table(e.to_string());
     let mut writer = csv::Writer::from_writer(Vec::new());
     let header = [
-        "file", "slice", "width", "height", "classifier", "class", "probability", "threshold", "positive", "segmenter",
-        "mask_threshold", "mask_pixels", "components", "area_mm2", "warnings",
+        "file",
+        "slice",
+        "width",
+        "height",
+        "classifier",
+        "class",
+        "probability",
+        "threshold",
+        "positive",
+        "segmenter",
+        "mask_threshold",
+        "mask_pixels",
+        "components",
+        "area_mm2",
+        "warnings",
     ];
     writer.write_record(header).map_err(|e| failed(&e))?;
     let text = |v: Option<String>| v.unwrap_or_default();

@@ -44,7 +44,8 @@ pub fn import(file: &Path, architecture: Architecture, id: &str, out: &Path) -> 
     let card = toml::to_string(&card).map_err(|e| failed(file, e.to_string()))?;
     // Built beside its place and renamed, so that no half-written model is ever found.
     std::fs::create_dir_all(out).map_err(|e| failed(out, e.to_string()))?;
-    let building = tempfile::Builder::new().prefix(".import-").tempdir_in(out).map_err(|e| failed(out, e.to_string()))?;
+    let building =
+        tempfile::Builder::new().prefix(".import-").tempdir_in(out).map_err(|e| failed(out, e.to_string()))?;
     for (name, content) in [("model.safetensors", weights.as_slice()), ("card.toml", card.as_bytes())] {
         let path = building.path().join(name);
         write_atomically(&path, content).map_err(|e| failed(&path, e.to_string()))?;
@@ -93,7 +94,11 @@ fn card(file: &Path, architecture: Architecture, id: &str, weights: &[u8]) -> Ca
         },
         threshold: Threshold { default: 0.5 },
         calibration: None,
-        training: Some(TrainingNote { recipe: "none".into(), data: format!("imported from {name}"), ..Default::default() }),
+        training: Some(TrainingNote {
+            recipe: "none".into(),
+            data: format!("imported from {name}"),
+            ..Default::default()
+        }),
         metrics: Default::default(),
         measured_on: None,
         operating_curve: Vec::new(),

@@ -160,10 +160,8 @@ impl Model {
         let x = Tensor::from_vec(input, (1, spec.side, spec.side, spec.channels), &Device::Cpu)
             .map_err(|e| failed(e.into()))?;
         let y = self.network.infer(&x, cancelled).map_err(failed)?;
-        let values = y
-            .flatten_all()
-            .and_then(|t| t.to_dtype(DType::F32)?.to_vec1::<f32>())
-            .map_err(|e| failed(e.into()))?;
+        let values =
+            y.flatten_all().and_then(|t| t.to_dtype(DType::F32)?.to_vec1::<f32>()).map_err(|e| failed(e.into()))?;
         let milliseconds = started.elapsed().as_secs_f64() * 1e3;
         if values.iter().any(|v| !v.is_finite()) {
             return Err(ModelError::NotANumber { id: self.card.id.clone() });

@@ -108,25 +108,48 @@ pub enum Activation {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Op {
-    Input { shape: Shape },
-    Conv { filters: usize, window: Window, bias: bool },
-    Dense { units: usize, bias: bool },
+    Input {
+        shape: Shape,
+    },
+    Conv {
+        filters: usize,
+        window: Window,
+        bias: bool,
+    },
+    Dense {
+        units: usize,
+        bias: bool,
+    },
     /// Over channels; running statistics follow Keras: new = momentum · old + (1 − momentum) · batch.
-    BatchNorm { epsilon: f64, momentum: f64, scale: bool },
-    Activation { function: Activation },
-    MaxPool { window: Window },
+    BatchNorm {
+        epsilon: f64,
+        momentum: f64,
+        scale: bool,
+    },
+    Activation {
+        function: Activation,
+    },
+    MaxPool {
+        window: Window,
+    },
     /// The mean over the window's pixels that lie inside the image (Keras' rule at borders).
-    AveragePool { window: Window },
+    AveragePool {
+        window: Window,
+    },
     GlobalAveragePool,
     /// Nearest neighbour, by a whole factor.
-    Upsample { factor: usize },
+    Upsample {
+        factor: usize,
+    },
     Add,
     /// Along channels.
     Concat,
     /// In (row, column, channel) order, as Keras.
     Flatten,
     /// Zeroes a share of the values in training only.
-    Dropout { rate: f64 },
+    Dropout {
+        rate: f64,
+    },
 }
 
 /// Place of a node in its graph.

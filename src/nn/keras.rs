@@ -50,10 +50,8 @@ pub struct KerasModel {
 impl KerasModel {
     /// The same weights under the names of `graph`, when both describe the same computation.
     pub fn renamed(self, graph: &Graph, architecture: &'static str) -> Result<Parameters, KerasError> {
-        let twins = self
-            .graph
-            .matching(graph)
-            .map_err(|reason| KerasError::OtherArchitecture { architecture, reason })?;
+        let twins =
+            self.graph.matching(graph).map_err(|reason| KerasError::OtherArchitecture { architecture, reason })?;
         let mut renamed = HashMap::new();
         for parameter in self.graph.parameters() {
             let Some(tensor) = self.weights.get(&parameter.name) else { continue };
@@ -345,7 +343,9 @@ fn read_weights(file: &hdf5_pure::File, graph: &Graph) -> Result<Parameters, Ker
         let stored = keras_name(&node.op, parameter.role);
         let path = format!("model_weights/{0}/{0}/{stored}:0", node.name);
         match file.dataset(&path) {
-            Err(hdf5_pure::Error::Format(FormatError::PathNotFound(_))) => problems.push(format!("`{path}` is missing")),
+            Err(hdf5_pure::Error::Format(FormatError::PathNotFound(_))) => {
+                problems.push(format!("`{path}` is missing"))
+            }
             // A file cut short or damaged would report every tensor after the first; one sentence says it better.
             Err(error) => return Err(KerasError::Damaged { path, problem: error.to_string() }),
             Ok(dataset) => match tensor(&dataset, &parameter.shape) {

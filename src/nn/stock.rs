@@ -39,14 +39,10 @@ fn tiles(x: &Tensor, window: Window) -> Result<Option<Tensor>> {
     }
     let (out_rows, out_columns) = (height / rows, width / columns);
     let x = x.narrow(2, 0, out_rows * rows)?.narrow(3, 0, out_columns * columns)?.contiguous()?;
-    Ok(Some(x.reshape((batch, channels, out_rows, rows, out_columns * columns))?.reshape(&[
-        batch,
-        channels,
-        out_rows,
-        rows,
-        out_columns,
-        columns,
-    ][..])?))
+    Ok(Some(
+        x.reshape((batch, channels, out_rows, rows, out_columns * columns))?
+            .reshape(&[batch, channels, out_rows, rows, out_columns, columns][..])?,
+    ))
 }
 
 pub fn max_pool(x: &Tensor, window: Window) -> Result<Tensor> {
@@ -66,9 +62,8 @@ pub fn average_pool(x: &Tensor, window: Window) -> Result<Tensor> {
     }
     let [rows, columns] = pads(x, window)?;
     let pad = |x: &Tensor| x.pad_with_zeros(2, rows.0, rows.1)?.pad_with_zeros(3, columns.0, columns.1);
-    let pool = |x: &Tensor| {
-        x.avg_pool2d_with_stride((window.size[0], window.size[1]), (window.stride[0], window.stride[1]))
-    };
+    let pool =
+        |x: &Tensor| x.avg_pool2d_with_stride((window.size[0], window.size[1]), (window.stride[0], window.stride[1]));
     // Dividing by the pooled indicator of the image leaves the mean over the pixels inside it.
     pool(&pad(x)?)?.broadcast_div(&pool(&pad(&x.narrow(0, 0, 1)?.narrow(1, 0, 1)?.ones_like()?)?)?)
 }

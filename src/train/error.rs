@@ -10,7 +10,9 @@ pub enum TrainError {
     Recipe { path: PathBuf, problem: String },
     #[error("{0}")]
     Data(String),
-    #[error("the loss became {value} at epoch {epoch}, step {step}; lower the learning rate (nothing was written over)")]
+    #[error(
+        "the loss became {value} at epoch {epoch}, step {step}; lower the learning rate (nothing was written over)"
+    )]
     Diverged { value: f32, epoch: usize, step: usize },
     #[error("stopped; a checkpoint is in {0}, continue with --resume")]
     Interrupted(PathBuf),

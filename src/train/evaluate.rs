@@ -7,7 +7,7 @@ use crate::domain::card::{InputSpec, Level, Metric, Task};
 use crate::domain::metrics::{self, Scored};
 use crate::models::preprocess;
 use crate::nn::exec::{Backend, Parameters, Pass};
-use crate::nn::graph::Graph;
+use crate::nn::graph::{Graph, Shape};
 use candle_core::{DType, Device, Tensor};
 use std::collections::BTreeMap;
 
@@ -51,47 +51,61 @@ pub fn batch(
     Ok((input, target))
 }
 
-/// Logits of every example, in order.
-pub fn run(
-    graph: &Graph,
-    parameters: &Parameters,
-    examples: &[&Example],
-    spec: &InputSpec,
-    side: usize,
-    task: Task,
-    device: &Device,
-    mut progress: impl FnMut(usize),
-) -> Result<Vec<SliceResult>, TrainError> {
-    let mut out = Vec::with_capacity(examples.len());
-    for chunk in examples.chunks(BATCH) {
-        let pictures: Vec<_> = chunk.iter().map(|e| augment::plain(e, side)).collect();
-        let positive: Vec<bool> = chunk.iter().map(|e| e.is_positive()).collect();
-        let (x, target) = batch(&pictures, &positive, spec, task, device)?;
-        let backend = Backend::of(device);
-        let mut pass = Pass { graph, parameters, backend, training: None, cancelled: &|| false };
-        let logits = pass.run(&x, graph.logits())?.flatten_from(1)?.to_dtype(DType::F32)?.to_vec2::<f32>()?;
-        let truth = target.flatten_from(1)?.to_vec2::<f32>()?;
-        for ((example, logits), truth) in chunk.iter().zip(&logits).zip(&truth) {
-            let overlap = match task {
-                Task::Segmentation => {
-                    let count = |inside: &dyn Fn(f32, f32) -> bool| {
-                        logits.iter().zip(truth).filter(|(z, t)| inside(**z, **t)).count()
-                    };
-                    [count(&|z, t| z >= 0.0 && t > 0.5), count(&|z, _| z >= 0.0), count(&|_, t| t > 0.5)]
-                }
-                Task::Binary | Task::Multiclass => [0; 3],
-            };
-            out.push(SliceResult {
-                patient: example.patient.clone(),
-                file: example.file.clone(),
-                positive: example.is_positive(),
-                logit: f64::from(logits.iter().copied().fold(f32::NEG_INFINITY, f32::max)),
-                overlap,
-            });
+/// A network with what it takes to run it over labelled slices.
+pub struct Evaluator<'a> {
+    pub graph: &'a Graph,
+    pub parameters: &'a Parameters,
+    pub spec: &'a InputSpec,
+    pub task: Task,
+    pub device: &'a Device,
+}
+
+impl Evaluator<'_> {
+    /// Logits of every example, in order; `progress` is told of every batch.
+    pub fn run(&self, examples: &[&Example], mut progress: impl FnMut(usize)) -> Result<Vec<SliceResult>, TrainError> {
+        let mut out = Vec::with_capacity(examples.len());
+        for chunk in examples.chunks(BATCH) {
+            out.extend(self.batch(chunk)?);
+            progress(chunk.len());
         }
-        progress(chunk.len());
+        Ok(out)
     }
-    Ok(out)
+
+    fn batch(&self, examples: &[&Example]) -> Result<Vec<SliceResult>, TrainError> {
+        let side = match self.graph.input_shape() {
+            Shape::Image { height, .. } => height,
+            Shape::Vector { len } => len,
+        };
+        let pictures: Vec<_> = examples.iter().map(|e| augment::plain(e, side)).collect();
+        let positive: Vec<bool> = examples.iter().map(|e| e.is_positive()).collect();
+        let (x, target) = batch(&pictures, &positive, self.spec, self.task, self.device)?;
+        let mut pass = Pass {
+            graph: self.graph,
+            parameters: self.parameters,
+            backend: Backend::of(self.device),
+            training: None,
+            cancelled: &|| false,
+        };
+        let logits = pass.run(&x, self.graph.logits())?.flatten_from(1)?.to_dtype(DType::F32)?.to_vec2::<f32>()?;
+        let truth = target.flatten_from(1)?.to_vec2::<f32>()?;
+        let results = examples.iter().zip(&logits).zip(&truth).map(|((example, logits), truth)| SliceResult {
+            patient: example.patient.clone(),
+            file: example.file.clone(),
+            positive: example.is_positive(),
+            logit: f64::from(logits.iter().copied().fold(f32::NEG_INFINITY, f32::max)),
+            overlap: match self.task {
+                Task::Segmentation => overlap(logits, truth),
+                Task::Binary | Task::Multiclass => [0; 3],
+            },
+        });
+        Ok(results.collect())
+    }
+}
+
+/// Pixels in both masks, in the prediction (logit ≥ 0), in the truth.
+fn overlap(logits: &[f32], truth: &[f32]) -> [usize; 3] {
+    let count = |inside: fn(f32, f32) -> bool| logits.iter().zip(truth).filter(|(z, t)| inside(**z, **t)).count();
+    [count(|z, t| z >= 0.0 && t > 0.5), count(|z, _| z >= 0.0), count(|_, t| t > 0.5)]
 }
 
 /// Slices as scored probabilities, logits divided by `temperature`.
@@ -189,8 +203,11 @@ mod tests {
 
     #[test]
     fn dice_is_per_patient_not_per_slice() {
-        let results =
-            [result("a", 0.0, true, [10, 10, 10]), result("a", 0.0, true, [0, 10, 10]), result("b", 0.0, true, [4, 8, 8])];
+        let results = [
+            result("a", 0.0, true, [10, 10, 10]),
+            result("a", 0.0, true, [0, 10, 10]),
+            result("b", 0.0, true, [4, 8, 8]),
+        ];
         let metrics = segmentation_metrics(&results);
         // Patient a: 2·10 / 40; patient b: 2·4 / 16: both ½.
         assert_eq!(metrics["dice_mean"].value, 0.5);

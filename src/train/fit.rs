@@ -5,7 +5,7 @@ use super::augment;
 use super::checkpoint::{Position, RunFolder, write_atomically};
 use super::dataset::{Dataset, Parts};
 use super::error::TrainError;
-use super::evaluate;
+use super::evaluate::{self, Evaluator};
 use super::optimiser::AdamW;
 use super::recipe::{Phase, Recipe};
 use crate::domain::card::Task;
@@ -141,14 +141,15 @@ impl<'a> Fit<'a> {
                 self.save()?;
                 return Err(TrainError::Interrupted(self.folder.0.clone()));
             }
-            let (step, total) = (self.position.epoch * batches.len() + self.position.step, phase.epochs * batches.len());
+            let (step, total) =
+                (self.position.epoch * batches.len() + self.position.step, phase.epochs * batches.len());
             let rate = phase.learning_rate * phase.schedule.share(step, total);
             let loss = self.step(graph, phase, batches[self.position.step], rate)?;
             self.position.loss_sum += loss;
             self.position.step += 1;
             observer.step(self.position.phase, self.position.epoch, self.position.step, batches.len(), loss);
         }
-        let validation = self.validate(graph, phase)?;
+        let validation = self.validate(graph)?;
         let record = EpochRecord {
             phase: self.position.phase,
             epoch: self.position.epoch,
@@ -263,11 +264,12 @@ impl<'a> Fit<'a> {
         Ok(())
     }
 
-    fn validate(&self, graph: &Graph, phase: &Phase) -> Result<f64, TrainError> {
+    fn validate(&self, graph: &Graph) -> Result<f64, TrainError> {
         let examples: Vec<_> = self.parts.validation.iter().map(|i| &self.data.examples[*i]).collect();
         let Recipe { input, task, .. } = self.recipe;
-        let results =
-            evaluate::run(graph, &self.average, &examples, input, phase.side, *task, self.device, |_| {})?;
+        let parameters = &self.average;
+        let evaluator = Evaluator { graph, parameters, spec: input, task: *task, device: self.device };
+        let results = evaluator.run(&examples, |_| {})?;
         Ok(match task {
             Task::Segmentation => {
                 let patients = evaluate::by_patient(&results);

@@ -39,7 +39,8 @@ pub fn export(app: &mut App, ui: &mut Ui, out: &mut Actions) -> bool {
     window.resizable(false).collapsible(false).default_width(460.0).show(ui, |ui| {
         ui.label(t!("export.path"));
         ui.horizontal(|ui| {
-            ui.add(TextEdit::singleline(&mut app.fields.export_path).hint_text(t!("export.path")).desired_width(340.0));
+            let field = TextEdit::singleline(&mut app.fields.export_path).desired_width(340.0);
+            ui.add(field).accessible_name(t!("export.path"));
             if ui.button(t!("export.choose")).clicked() {
                 out.push(Action::ChooseExportPath);
             }

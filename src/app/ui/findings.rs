@@ -41,9 +41,12 @@ fn warnings(app: &App, ui: &mut Ui, entry: &Entry) {
     let mut texts: Vec<String> = entry.warnings.iter().map(warning).collect();
     texts.extend(app.session.failure(entry).map(str::to_string));
     for text in texts {
-        Frame::new().fill(theme::CAUTION.gamma_multiply(0.14)).corner_radius(6).inner_margin(Margin::same(7)).show(ui, |ui| {
-            ui.add(egui::Label::new(RichText::new(format!("⚠ {text}")).size(12.5)).wrap());
-        });
+        Frame::new().fill(theme::CAUTION.gamma_multiply(0.14)).corner_radius(6).inner_margin(Margin::same(7)).show(
+            ui,
+            |ui| {
+                ui.add(egui::Label::new(RichText::new(format!("⚠ {text}")).size(12.5)).wrap());
+            },
+        );
     }
 }
 
@@ -76,16 +79,17 @@ fn verdict(app: &App, ui: &mut Ui, entry: &Entry) {
         Verdict::Positive(class) => (t!("verdict.positive", class = class_name(&class)), theme::DANGER),
         Verdict::Negative => (t!("verdict.negative"), theme::CALM),
     };
-    Frame::new().fill(colour.gamma_multiply(0.16)).stroke((1.0, colour)).corner_radius(8).inner_margin(Margin::same(9)).show(
-        ui,
-        |ui| {
+    Frame::new()
+        .fill(colour.gamma_multiply(0.16))
+        .stroke((1.0, colour))
+        .corner_radius(8)
+        .inner_margin(Margin::same(9))
+        .show(ui, |ui| {
             ui.take_available_width();
             ui.label(RichText::new(text).size(17.0).strong());
-        },
-    );
+        });
     bars(ui, classification);
-    let calibrated =
-        if classification.calibrated { t!("findings.calibrated") } else { t!("findings.uncalibrated") };
+    let calibrated = if classification.calibrated { t!("findings.calibrated") } else { t!("findings.uncalibrated") };
     ui.label(RichText::new(calibrated).small().weak());
 }
 
@@ -140,7 +144,10 @@ fn mask(app: &App, ui: &mut Ui, entry: &Entry, out: &mut Actions) {
         ui.weak(t!("findings.no_segmenter"));
     } else if app.session.classification(entry).is_some() && !app.session.gate_is_open(entry) {
         ui.weak(t!("findings.gate_closed"));
-    } else if app.session.gate_is_open(entry) && app.session.segmentation(entry).is_none() && app.session.failure(entry).is_none() {
+    } else if app.session.gate_is_open(entry)
+        && app.session.segmentation(entry).is_none()
+        && app.session.failure(entry).is_none()
+    {
         ui.horizontal(|ui| {
             ui.spinner();
             ui.label(t!("findings.computing"));
@@ -155,10 +162,11 @@ fn mask(app: &App, ui: &mut Ui, entry: &Entry, out: &mut Actions) {
     ui.horizontal(|ui| {
         for colour in OverlayColour::ALL {
             let [r, g, b] = colour.rgb();
-            let name = t!(format!("colour.{}", format!("{colour:?}").to_lowercase()));
+            let name = t!(format!("colour.{}", colour.id()));
             let chosen = style.colour == colour;
             let stroke = if chosen { ui.visuals().text_color() } else { Color32::TRANSPARENT };
-            let swatch = Button::new("").fill(Color32::from_rgb(r, g, b)).min_size(egui::vec2(26.0, 20.0)).stroke((2.0, stroke));
+            let swatch =
+                Button::new("").fill(Color32::from_rgb(r, g, b)).min_size(egui::vec2(26.0, 20.0)).stroke((2.0, stroke));
             if ui.add(swatch).accessible_name(name.clone()).on_hover_text(name).clicked() {
                 out.push(Action::Overlay(OverlayStyle { colour, ..style }));
             }
@@ -172,7 +180,8 @@ fn mask(app: &App, ui: &mut Ui, entry: &Entry, out: &mut Actions) {
     ui.label(t!("findings.opacity"));
     let mut opacity = style.opacity;
     let slider = Slider::new(&mut opacity, 0.0..=1.0).fixed_decimals(2).trailing_fill(true);
-    if ui.add(slider).accessible_name(t!("findings.opacity")).on_hover_text(Command::MoreOpacity.tooltip(ui)).changed() {
+    if ui.add(slider).accessible_name(t!("findings.opacity")).on_hover_text(Command::MoreOpacity.tooltip(ui)).changed()
+    {
         out.push(Action::Overlay(OverlayStyle { opacity, ..style }));
     }
 }

@@ -36,7 +36,10 @@ fn one(ui: &mut Ui, card: &Card) {
         };
         row(t!("card.id").into(), format!("{} {}", card.id, card.version));
         row(t!("card.architecture").into(), card.architecture.clone());
-        row(t!("card.input").into(), format!("{0} × {0} × {1}, {2}", card.input.side, card.input.channels, card.input.modality));
+        row(
+            t!("card.input").into(),
+            format!("{0} × {0} × {1}, {2}", card.input.side, card.input.channels, card.input.modality),
+        );
         row(t!("card.licence").into(), card.licence.clone());
         row("sha256".into(), card.sha256.get(..12).unwrap_or_default().into());
         if let Some(training) = &card.training {

@@ -4,7 +4,9 @@ use super::Actions;
 use crate::app::session::{Entry, Sort};
 use crate::app::{Action, App, theme};
 use crate::domain::prediction::Verdict;
-use egui::{Align2, Color32, ComboBox, FontId, Pos2, Rect, ScrollArea, Sense, Stroke, StrokeKind, Ui, WidgetInfo, pos2, vec2};
+use egui::{
+    Align2, Color32, ComboBox, FontId, Pos2, Rect, ScrollArea, Sense, Stroke, StrokeKind, Ui, WidgetInfo, pos2, vec2,
+};
 use rust_i18n::t;
 
 const ROW: f32 = 58.0;
@@ -77,7 +79,13 @@ fn row(app: &App, ui: &mut Ui, entry: &Entry, texture: &egui::TextureHandle, out
     let left = picture.right() + 9.0;
     let room = rect.right() - left - 6.0;
     let title = elided(ui, &entry.title, room);
-    painter.text(pos2(left, rect.top() + 8.0), Align2::LEFT_TOP, title, FontId::proportional(13.5), visuals.text_color());
+    painter.text(
+        pos2(left, rect.top() + 8.0),
+        Align2::LEFT_TOP,
+        title,
+        FontId::proportional(13.5),
+        visuals.text_color(),
+    );
     painter.circle_filled(pos2(left + 4.0, rect.bottom() - 14.0), 4.0, colour);
     let small = FontId::proportional(12.5);
     painter.text(pos2(left + 14.0, rect.bottom() - 14.0), Align2::LEFT_CENTER, text, small, visuals.weak_text_color());

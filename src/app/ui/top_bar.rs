@@ -32,7 +32,7 @@ pub fn show(app: &mut App, ui: &mut Ui, out: &mut Actions) {
             let hint = t!("open.path_hint");
             let width = ui.available_width().min(420.0);
             let field = TextEdit::singleline(&mut app.fields.path).hint_text(hint).desired_width(width);
-            let response = ui.add(field);
+            let response = ui.add(field).accessible_name(t!("open.path_hint"));
             if response.lost_focus() && ui.input(|i| i.key_pressed(Key::Enter)) {
                 let typed = app.fields.path.trim().trim_matches('"').to_string();
                 if !typed.is_empty() {

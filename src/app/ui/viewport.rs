@@ -7,7 +7,8 @@ use crate::app::view::View;
 use crate::app::{Action, App, theme};
 use crate::domain::overlay::OverlayColour;
 use egui::{
-    Align2, Color32, CursorIcon, FontId, PointerButton, Pos2, Rect, Sense, Stroke, StrokeKind, Ui, WidgetInfo, pos2, vec2,
+    Align2, Color32, CursorIcon, FontId, PointerButton, Pos2, Rect, Sense, Stroke, StrokeKind, Ui, WidgetInfo, pos2,
+    vec2,
 };
 use rust_i18n::t;
 

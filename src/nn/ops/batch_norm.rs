@@ -18,12 +18,7 @@ pub struct BatchStatistics {
 }
 
 /// Normalises `x` [.., channels] by its own statistics, scales by `gamma` and shifts by `beta`; returns the statistics too.
-pub fn batch_norm_train(
-    x: &Tensor,
-    gamma: &Tensor,
-    beta: &Tensor,
-    epsilon: f64,
-) -> Result<(Tensor, BatchStatistics)> {
+pub fn batch_norm_train(x: &Tensor, gamma: &Tensor, beta: &Tensor, epsilon: f64) -> Result<(Tensor, BatchStatistics)> {
     let statistics = Arc::new(OnceLock::new());
     let op = BatchNorm { epsilon, statistics: statistics.clone() };
     let y = x.contiguous()?.apply_op3(&gamma.contiguous()?, &beta.contiguous()?, op)?;

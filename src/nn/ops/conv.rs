@@ -93,8 +93,7 @@ impl Geometry {
                     if skip >= end {
                         continue;
                     }
-                    let in_patch =
-                        (tile_row * output.width + x) * patch + kernel_row * line + skip * input.channels;
+                    let in_patch = (tile_row * output.width + x) * patch + kernel_row * line + skip * input.channels;
                     let in_image = (from_row * input.width + start + skip - before[1]) * input.channels;
                     visit(in_patch, in_image, (end - skip) * input.channels);
                 }

@@ -35,12 +35,9 @@ impl Geometry {
     fn new(input: Dims, window: Window) -> Result<Self> {
         let sides = (window.output_side(0, input.height), window.output_side(1, input.width));
         match (sides, window.pads(0, input.height), window.pads(1, input.width)) {
-            ((Some(height), Some(width)), Some(top), Some(left)) => Ok(Self {
-                input,
-                output: Dims { height, width, ..input },
-                window,
-                before: [top.0, left.0],
-            }),
+            ((Some(height), Some(width)), Some(top), Some(left)) => {
+                Ok(Self { input, output: Dims { height, width, ..input }, window, before: [top.0, left.0] })
+            }
             _ => bail!("pooling {input:?} with {window:?}"),
         }
     }

@@ -7,7 +7,7 @@ use super::graph::{Builder, Graph, GraphError, NodeId, Op, Padding, Shape, Windo
 use serde::{Deserialize, Serialize};
 
 /// A named architecture; its text form is what cards and the command line use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Architecture {
     ResnetClassifier,

@@ -1,0 +1,133 @@
+//! The window, driven by what is written on it.
+
+mod common;
+mod ui_common;
+
+use egui::{Key, Modifiers, Role};
+use egui_kittest::kittest::Queryable as _;
+use ui_common::{drop_file, shows, wait, window, with_example};
+
+#[test]
+fn it_opens_on_the_example_with_the_result_shown() {
+    let window = with_example();
+    assert!(shows(&window, "phantom.png") && shows(&window, "Above threshold: tumour"));
+    // The mock outlines bright pixels; the phantom's truth lies beside it.
+    assert!(shows(&window, "Dice with expert outline") && shows(&window, "no pixel size known"));
+    assert!(shows(&window, "Research aid, not a medical device"));
+}
+
+#[test]
+fn the_threshold_moves_by_slider_and_keys_and_comes_back() {
+    let mut window = with_example();
+    let default = window.state().session().thresholds.classifier;
+    window.get_by_role_and_label(Role::Slider, "Threshold").set_value_accesskit(0.99);
+    window.step();
+    window.step();
+    assert!((window.state().session().thresholds.classifier - 0.99).abs() < 1e-9);
+    assert!(shows(&window, "Below threshold") && shows(&window, "No mask"));
+    window.key_press(Key::OpenBracket);
+    window.step();
+    assert!((window.state().session().thresholds.classifier - 0.98).abs() < 1e-9);
+    window.key_press(Key::CloseBracket);
+    window.key_press(Key::CloseBracket);
+    window.step();
+    window.step();
+    assert!((window.state().session().thresholds.classifier - 0.99).abs() < 1e-9, "never above 0.99");
+    window.get_by_label("Reset").click();
+    window.step();
+    window.step();
+    assert_eq!(window.state().session().thresholds.classifier, default);
+}
+
+#[test]
+fn dropped_files_join_the_list_and_bad_ones_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut window = with_example();
+    let (good, empty) = (folder.path().join("scan_7.png"), folder.path().join("empty.png"));
+    common::phantom_png(&good);
+    std::fs::write(&empty, b"").unwrap();
+    drop_file(&mut window, &good);
+    wait(&mut window, "the dropped scan", |w| w.state().session().len() == 2);
+    wait(&mut window, "its answer", |w| w.state().session().progress() == (2, 2));
+    assert_eq!(window.state().session().selected().unwrap().title, "scan_7.png");
+    drop_file(&mut window, &empty);
+    wait(&mut window, "the message", |w| shows(w, "is empty"));
+    assert!(shows(&window, "empty.png"), "the message names the file");
+    assert_eq!(window.state().session().len(), 2, "nothing is lost");
+    // Along the list by keys, and off it.
+    window.key_press(Key::ArrowUp);
+    window.step();
+    assert_eq!(window.state().session().selected().unwrap().title, "phantom.png");
+    window.key_press(Key::ArrowDown);
+    window.key_press(Key::Delete);
+    window.step();
+    window.step();
+    window.step();
+    assert_eq!(window.state().session().selected().unwrap().title, "phantom.png");
+    assert_eq!(window.state().session().len(), 1);
+}
+
+#[test]
+fn the_overlay_answers_to_its_keys_and_its_box() {
+    let mut window = with_example();
+    assert!(window.state().settings().show_overlay);
+    for key in [Key::G, Key::S] {
+        window.key_press(key);
+        window.step();
+    }
+    window.step();
+    assert!(window.state().settings().show_overlay, "off and on again");
+    window.get_by_role_and_label(Role::CheckBox, "Mask").click();
+    window.step();
+    window.step();
+    assert!(!window.state().settings().show_overlay);
+    let opacity = window.state().settings().overlay.opacity;
+    window.key_press(Key::D);
+    window.step();
+    assert!(window.state().settings().overlay.opacity > opacity);
+    window.get_by_label("Cyan").click();
+    window.step();
+    window.step();
+    assert_eq!(format!("{:?}", window.state().settings().overlay.colour), "Cyan");
+}
+
+#[test]
+fn exporting_writes_the_scan_with_its_footer_and_no_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let target = folder.path().join("out.png");
+    let mut window = with_example();
+    window.key_press_modifiers(Modifiers::COMMAND, Key::E);
+    wait(&mut window, "the export window", |w| shows(w, "Export annotated picture"));
+    let field = window.get_by_role_and_label(Role::TextInput, "File (PNG)");
+    field.focus();
+    window.step();
+    window.key_press_modifiers(Modifiers::COMMAND, Key::A);
+    window.step();
+    window.get_by_role_and_label(Role::TextInput, "File (PNG)").type_text(target.to_str().unwrap());
+    window.step();
+    window.step();
+    window.get_by_label("Save").click();
+    wait(&mut window, "the file", |w| shows(w, "Saved"));
+    let picture = image::open(&target).unwrap().into_rgb8();
+    // Twice 256 pixels, centred over a footer of at least 560.
+    assert_eq!(picture.width(), 560);
+    assert!(picture.height() > 512 + 80);
+}
+
+#[test]
+fn every_dialog_opens_by_key_and_closes_by_escape_at_small_and_doubled_size() {
+    for size in [[1280.0, 720.0], [860.0, 520.0], [640.0, 400.0]] {
+        let mut window = window(Vec::new(), size);
+        wait(&mut window, "the example", |w| w.state().session().len() == 1);
+        for (modifiers, key, title) in [
+            (Modifiers::NONE, Key::F1, "Keyboard and mouse"),
+            (Modifiers::NONE, Key::M, "Model cards"),
+            (Modifiers::COMMAND, Key::Comma, "Compute on"),
+        ] {
+            window.key_press_modifiers(modifiers, key);
+            wait(&mut window, title, |w| shows(w, title));
+            window.key_press(Key::Escape);
+            wait(&mut window, "it to close", |w| !shows(w, title));
+        }
+    }
+}

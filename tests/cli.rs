@@ -1,0 +1,117 @@
+//! The command line as a user meets it.
+
+mod common;
+
+use common::{lesionlens, phantom_png, text};
+use serde_json::Value;
+
+#[test]
+fn predict_answers_in_json_csv_masks_and_overlays_and_goes_on_past_bad_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    phantom_png(&at("a.png"));
+    std::fs::create_dir(at("other")).unwrap();
+    phantom_png(&at("other/a.png"));
+    std::fs::write(at("broken.png"), b"\x89PNG\r\n\x1a\nrest is missing").unwrap();
+    std::fs::write(at("a_mask.png"), std::fs::read(at("a.png")).unwrap()).unwrap();
+    let output = lesionlens(
+        folder.path(),
+        &[
+            "predict",
+            at("a.png").to_str().unwrap(),
+            at("a_mask.png").to_str().unwrap(),
+            at("broken.png").to_str().unwrap(),
+            at("other").to_str().unwrap(),
+            "--always-segment",
+            "--threshold",
+            "0.5",
+            "--json",
+            "-",
+            "--csv",
+            at("out.csv").to_str().unwrap(),
+            "--mask",
+            at("masks").to_str().unwrap(),
+            "--overlay",
+            at("overlays").to_str().unwrap(),
+            "--threads",
+            "1",
+        ],
+    );
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("broken.png"));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["schema"], 1);
+    assert_eq!(report["device"], "cpu");
+    assert_eq!(report["results"].as_array().unwrap().len(), 2, "the outline is no input");
+    assert_eq!(report["errors"].as_array().unwrap().len(), 1);
+    let first = &report["results"][0];
+    assert_eq!((first["width"].as_u64(), first["slice"].as_u64()), (Some(256), Some(0)));
+    let classes = first["classifier"]["classes"].as_object().unwrap();
+    let total: f64 = classes.values().map(|p| p.as_f64().unwrap()).sum();
+    assert!((total - 1.0).abs() < 1e-9 && classes.contains_key("tumor"));
+    assert_eq!(first["classifier"]["threshold"], 0.5);
+    assert!(first["segmenter"]["area_mm2"].is_null());
+    // Masks are 0 or 255, at the picture's size, and agree with the count in the report.
+    let mask = image::open(at("masks/a.png")).unwrap().into_luma8();
+    assert_eq!(mask.dimensions(), (256, 256));
+    assert!(mask.pixels().all(|p| p.0[0] == 0 || p.0[0] == 255));
+    let inside = mask.pixels().filter(|p| p.0[0] == 255).count() as u64;
+    assert_eq!(first["segmenter"]["mask_pixels"].as_u64(), Some(inside));
+    assert!(at("masks/a-2.png").is_file() && at("overlays/a.png").is_file());
+    let csv = std::fs::read_to_string(at("out.csv")).unwrap();
+    assert_eq!(csv.lines().count(), 3);
+}
+
+#[test]
+fn a_closed_gate_gives_an_empty_mask_and_no_segmenter() {
+    let folder = tempfile::tempdir().unwrap();
+    let scan = folder.path().join("a.png");
+    phantom_png(&scan);
+    let masks = folder.path().join("masks");
+    let args =
+        ["predict", scan.to_str().unwrap(), "--threshold", "1", "--json", "-", "--mask", masks.to_str().unwrap()];
+    let output = lesionlens(folder.path(), &args);
+    assert!(output.status.success());
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(report["results"][0]["segmenter"].is_null());
+    assert_eq!(report["results"][0]["classifier"]["positive"], false);
+    let mask = image::open(masks.join("a.png")).unwrap().into_luma8();
+    assert!(mask.pixels().all(|p| p.0[0] == 0) && mask.dimensions() == (256, 256));
+}
+
+#[test]
+fn without_a_display_the_window_command_says_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = lesionlens(folder.path(), &[]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("lesionlens predict"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn usage_errors_exit_with_two_and_unknown_models_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    assert_eq!(lesionlens(folder.path(), &["predict"]).status.code(), Some(2));
+    assert_eq!(lesionlens(folder.path(), &["predict", "x.png", "--threshold", "7"]).status.code(), Some(2));
+    let output = lesionlens(folder.path(), &["predict", "x.png", "--classifier", "nobody"]);
+    assert_eq!(output.status.code(), Some(1));
+    let message = text(&output.stderr);
+    assert!(message.contains("nobody") && message.contains("lgg-resnet"), "{message}");
+    // Said once, not once per link of the chain of causes.
+    assert_eq!(message.matches("nobody").count(), 1, "{message}");
+}
+
+#[test]
+fn models_and_doctor_tell_what_is_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let listed = lesionlens(folder.path(), &["models", "list"]);
+    assert!(listed.status.success());
+    assert!(text(&listed.stdout).contains("lgg-resunet"));
+    let shown = text(&lesionlens(folder.path(), &["models", "show", "lgg-resunet"]).stdout);
+    assert!(shown.contains("licence") && shown.contains("limits"), "{shown}");
+    let verified = lesionlens(folder.path(), &["models", "verify", "lgg-resunet"]);
+    assert!(verified.status.success());
+    let doctor = text(&lesionlens(folder.path(), &["doctor"]).stdout);
+    for word in ["threads", "cpu", "display       none", "lgg-resnet", "ok, sha256"] {
+        assert!(doctor.contains(word), "{word}: {doctor}");
+    }
+}

@@ -1,0 +1,77 @@
+//! The real window with an engine that answers from brightness alone.
+#![allow(dead_code)] // each test file uses its own part
+
+use egui_kittest::Harness;
+use egui_kittest::kittest::Queryable as _;
+use lesionlens::app::session::Models;
+use lesionlens::app::{App, Options};
+use lesionlens::engine::mock::MockEngine;
+use lesionlens::engine::worker::Started;
+use lesionlens::models::registry::Registry;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+pub type Window = Harness<'static, App>;
+
+/// Opens the window on these files; on the bundled example without any.
+pub fn window(paths: Vec<PathBuf>, size: [f32; 2]) -> Window {
+    let registry = Registry::scan_in(&[]);
+    let (classifier, segmenter) = registry.default_pair();
+    let cards = registry.entries().map(|e| e.card.clone()).collect();
+    Harness::builder().with_size(size).with_max_steps(64).build_eframe(move |cc| {
+        let options = Options {
+            paths,
+            engine: |_| Started { engine: Box::new(MockEngine), notice: None },
+            settings: None,
+            cards,
+            models: Models { classifier, segmenter },
+            problems: Vec::new(),
+        };
+        App::new(&cc.egui_ctx, options)
+    })
+}
+
+/// Draws frames until `ready`, while threads do their work; fails after ten seconds.
+pub fn wait(window: &mut Window, what: &str, ready: impl Fn(&Window) -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !ready(window) {
+        assert!(Instant::now() < deadline, "waited in vain for: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+        window.step();
+    }
+    window.step();
+}
+
+/// Whether any text on the screen contains `part`.
+pub fn shows(window: &Window, part: &str) -> bool {
+    window.query_all_by_label_contains(part).next().is_some()
+}
+
+/// The example with both answers.
+pub fn with_example() -> Window {
+    let mut window = window(Vec::new(), [1280.0, 720.0]);
+    wait(&mut window, "the example's mask", |w| {
+        let session = w.state().session();
+        session.selected().is_some_and(|e| session.segmentation(e).is_some())
+    });
+    window
+}
+
+#[derive(Debug)]
+struct Dropped(PathBuf);
+
+impl egui::DroppedFile for Dropped {
+    fn path(&self) -> &Path {
+        &self.0
+    }
+
+    fn bytes(&self) -> Result<Vec<u8>, String> {
+        std::fs::read(&self.0).map_err(|e| e.to_string())
+    }
+}
+
+pub fn drop_file(window: &mut Window, path: &Path) {
+    window.input_mut().dropped_files.push(Arc::new(Dropped(path.to_path_buf())));
+    window.step();
+}
