@@ -61,7 +61,7 @@ impl Phantom {
         let tilt = (self.seed % 7) as f32 * 0.01 - 0.03;
         let (x, y) = (x + y * tilt, y - x * tilt);
         // An egg: narrower in front (up), as an axial head is.
-        let (rx, ry) = (0.68 - 0.07 * (-y).max(0.0), 0.85);
+        let (rx, ry) = (0.69 - 0.07 * (-y).max(0.0), 0.86);
         let ripple = 0.012 * self.noise(x * 4.0, y * 4.0, 3);
         let r = ((x / rx).powi(2) + (y / ry).powi(2)).sqrt() + ripple;
         if r > 1.0 {
@@ -77,16 +77,19 @@ impl Phantom {
         if r > 0.835 {
             return (34.0, false); // fluid under the skull
         }
-        let folds = self.noise(x * 9.0 + 3.0 * self.noise(x * 3.0, y * 3.0, 5), y * 9.0, 11);
-        let cortex = smooth(0.60, 0.80, r + 0.10 * folds);
-        // FLAIR: grey matter is brighter than white.
-        let mut value = 82.0 + 34.0 * cortex + 5.0 * self.noise(x * 5.0, y * 5.0, 17);
-        // Sulci cut into the rim; the fissure between the halves.
-        let sulcus = smooth(0.32, 0.62, self.noise(x * 13.0, y * 13.0, 23)) * smooth(0.62, 0.78, r);
-        value -= 58.0 * sulcus;
+        let warp = |salt: u32| 0.10 * self.noise(x * 3.5, y * 3.5, salt);
+        let (u, v) = (x + warp(5), y + warp(6));
+        // Ribbons where smooth noise crosses zero: the folds of the brain's surface.
+        let ribbon = self.noise(u * 6.5, v * 6.5, 11).abs();
+        let rim = smooth(0.34, 0.74, r);
+        // FLAIR: grey matter is brighter than white, and lines the folds.
+        let cortex = smooth(0.70, 0.80, r).max(smooth(0.30, 0.12, ribbon) * rim);
+        let mut value = 84.0 + 30.0 * cortex + 6.0 * self.noise(x * 4.0, y * 4.0, 17);
+        let sulcus = smooth(0.085, 0.02, ribbon) * smooth(0.50, 0.80, r);
+        value -= 66.0 * sulcus;
         let fissure =
-            smooth(0.022, 0.006, (x + 0.012 * self.noise(1.0, y * 7.0, 29)).abs()) * smooth(0.16, 0.34, y.abs());
-        value -= 62.0 * fissure;
+            smooth(0.020, 0.006, (x + 0.014 * self.noise(1.0, y * 7.0, 29)).abs()) * smooth(0.20, 0.40, y.abs());
+        value -= 58.0 * fissure;
         // Deep grey nuclei beside the ventricles.
         let nucleus = blob(x.abs() - 0.20, y - 0.02, 0.085, 0.17);
         value += 15.0 * smooth(1.15, 0.75, nucleus);
