@@ -134,9 +134,11 @@ impl Model {
         let graph = architecture
             .graph(card.input.side)
             .map_err(|e| ModelError::Card { place: place.clone(), problem: e.to_string() })?;
-        let parameters =
-            weights::load(&graph, &bytes, device).map_err(|reason| ModelError::Weights { place, reason })?;
-        Ok(Self { card, network: Network::new(graph, parameters, device.clone()) })
+        let parameters = weights::load(&graph, &bytes, device)
+            .map_err(|reason| ModelError::Weights { place: place.clone(), reason })?;
+        let network = Network::new(&graph, parameters, device.clone())
+            .map_err(|e| ModelError::Card { place, problem: e.to_string() })?;
+        Ok(Self { card, network })
     }
 
     pub fn card(&self) -> &Card {

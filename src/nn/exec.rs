@@ -3,6 +3,7 @@
 //! Tensors enter and leave as batch × rows × columns × channels. On the CPU they stay so and run through this crate's own
 //! [`ops`]; on a GPU they are turned to channels-first and run through candle's operations.
 
+use super::fold::{FoldError, fold_batch_norms};
 use super::graph::{Activation, Graph, NodeId, Op, Role, Shape};
 use super::ops::{self, BatchStatistics};
 use super::stock;
@@ -184,32 +185,18 @@ pub struct Network {
 
 impl Network {
     /// `parameters` must hold every tensor of the graph in its shape, as [`super::weights::load`] makes sure.
-    pub fn new(graph: Graph, parameters: Parameters, device: Device) -> Self {
-        Self { graph, parameters, device }
-    }
-
-    pub fn graph(&self) -> &Graph {
-        &self.graph
-    }
-
-    pub fn device(&self) -> &Device {
-        &self.device
+    ///
+    /// Batch-norms that follow a convolution are merged into it.
+    pub fn new(graph: &Graph, parameters: Parameters, device: Device) -> std::result::Result<Self, FoldError> {
+        let (graph, parameters) = fold_batch_norms(graph, parameters)?;
+        Ok(Self { graph, parameters, device })
     }
 
     /// Output for a batch [batch, rows, columns, channels]; `cancelled` is asked between layers.
     pub fn infer(&self, x: &Tensor, cancelled: &dyn Fn() -> bool) -> std::result::Result<Tensor, ExecError> {
-        self.value_of(self.graph.output(), x, cancelled)
-    }
-
-    /// The value of any layer for a batch, as explanations want it.
-    pub fn value_of(
-        &self,
-        node: NodeId,
-        x: &Tensor,
-        cancelled: &dyn Fn() -> bool,
-    ) -> std::result::Result<Tensor, ExecError> {
         let backend = Backend::of(&self.device);
         let x = x.to_device(&self.device)?;
-        Pass { graph: &self.graph, parameters: &self.parameters, backend, training: None, cancelled }.run(&x, node)
+        let mut pass = Pass { graph: &self.graph, parameters: &self.parameters, backend, training: None, cancelled };
+        pass.run(&x, self.graph.output())
     }
 }

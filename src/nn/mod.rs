@@ -1,6 +1,7 @@
 //! Networks: one [`graph::Graph`] value per network, many uses.
 
 pub mod exec;
+pub mod fold;
 pub mod graph;
 pub mod keras;
 pub mod ops;
