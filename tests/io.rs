@@ -42,7 +42,7 @@ fn eight_bit_grey_is_taken_as_it_is_whatever_the_name() {
     let study = load(&path).unwrap();
     let slice = &study.slices[0];
     assert_eq!((slice.width(), slice.height(), slice.depth()), (16, 16, Depth::Eight));
-    assert!(slice.pixels().iter().zip(&data).all(|(a, b)| *a == f32::from(*b)));
+    assert!(slice.values().iter().zip(&data).all(|(a, b)| *a == f32::from(*b)));
     assert!(study.warnings.is_empty());
 }
 
@@ -53,12 +53,12 @@ fn colour_becomes_bt601_luminance_with_a_warning_and_grey_rgb_stays() {
     let path = write(&folder, "c.png", &png(16, 16, png::ColorType::Rgb, png::BitDepth::Eight, &data));
     let study = load(&path).unwrap();
     // 0.299·200 + 0.587·100 + 0.114·50 = 124.2
-    assert!(study.slices[0].pixels().iter().all(|v| *v == 124.0));
+    assert!(study.slices[0].values().iter().all(|v| *v == 124.0));
     assert_eq!(study.warnings, [Warning::ColourToGrey]);
     let data = [77u8, 77, 77].repeat(256);
     let path = write(&folder, "g.png", &png(16, 16, png::ColorType::Rgb, png::BitDepth::Eight, &data));
     let study = load(&path).unwrap();
-    assert!(study.warnings.is_empty() && study.slices[0].pixels()[9] == 77.0);
+    assert!(study.warnings.is_empty() && study.slices[0].values()[9] == 77.0);
 }
 
 #[test]
@@ -75,7 +75,7 @@ fn sixteen_bits_are_windowed_and_transparency_lies_on_black() {
     let data = [200u8, 0].repeat(256);
     let path = write(&folder, "clear.png", &png(16, 16, png::ColorType::GrayscaleAlpha, png::BitDepth::Eight, &data));
     let study = load(&path).unwrap();
-    assert!(study.slices[0].pixels().iter().all(|v| *v == 0.0));
+    assert!(study.slices[0].values().iter().all(|v| *v == 0.0));
     assert_eq!(study.warnings, [Warning::Transparency]);
 }
 
@@ -256,7 +256,7 @@ fn real_tiffs_have_the_luminance_of_the_training_pictures() {
             continue;
         }
         let (tiff, twin) = (load(&path).unwrap(), load(&twin).unwrap());
-        for (a, b) in tiff.slices[0].pixels().iter().zip(twin.slices[0].pixels()) {
+        for (a, b) in tiff.slices[0].values().iter().zip(&twin.slices[0].values()) {
             assert!((a - b).abs() <= 1.0, "{name}: {a} and {b}");
         }
         compared += 1;

@@ -141,7 +141,7 @@ fn prepare(slice: &Arc<Slice>) -> Prepared {
         slice.clone()
     } else {
         let fit = |side: usize| (side * DISPLAY_SIDE / longest).max(1);
-        let pixels = resize(slice.pixels(), (width, height), (fit(width), fit(height)));
+        let pixels = resize(&slice.values(), (width, height), (fit(width), fit(height)));
         Slice::new(fit(width), fit(height), pixels, slice.depth()).map_or_else(|| slice.clone(), Arc::new)
     };
     let placement = Placement::new(display.width(), display.height(), THUMBNAIL, Resize::Fit);

@@ -67,8 +67,6 @@ pub struct Settings {
     pub theme: ThemeChoice,
     pub interpolation: Interpolation,
     pub device: DeviceChoice,
-    /// 0 takes all cores.
-    pub threads: usize,
     pub overlay: OverlayStyle,
     pub show_overlay: bool,
     pub magnification: Magnification,
@@ -85,7 +83,6 @@ impl Default for Settings {
             theme: ThemeChoice::default(),
             interpolation: Interpolation::default(),
             device: DeviceChoice::default(),
-            threads: 0,
             overlay: OverlayStyle::default(),
             show_overlay: true,
             magnification: Magnification::X2,
@@ -131,7 +128,7 @@ mod tests {
     fn settings_survive_a_restart_and_a_damaged_file() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("deep/settings.toml");
-        let mut settings = Settings { language: Language::Spanish, threads: 3, ..Settings::default() };
+        let mut settings = Settings { language: Language::Spanish, export_name: true, ..Settings::default() };
         settings.remember(Path::new("/a"));
         settings.remember(Path::new("/b"));
         settings.remember(Path::new("/a"));

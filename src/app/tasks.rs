@@ -51,7 +51,7 @@ impl Export {
     fn write(&self) -> Result<(), ExportError> {
         let mask = self.segmentation.as_ref().map(|s| s.mask(self.mask_threshold));
         let painted = overlay::paint(mask.as_ref(), self.truth.as_deref(), self.style);
-        let grey = overlay::grey(&self.slice, self.window, self.invert);
+        let grey = self.slice.shades(self.window, self.invert);
         let picture = Annotated {
             width: self.slice.width(),
             height: self.slice.height(),

@@ -8,7 +8,7 @@ use crate::domain::measure::Measurements;
 use crate::domain::overlay::{self, OverlayStyle};
 use crate::domain::prediction::Segmentation;
 use crate::domain::resample::resize;
-use crate::domain::slice::{Slice, Spacing};
+use crate::domain::slice::Spacing;
 use crate::domain::window::Window;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use egui::{Color32, ColorImage, Rect, TextureFilter, TextureHandle, TextureOptions, pos2, vec2};
@@ -158,9 +158,9 @@ impl Textures {
         if self.scan.as_ref().is_some_and(|(old, _)| *old == key) {
             return;
         }
-        let cut = region.and_then(|r| cut_out(&entry.slice, r));
+        let cut = region.and_then(|r| entry.slice.crop(r.x, r.y, r.width, r.height));
         let shown = cut.as_ref().unwrap_or(&entry.display);
-        let grey = overlay::grey(shown, view.window, view.invert);
+        let grey = shown.shades(view.window, view.invert);
         let image = ColorImage::from_gray([shown.width(), shown.height()], &grey);
         let options = options(settings.interpolation);
         match &mut self.scan {
@@ -229,7 +229,7 @@ impl Textures {
             display: (entry.display.width(), entry.display.height()),
             spacing: entry.slice.spacing,
         };
-        if entry.slice.pixels().len() <= INLINE_PIXELS {
+        if entry.slice.area() <= INLINE_PIXELS {
             let map = self.map_of(job.segmentation.as_ref()).map(<[f32]>::to_vec);
             let painted = job.run(map.as_deref());
             self.show(ctx, painted);
@@ -302,10 +302,4 @@ impl Textures {
         };
         self.thumbnails.entry(entry.id).or_insert_with(make).clone()
     }
-}
-
-fn cut_out(slice: &Slice, region: Region) -> Option<Slice> {
-    let rows = slice.pixels().chunks_exact(slice.width()).skip(region.y).take(region.height);
-    let pixels = rows.flat_map(|row| row[region.x..region.x + region.width].iter().copied()).collect();
-    Slice::new(region.width, region.height, pixels, slice.depth())
 }

@@ -224,7 +224,7 @@ impl<'a> Run<'a> {
             let style = OverlayStyle { colour: self.args.overlay_colour, ..OverlayStyle::default() };
             let truth = study.truth.get(index).and_then(Option::as_ref);
             let painted = overlay::paint(mask.as_ref(), truth, style);
-            let grey = overlay::grey(slice, slice.default_window(), false);
+            let grey = slice.shades(slice.default_window(), false);
             let rgb = overlay::composite(&grey, painted.as_deref());
             save(&folder.join(format!("{name}.png")), &png::rgb(slice.width(), slice.height(), &rgb)?)?;
         }

@@ -1,8 +1,6 @@
 //! How masks are painted over a scan, on screen and in exports alike.
 
 use super::mask::Mask;
-use super::slice::Slice;
-use super::window::Window;
 use serde::{Deserialize, Serialize};
 
 /// Colour of the predicted mask; magenta and cyan can be told from grey and from each other by colour-blind readers.
@@ -87,15 +85,6 @@ fn over(top: [u8; 4], bottom: [u8; 4]) -> [u8; 4] {
     }
     let mix = |t: u8, u: u8| ((f32::from(t) * a + f32::from(u) * b * (1.0 - a)) / alpha).round() as u8;
     [mix(top[0], bottom[0]), mix(top[1], bottom[1]), mix(top[2], bottom[2]), (alpha * 255.0).round() as u8]
-}
-
-/// The scan as 8-bit grey under a window, black and white swapped when `invert`.
-pub fn grey(slice: &Slice, window: Window, invert: bool) -> Vec<u8> {
-    let value = |v: &f32| {
-        let shade = (window.apply(*v) * 255.0).round() as u8;
-        if invert { 255 - shade } else { shade }
-    };
-    slice.pixels().iter().map(value).collect()
 }
 
 /// Overlay on scan, opaque RGB.

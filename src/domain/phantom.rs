@@ -182,7 +182,7 @@ mod tests {
         assert_eq!(mask.components((1.0, 1.0)).len(), 1);
         let mean = |inside: bool| {
             let picked: Vec<f32> = slice
-                .pixels()
+                .values()
                 .iter()
                 .zip(mask.pixels())
                 .filter(|(v, m)| **m == inside && **v > 60.0)

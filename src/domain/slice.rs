@@ -18,24 +18,42 @@ pub struct Spacing {
     pub column_mm: f64,
 }
 
+/// Grey values in row-major order; eight-bit pictures are kept as bytes, since a session may hold thousands.
+#[derive(Debug, Clone, PartialEq)]
+enum Samples {
+    Eight(Vec<u8>),
+    Deep(Vec<f32>),
+}
+
 /// A grey image, row-major, origin at the top left, in the source's own units.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Slice {
     width: usize,
     height: usize,
-    pixels: Vec<f32>,
-    depth: Depth,
+    samples: Samples,
+    window: Window,
     pub spacing: Option<Spacing>,
 }
 
 impl Slice {
-    /// `None` unless `pixels` fill `width`×`height` exactly and at least one pixel exists. Values that are not finite count as 0.
-    pub fn new(width: usize, height: usize, mut pixels: Vec<f32>, depth: Depth) -> Option<Self> {
+    /// `None` unless `pixels` fill `width`×`height` exactly and at least one pixel exists. Values that are not finite count as
+    /// 0; eight-bit values are rounded into 0–255.
+    pub fn new(width: usize, height: usize, pixels: Vec<f32>, depth: Depth) -> Option<Self> {
         if width == 0 || height == 0 || width.checked_mul(height)? != pixels.len() {
             return None;
         }
-        pixels.iter_mut().filter(|v| !v.is_finite()).for_each(|v| *v = 0.0);
-        Some(Self { width, height, pixels, depth, spacing: None })
+        let (samples, window) = match depth {
+            // Casting saturates, and turns what is not a number into 0.
+            Depth::Eight => {
+                (Samples::Eight(pixels.into_iter().map(|v| v.round() as u8).collect()), Window::from_range(0.0, 255.0))
+            }
+            Depth::Deep => {
+                let pixels: Vec<f32> = pixels.into_iter().map(|v| if v.is_finite() { v } else { 0.0 }).collect();
+                let (low, high) = percentiles(&pixels, 0.001, 0.999);
+                (Samples::Deep(pixels), Window::from_range(low, high))
+            }
+        };
+        Some(Self { width, height, samples, window, spacing: None })
     }
 
     pub fn width(&self) -> usize {
@@ -46,46 +64,84 @@ impl Slice {
         self.height
     }
 
-    pub fn depth(&self) -> Depth {
-        self.depth
+    /// Number of pixels.
+    pub fn area(&self) -> usize {
+        self.width * self.height
     }
 
-    pub fn pixels(&self) -> &[f32] {
-        &self.pixels
+    pub fn depth(&self) -> Depth {
+        match self.samples {
+            Samples::Eight(_) => Depth::Eight,
+            Samples::Deep(_) => Depth::Deep,
+        }
+    }
+
+    /// All values, row by row.
+    pub fn values(&self) -> Vec<f32> {
+        match &self.samples {
+            Samples::Eight(bytes) => bytes.iter().map(|v| f32::from(*v)).collect(),
+            Samples::Deep(values) => values.clone(),
+        }
     }
 
     /// Value at a pixel inside the image.
     pub fn value(&self, x: usize, y: usize) -> Option<f32> {
-        (x < self.width && y < self.height).then(|| self.pixels[y * self.width + x])
+        let at = (x < self.width && y < self.height).then_some(y * self.width + x)?;
+        match &self.samples {
+            Samples::Eight(bytes) => bytes.get(at).map(|v| f32::from(*v)),
+            Samples::Deep(values) => values.get(at).copied(),
+        }
     }
 
     /// The window the picture opens with: 0–255 for eight bits, else from the 0.1th to the 99.9th percentile, so that a few
     /// hot pixels do not darken the rest.
     pub fn default_window(&self) -> Window {
-        match self.depth {
-            Depth::Eight => Window::from_range(0.0, 255.0),
-            Depth::Deep => {
-                let (low, high) = percentiles(&self.pixels, 0.001, 0.999);
-                Window::from_range(low, high)
-            }
-        }
+        self.window
     }
 
     /// Grey values 0–255 as networks expect them, under [`Self::default_window`]: what the reader does to brightness and
     /// contrast never changes what a network sees.
     pub fn grey(&self) -> Vec<f32> {
-        match self.depth {
-            Depth::Eight => self.pixels.clone(),
-            Depth::Deep => {
-                let window = self.default_window();
-                self.pixels.iter().map(|v| 255.0 * window.apply(*v)).collect()
-            }
+        match &self.samples {
+            Samples::Eight(_) => self.values(),
+            Samples::Deep(values) => values.iter().map(|v| 255.0 * self.window.apply(*v)).collect(),
         }
+    }
+
+    /// Shades 0–255 for a screen under any window, black and white swapped when `invert`.
+    pub fn shades(&self, window: Window, invert: bool) -> Vec<u8> {
+        let shade = |v: f32| {
+            let shade = (window.apply(v) * 255.0).round() as u8;
+            if invert { 255 - shade } else { shade }
+        };
+        match &self.samples {
+            Samples::Eight(bytes) => {
+                let table: [u8; 256] = std::array::from_fn(|v| shade(v as f32));
+                bytes.iter().map(|v| table[usize::from(*v)]).collect()
+            }
+            Samples::Deep(values) => values.iter().map(|v| shade(*v)).collect(),
+        }
+    }
+
+    /// The part from (`x`, `y`), `None` when it does not lie inside.
+    pub fn crop(&self, x: usize, y: usize, width: usize, height: usize) -> Option<Slice> {
+        fn cut<T: Copy>(all: &[T], stride: usize, x: usize, y: usize, width: usize, height: usize) -> Vec<T> {
+            all.chunks_exact(stride).skip(y).take(height).flat_map(|row| row[x..x + width].iter().copied()).collect()
+        }
+        if width == 0 || height == 0 || x + width > self.width || y + height > self.height {
+            return None;
+        }
+        let samples = match &self.samples {
+            Samples::Eight(bytes) => Samples::Eight(cut(bytes, self.width, x, y, width, height)),
+            Samples::Deep(values) => Samples::Deep(cut(values, self.width, x, y, width, height)),
+        };
+        Some(Slice { width, height, samples, ..*self })
     }
 
     /// Smallest and largest value.
     pub fn range(&self) -> (f32, f32) {
-        self.pixels.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), v| (low.min(*v), high.max(*v)))
+        let values = self.values();
+        values.into_iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)))
     }
 }
 

@@ -53,7 +53,7 @@ pub fn load_truth(path: &Path, slices: &[Arc<Slice>]) -> Result<Vec<Option<Mask>
         let (low, high) = page.range();
         // A mask of one value is empty unless it is all bright.
         let middle = if high > low { low + (high - low) / 2.0 } else { 0.5 };
-        masks.push(Mask::new(found.0, found.1, page.pixels().iter().map(|v| *v > middle).collect()));
+        masks.push(Mask::new(found.0, found.1, page.values().into_iter().map(|v| v > middle).collect()));
     }
     masks.resize(slices.len(), None);
     Ok(masks)
@@ -134,7 +134,7 @@ fn check_size(width: u32, height: u32) -> Result<(), Problem> {
 /// The bundled example: the phantom with its known lesion.
 pub fn example() -> Study {
     let (slice, mask) = crate::domain::phantom::Phantom::example().draw();
-    let bytes: Vec<u8> = slice.pixels().iter().map(|v| *v as u8).collect();
+    let bytes: Vec<u8> = slice.values().into_iter().map(|v| v as u8).collect();
     Study {
         source: PathBuf::from("phantom.png"),
         sha256: format!("{:x}", Sha256::digest(bytes)),
