@@ -6,9 +6,10 @@
 //! - [`io`]: pictures on disk → studies, whatever their names. Knows `domain`.
 //! - [`nn`]: a network is a value, [`nn::graph::Graph`]; [`nn::exec`] runs it, [`nn::ops`] are its CPU operations and their
 //!   gradients, [`nn::keras`] reads it from Keras files, [`nn::zoo`] names the known ones. Knows candle.
-//! - [`models`]: cards and weights together, preprocessing, lookup, import. Knows `nn`, `domain`, and how to write a file.
+//! - [`models`]: cards and weights together, preprocessing, lookup, import. Knows `nn`, `domain`.
+//! - [`files`]: writing files whole or not at all.
 //! - [`engine`]: questions and answers in plain types, on a thread of its own. Knows `models`.
-//! - [`train`]: recipes, data sets, augmentation, the training loop, evaluation. Knows `nn`, `models`.
+//! - [`train`]: recipes, data sets, augmentation, the training loop, evaluation. Knows `nn`, `models`, `io`.
 //! - [`export`]: annotated pictures, masks, tables. Knows `domain`.
 //! - [`app`]: the window. Knows neither tensors nor file formats.
 //! - [`cli`]: the commands.
@@ -22,6 +23,7 @@ pub mod cli;
 pub mod domain;
 pub mod engine;
 pub mod export;
+pub mod files;
 pub mod io;
 pub mod models;
 pub mod nn;

@@ -10,9 +10,9 @@ use ui_common::{drop_file, shows, wait, window, with_example};
 #[test]
 fn it_opens_on_the_example_with_the_result_shown() {
     let window = with_example();
-    assert!(shows(&window, "phantom.png") && shows(&window, "Above threshold: tumour"));
+    assert!(shows(&window, "drawn example") && shows(&window, "Above threshold: tumour"));
     // The mock outlines bright pixels; the phantom's truth lies beside it.
-    assert!(shows(&window, "Dice with expert outline") && shows(&window, "no pixel size known"));
+    assert!(shows(&window, "Dice with the reference outline") && shows(&window, "no pixel size known"));
     assert!(shows(&window, "Research aid, not a medical device"));
 }
 
@@ -47,24 +47,24 @@ fn dropped_files_join_the_list_and_bad_ones_are_told() {
     common::phantom_png(&good);
     std::fs::write(&empty, b"").unwrap();
     drop_file(&mut window, &good);
-    wait(&mut window, "the dropped scan", |w| w.state().session().len() == 2);
+    wait(&mut window, "the dropped scan", |w| w.state().session().count() == 2);
     wait(&mut window, "its answer", |w| w.state().session().progress() == (2, 2));
     assert_eq!(window.state().session().selected().unwrap().title, "scan_7.png");
     drop_file(&mut window, &empty);
     wait(&mut window, "the message", |w| shows(w, "is empty"));
     assert!(shows(&window, "empty.png"), "the message names the file");
-    assert_eq!(window.state().session().len(), 2, "nothing is lost");
+    assert_eq!(window.state().session().count(), 2, "nothing is lost");
     // Along the list by keys, and off it.
     window.key_press(Key::ArrowUp);
     window.step();
-    assert_eq!(window.state().session().selected().unwrap().title, "phantom.png");
+    assert_eq!(window.state().session().selected().unwrap().title, "drawn example");
     window.key_press(Key::ArrowDown);
     window.key_press(Key::Delete);
     window.step();
     window.step();
     window.step();
-    assert_eq!(window.state().session().selected().unwrap().title, "phantom.png");
-    assert_eq!(window.state().session().len(), 1);
+    assert_eq!(window.state().session().selected().unwrap().title, "drawn example");
+    assert_eq!(window.state().session().count(), 1);
 }
 
 #[test]
@@ -118,7 +118,7 @@ fn exporting_writes_the_scan_with_its_footer_and_no_name() {
 fn every_dialog_opens_by_key_and_closes_by_escape_at_small_and_doubled_size() {
     for size in [[1280.0, 720.0], [860.0, 520.0], [640.0, 400.0]] {
         let mut window = window(Vec::new(), size);
-        wait(&mut window, "the example", |w| w.state().session().len() == 1);
+        wait(&mut window, "the example", |w| w.state().session().count() == 1);
         for (modifiers, key, title) in [
             (Modifiers::NONE, Key::F1, "Keyboard and mouse"),
             (Modifiers::NONE, Key::M, "Model cards"),

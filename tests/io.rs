@@ -54,11 +54,11 @@ fn colour_becomes_bt601_luminance_with_a_warning_and_grey_rgb_stays() {
     let study = load(&path).unwrap();
     // 0.299·200 + 0.587·100 + 0.114·50 = 124.2
     assert!(study.slices[0].values().iter().all(|v| *v == 124.0));
-    assert_eq!(study.warnings, [Warning::ColourToGrey]);
+    assert_eq!(study.warnings, [Warning::ColourToGrey, Warning::FewGreys]);
     let data = [77u8, 77, 77].repeat(256);
     let path = write(&folder, "g.png", &png(16, 16, png::ColorType::Rgb, png::BitDepth::Eight, &data));
     let study = load(&path).unwrap();
-    assert!(study.warnings.is_empty() && study.slices[0].values()[9] == 77.0);
+    assert!(study.warnings == [Warning::FewGreys] && study.slices[0].values()[9] == 77.0);
 }
 
 #[test]
@@ -76,7 +76,7 @@ fn sixteen_bits_are_windowed_and_transparency_lies_on_black() {
     let path = write(&folder, "clear.png", &png(16, 16, png::ColorType::GrayscaleAlpha, png::BitDepth::Eight, &data));
     let study = load(&path).unwrap();
     assert!(study.slices[0].values().iter().all(|v| *v == 0.0));
-    assert_eq!(study.warnings, [Warning::Transparency]);
+    assert_eq!(study.warnings, [Warning::Transparency, Warning::FewGreys]);
 }
 
 #[test]
@@ -126,6 +126,8 @@ fn pixel_size_is_believed_only_when_it_can_be_one() {
     let spacing = |path: PathBuf| load(&path).unwrap().slices[0].spacing;
     assert_eq!(spacing(tiff(10, ResolutionUnit::Centimeter)).unwrap().row_mm, 1.0);
     assert_eq!(spacing(tiff(72, ResolutionUnit::Inch)), None);
+    // 300 dots per inch, said in centimetres.
+    assert_eq!(spacing(tiff(118, ResolutionUnit::Centimeter)), None);
     assert_eq!(spacing(tiff(10, ResolutionUnit::None)), None);
 }
 
@@ -133,8 +135,10 @@ fn pixel_size_is_believed_only_when_it_can_be_one() {
 fn everything_that_is_not_a_whole_picture_is_refused_with_its_reason() {
     let folder = folder();
     let path = folder.path().join("gone.png");
-    assert_eq!(problem(&path), Problem::Unreadable(std::io::ErrorKind::NotFound));
+    assert_eq!(problem(&path), Problem::Missing);
     assert_eq!(problem(folder.path()), Problem::Folder);
+    #[cfg(unix)]
+    assert_eq!(problem(Path::new("/dev/zero")), Problem::NotAFile);
     assert_eq!(problem(&write(&folder, "empty.png", b"")), Problem::Empty);
     assert_eq!(problem(&write(&folder, "text.png", b"this is no picture at all")), Problem::NotAnImage);
 
@@ -221,10 +225,12 @@ fn folders_give_their_pictures_in_natural_order_without_outlines() {
         write(&folder, name, if name.starts_with("readme") { b"words only" } else { &bytes });
     }
     std::fs::create_dir(folder.path().join("none")).unwrap();
-    let (files, errors) = paths::expand(&[folder.path().to_path_buf(), folder.path().join("none")]);
-    let names: Vec<_> = files.iter().map(|f| f.file_name().unwrap().to_str().unwrap()).collect();
-    assert_eq!(names, ["s_9.png", "s_10.png"]);
-    assert_eq!(errors[0].problem, Problem::FolderWithoutImages);
+    let paths = [folder.path().to_path_buf(), folder.path().join("none"), folder.path().join("s_9_mask.png")];
+    let found = paths::expand(&paths, &|| false);
+    let names: Vec<_> = found.files.iter().map(|f| f.file_name().unwrap().to_str().unwrap()).collect();
+    assert_eq!(names, ["readme.txt.png", "s_9.png", "s_10.png"], "a broken picture is opened, to be named");
+    assert_eq!(found.errors[0].problem, Problem::FolderWithoutImages);
+    assert_eq!(found.outlines, [folder.path().join("s_9_mask.png")]);
 }
 
 #[test]
@@ -238,7 +244,7 @@ fn an_outline_beside_a_file_is_its_truth_and_a_wrong_one_is_told() {
     assert_eq!(load(&path).unwrap().truth[0].as_ref().unwrap().area(), 40);
     write(&folder, "a_mask.png", &png(32, 32, png::ColorType::Grayscale, png::BitDepth::Eight, &[0; 1024]));
     let study = load(&path).unwrap();
-    assert!(study.truth[0].is_none() && matches!(study.warnings[0], Warning::TruthUnusable(_)));
+    assert!(study.truth[0].is_none() && matches!(study.warnings[1], Warning::TruthUnusable(_)));
 }
 
 /// The published three-channel TIFFs: the luminance must be that of the training pictures, which were made from them.

@@ -103,10 +103,19 @@ impl Command {
         }
     }
 
+    /// Its keys as they are written on a keyboard; the one that is shown in menus comes first.
+    pub fn keys(self, ctx: &egui::Context) -> Vec<String> {
+        let named = |s: &KeyboardShortcut| {
+            let text = ctx.format_shortcut(s);
+            text.replace("OpenBracket", "[").replace("CloseBracket", "]").replace("Comma", ",")
+        };
+        self.shortcuts().iter().map(named).collect()
+    }
+
     /// Label with the shortcut in brackets, for tooltips.
     pub fn tooltip(self, ctx: &egui::Context) -> String {
-        match self.shortcuts().first() {
-            Some(shortcut) => format!("{} ({})", self.label(), ctx.format_shortcut(shortcut)),
+        match self.keys(ctx).first() {
+            Some(key) => format!("{} ({key})", self.label()),
             None => self.label(),
         }
     }
@@ -145,8 +154,10 @@ pub fn preset_name(n: u8) -> String {
 }
 
 /// Commands whose keys were pressed, consumed so that no widget sees them. Plain keys wait while text is being typed.
-pub fn pressed(ctx: &egui::Context) -> Vec<Command> {
-    let typing = ctx.text_edit_focused();
+///
+/// `typing` is how things stood at the end of the last frame: Escape takes the focus from a field before anybody is asked.
+pub fn pressed(ctx: &egui::Context, typing: bool) -> Vec<Command> {
+    let popup = egui::Popup::is_any_open(ctx);
     let mut found = Vec::new();
     // Shortcuts with more modifiers first, since egui lets Ctrl+O match Ctrl+Shift+O too.
     let mut all: Vec<(KeyboardShortcut, Command)> =
@@ -159,9 +170,13 @@ pub fn pressed(ctx: &egui::Context) -> Vec<Command> {
         if plain && (typing || modified) {
             continue;
         }
-        if ctx.input_mut(|i| i.consume_shortcut(&shortcut)) {
-            found.push(command);
+        // Escape closes an open menu or list first.
+        if command == Command::Cancel && popup {
+            continue;
         }
+        // Several presses within one frame are several commands.
+        let presses = ctx.input_mut(|i| i.count_and_consume_key(shortcut.modifiers, shortcut.logical_key));
+        found.extend(std::iter::repeat_n(command, presses));
     }
     found
 }

@@ -2,9 +2,11 @@
 
 use super::command::{self, Command};
 use super::opener::Event;
+use super::session::EntryId;
 use super::tasks::{Done, Export, Pick, free_name};
 use super::view::View;
 use super::{Action, App, Dialog, default_thresholds, theme};
+use crate::domain::overlay::OverlayColour;
 use crate::domain::prediction::Verdict;
 use crate::engine::worker::Reply;
 use rust_i18n::t;
@@ -12,6 +14,8 @@ use std::time::{Duration, Instant};
 
 /// Time a frame may spend on replies; the rest waits for the next one.
 const DRAIN: Duration = Duration::from_millis(4);
+/// Changed settings are written once they have been left alone for so long.
+const SETTLE: Duration = Duration::from_secs(1);
 /// Step of the threshold keys.
 const THRESHOLD_STEP: f64 = 0.01;
 const OPACITY_STEP: f32 = 0.05;
@@ -24,7 +28,7 @@ impl App {
         if !dropped.is_empty() {
             self.apply(Action::Open(dropped));
         }
-        for command in command::pressed(ctx) {
+        for command in command::pressed(ctx, self.typing) {
             self.run(command);
         }
         self.ask();
@@ -32,9 +36,7 @@ impl App {
         if let Some((_, view)) = &self.view {
             self.textures.update(ctx, &self.session, view, &self.settings, self.viewport);
         }
-        if self.settings != self.saved {
-            self.save_settings();
-        }
+        self.save_settings_soon();
     }
 
     fn drain(&mut self) {
@@ -62,17 +64,15 @@ impl App {
     fn opened(&mut self, event: Event) {
         match event {
             Event::Opened(study, prepared) => {
-                if study.source.is_file() {
-                    self.settings.remember(&study.source);
-                }
                 let first = self.session.add(*study, prepared);
                 // The first file of a batch is shown; the rest only join the list.
-                let fresh = self.opening.is_none_or(|(done, _)| done == 0);
-                if let Some(id) = first.filter(|_| fresh || self.session.selected().is_none()) {
+                let show = std::mem::take(&mut self.show_next) || self.session.selected().is_none();
+                if let Some(id) = first.filter(|_| show) {
                     self.session.select(id);
                 }
             }
             Event::Failed(error) => self.notifications.error(error.to_string()),
+            Event::Outline(path) => self.load_truth(self.session.selected().map(|e| e.id), path),
             Event::Progress { done, total } => self.opening = (done < total).then_some((done, total)),
         }
     }
@@ -85,11 +85,8 @@ impl App {
                     self.notifications.info(notice);
                 }
             }
-            Reply::Prepared { result, .. } => {
-                if let Err(error) = result {
-                    self.notifications.error(error.to_string());
-                }
-            }
+            Reply::Prepared(Ok(())) => {}
+            Reply::Prepared(Err(error)) => self.notifications.error(error.to_string()),
             Reply::Done { id, result } => {
                 if let Some(why) = self.session.answered(id, result) {
                     self.notifications.error(why);
@@ -101,21 +98,24 @@ impl App {
     fn finished(&mut self, done: Done) {
         match done {
             Done::Picked(paths) => self.apply(Action::Open(paths)),
-            Done::TruthPicked(path) => {
-                if let Some(entry) = self.session.selected() {
-                    self.tasks.load_truth(entry.id, path, entry.slice.clone());
-                }
-            }
+            Done::NoDialog => self.notifications.info(t!("export.no_chooser")),
+            Done::TruthPicked(id, path) => self.load_truth(Some(id), path),
             Done::ExportPathPicked(path) => self.fields.export_path = path.display().to_string(),
-            Done::Truth(id, Ok(mask)) if self.session.selected().is_some_and(|e| e.id == id) => {
-                self.session.set_truth(mask);
+            Done::Truth(id, Ok(mask)) => self.session.set_truth(id, mask),
+            Done::Truth(_, Err(why)) | Done::Exported(Err(why)) | Done::SettingsFailed(why) => {
+                self.notifications.error(why);
             }
-            Done::Truth(_, Ok(_)) => {}
-            Done::Truth(_, Err(why)) | Done::Exported(Err(why)) => self.notifications.error(why),
             Done::Exported(Ok(path)) => {
                 self.settings.export_folder = path.parent().map(std::path::Path::to_path_buf);
                 self.notifications.info(t!("export.done", path = path.display()));
             }
+        }
+    }
+
+    fn load_truth(&mut self, id: Option<EntryId>, path: std::path::PathBuf) {
+        let entry = self.session.list().find(|e| Some(e.id) == id);
+        if let Some(entry) = entry {
+            self.tasks.load_truth(entry.id, path, entry.slice.clone(), entry.page);
         }
     }
 
@@ -162,12 +162,18 @@ impl App {
             Action::Run(command) => self.run(command),
             Action::Open(paths) => {
                 self.session.paused = false;
+                self.show_next = true;
+                paths.iter().rev().for_each(|path| self.settings.remember(path));
                 if let Some(opener) = &self.opener {
                     opener.open(paths);
                 }
             }
             Action::Select(id) => self.session.select(id),
             Action::Sort(sort) => self.session.set_sort(sort),
+            Action::Continue => self.session.paused = false,
+            Action::ResetMaskThreshold => {
+                self.session.thresholds.mask = default_thresholds(&self.cards, &self.session.models).mask;
+            }
             Action::Threshold(t) => self.session.thresholds.classifier = t.clamp(0.01, 0.99),
             Action::MaskThreshold(t) => self.session.thresholds.mask = t.clamp(0.01, 0.99),
             Action::DragWindow(by) => {
@@ -192,9 +198,15 @@ impl App {
                 if let Some(worker) = &self.worker {
                     models.classifier.iter().chain(&models.segmenter).for_each(|id| worker.prepare(id));
                 }
-                self.session.thresholds = default_thresholds(&self.cards, &models);
-                self.session.models = models;
-                self.session.paused = false;
+                let (old, fresh) = (&self.session.models, default_thresholds(&self.cards, &models));
+                // A threshold belongs to its model: the other one's stays where the reader put it.
+                if old.classifier != models.classifier {
+                    self.session.thresholds.classifier = fresh.classifier;
+                }
+                if old.segmenter != models.segmenter {
+                    self.session.thresholds.mask = fresh.mask;
+                }
+                self.session.set_models(models);
             }
             Action::Theme(choice) => {
                 self.settings.theme = choice;
@@ -213,9 +225,7 @@ impl App {
             Action::ExportName(on) => self.settings.export_name = on,
             Action::ChooseExportPath => self.tasks.pick(Pick::Export, self.settings.export_folder.clone()),
             Action::ExportTo(path) => self.export(path),
-            Action::Close(dialog) => {
-                self.dialogs.remove(&dialog);
-            }
+            Action::Close(dialog) => self.dialogs.retain(|open| *open != dialog),
         }
     }
 
@@ -226,7 +236,11 @@ impl App {
         match command {
             Command::Open => self.tasks.pick(Pick::Files, folder),
             Command::OpenFolder => self.tasks.pick(Pick::Folder, folder),
-            Command::OpenTruth => self.tasks.pick(Pick::Truth, folder),
+            Command::OpenTruth => {
+                if let Some(entry) = self.session.selected() {
+                    self.tasks.pick(Pick::Truth(entry.id), folder);
+                }
+            }
             Command::Export => self.start_export(),
             Command::Remove => self.session.remove_selected(),
             Command::Next => self.session.step(true),
@@ -238,7 +252,7 @@ impl App {
             Command::RaiseThreshold => self.apply(Action::Threshold(thresholds.classifier + THRESHOLD_STEP)),
             Command::LowerThreshold => self.apply(Action::Threshold(thresholds.classifier - THRESHOLD_STEP)),
             Command::ResetThreshold => {
-                self.session.thresholds = default_thresholds(&self.cards, &self.session.models);
+                self.session.thresholds.classifier = default_thresholds(&self.cards, &self.session.models).classifier;
             }
             Command::ResetView => self.change_view(|view, slice| *view = View::of(slice)),
             Command::Fit => self.change_view(View::fit),
@@ -258,14 +272,16 @@ impl App {
     }
 
     fn toggle(&mut self, dialog: Dialog) {
-        if !self.dialogs.remove(&dialog) {
-            self.dialogs.insert(dialog);
+        if self.dialogs.contains(&dialog) {
+            self.dialogs.retain(|open| *open != dialog);
+        } else {
+            self.dialogs.push(dialog);
         }
     }
 
     /// Escape: the topmost thing goes: a dialog, the work under way, a message.
     fn cancel(&mut self) {
-        if self.dialogs.pop_last().is_some() {
+        if self.dialogs.pop().is_some() {
             return;
         }
         let (done, total) = self.session.progress();
@@ -291,11 +307,14 @@ impl App {
         let home = || directories::UserDirs::new().map(|d| d.document_dir().unwrap_or(d.home_dir()).to_path_buf());
         let folder = self.settings.export_folder.clone().filter(|f| f.is_dir()).or_else(home).unwrap_or_default();
         self.fields.export_path = free_name(&folder).display().to_string();
-        self.dialogs.insert(Dialog::Export);
+        if !self.dialogs.contains(&Dialog::Export) {
+            self.dialogs.push(Dialog::Export);
+        }
     }
 
     fn export(&mut self, path: std::path::PathBuf) {
-        self.dialogs.remove(&Dialog::Export);
+        self.dialogs.retain(|open| *open != Dialog::Export);
+        let (above, below) = self.export_lines();
         let (Some(entry), Some(view)) = (self.session.selected(), self.view()) else { return };
         let shown = self.settings.show_overlay;
         self.tasks.export(Export {
@@ -308,13 +327,14 @@ impl App {
             truth: entry.truth.clone().filter(|_| shown),
             style: self.settings.overlay,
             magnification: self.settings.magnification,
-            lines: self.export_lines(),
+            above,
+            below,
         });
     }
 
     /// The footer of an exported picture. Nothing in it says whose scan it is unless the reader asked for the file's name.
-    fn export_lines(&self) -> Vec<String> {
-        let Some(entry) = self.session.selected() else { return Vec::new() };
+    fn export_lines(&self) -> (Vec<String>, Vec<String>) {
+        let Some(entry) = self.session.selected() else { return Default::default() };
         let (classification, segmentation) =
             (self.session.classification(entry), self.session.shown_segmentation(entry));
         let thresholds = self.session.thresholds;
@@ -333,10 +353,33 @@ impl App {
                     |(class, p): &(String, f64)| format!("{} {:.1} %", super::ui::class_name(class), p * 100.0);
                 lines.push(c.classes.iter().map(percent).collect::<Vec<_>>().join("   "));
             }
+            None if self.session.models.classifier.is_some() => lines.push(t!("findings.no_answer").into_owned()),
             None => lines.push(t!("findings.no_classifier").into_owned()),
         }
-        if let Some(facts) = self.textures.facts(entry) {
-            lines.extend(super::ui::measurement_lines(&facts, thresholds.mask));
+        if let Some(c) = classification {
+            let calibrated = if c.calibrated { t!("findings.calibrated") } else { t!("findings.uncalibrated") };
+            lines.push(calibrated.into_owned());
+        }
+        if classification.is_some() && !self.session.gate_is_open(entry) {
+            lines.push(t!("findings.gate_closed").into_owned());
+        }
+        let above = std::mem::take(&mut lines);
+        if entry.truth.is_some() && self.settings.show_overlay {
+            let colours = self.settings.overlay.colours(true);
+            let name = |colour: OverlayColour| t!(format!("colour.{}", colour.id())).into_owned().to_lowercase();
+            let line = t!("export.colours", prediction = name(colours.prediction), truth = name(colours.truth));
+            lines.push(line.into_owned());
+        }
+        if let Some(view) = self.view() {
+            let decimals = if view.window.width < 10.0 { 3 } else { 0 };
+            let number = |v: f32| format!("{v:.decimals$}");
+            let (centre, width) = (number(view.window.centre), number(view.window.width));
+            let mut line = t!("export.window", centre = centre, width = width).into_owned();
+            if view.invert {
+                line.push_str(", ");
+                line.push_str(&t!("export.inverted"));
+            }
+            lines.push(line);
         }
         let models = classification.iter().map(|c| &c.model).chain(segmentation.iter().map(|s| &s.model));
         let models: Vec<String> = models.map(|m| format!("{} {}", m.id, m.short_hash())).collect();
@@ -348,15 +391,22 @@ impl App {
         }
         let device = self.device.clone().unwrap_or_default();
         lines.push(format!("LesionLens {}   {}   {}", env!("CARGO_PKG_VERSION"), device, t!("disclaimer.short")));
-        lines
+        (above, lines)
     }
 
-    pub(super) fn save_settings(&mut self) {
+    fn save_settings_soon(&mut self) {
+        if self.settings == self.saved {
+            self.changed = None;
+            return;
+        }
+        let since = *self.changed.get_or_insert_with(Instant::now);
+        if since.elapsed() < SETTLE {
+            self.ctx.request_repaint_after(SETTLE);
+            return;
+        }
         self.saved = self.settings.clone();
-        if let Some(path) = &self.settings_path
-            && let Err(error) = self.settings.save(path)
-        {
-            self.notifications.error(t!("settings.not_saved", path = path.display(), error = error));
+        if let Some(path) = &self.settings_path {
+            self.tasks.save_settings(self.settings.clone(), path.clone());
         }
     }
 }

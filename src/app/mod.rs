@@ -22,6 +22,7 @@ use command::Command;
 use egui::{Pos2, Rect, Vec2};
 use notifications::Notifications;
 use opener::Opener;
+use rust_i18n::t;
 use session::{EntryId, Models, Session, Sort};
 use state::{Interpolation, Language, Settings, ThemeChoice};
 use std::collections::BTreeMap;
@@ -38,6 +39,9 @@ enum Action {
     Select(EntryId),
     Sort(Sort),
     Threshold(f64),
+    ResetMaskThreshold,
+    /// After a cancel: go on asking about the rest of the list.
+    Continue,
     MaskThreshold(f32),
     DragWindow(Vec2),
     Pan(Vec2),
@@ -62,7 +66,7 @@ enum Action {
 }
 
 /// Windows over the window.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Dialog {
     Shortcuts,
     Settings,
@@ -80,6 +84,8 @@ pub struct Options {
     pub engine: EngineFactory,
     /// Where settings are kept; nowhere for tests.
     pub settings: Option<PathBuf>,
+    /// Instead of the one that was chosen last or is the system's.
+    pub language: Option<Language>,
     /// Cards of the models that can be chosen.
     pub cards: Vec<Card>,
     pub models: Models,
@@ -91,15 +97,22 @@ pub struct Options {
 pub struct App {
     settings: Settings,
     settings_path: Option<PathBuf>,
+    /// As last written, and since when they differ.
     saved: Settings,
+    changed: Option<std::time::Instant>,
     session: Session,
     cards: BTreeMap<String, Card>,
     view: Option<(EntryId, View)>,
     viewport: Rect,
     textures: Textures,
     notifications: Notifications,
-    dialogs: std::collections::BTreeSet<Dialog>,
+    /// Open windows, the newest last.
+    dialogs: Vec<Dialog>,
     fields: ui::Fields,
+    /// A text field had the focus at the end of the last frame.
+    typing: bool,
+    /// The next slice to arrive is the first of what was just opened, and is shown.
+    show_next: bool,
     opening: Option<(usize, usize)>,
     device: Option<String>,
     engine: EngineFactory,
@@ -112,7 +125,10 @@ pub struct App {
 impl App {
     pub fn new(ctx: &egui::Context, options: Options) -> Self {
         theme::install(ctx);
-        let settings = options.settings.as_deref().map(Settings::load).unwrap_or_default();
+        let mut settings = options.settings.as_deref().map(Settings::load).unwrap_or_default();
+        if let Some(language) = options.language {
+            settings.language = language;
+        }
         theme::choose(ctx, settings.theme);
         rust_i18n::set_locale(settings.language.code());
         let cards: BTreeMap<String, Card> = options.cards.into_iter().map(|c| (c.id.clone(), c)).collect();
@@ -121,6 +137,7 @@ impl App {
         let opener = Opener::start(move || wake.request_repaint());
         let mut app = Self {
             saved: settings.clone(),
+            changed: None,
             session: Session::new(options.models, thresholds),
             settings,
             settings_path: options.settings,
@@ -129,8 +146,10 @@ impl App {
             viewport: Rect::NOTHING,
             textures: Textures::default(),
             notifications: Notifications::default(),
-            dialogs: Default::default(),
+            dialogs: Vec::new(),
             fields: ui::Fields::default(),
+            typing: false,
+            show_next: true,
             opening: None,
             device: None,
             engine: options.engine,
@@ -145,8 +164,8 @@ impl App {
         }
         match &app.opener {
             Some(opener) if options.paths.is_empty() => opener.open_example(),
-            Some(opener) => opener.open(options.paths),
-            None => app.notifications.error("the system gave no thread to open files on; close other programs"),
+            Some(_) => app.apply(Action::Open(options.paths)),
+            None => app.notifications.error(t!("error.no_thread")),
         }
         app
     }
@@ -163,7 +182,7 @@ impl App {
                     worker.prepare(id);
                 }
             }
-            None => self.notifications.error("the system gave no thread to run models on; close other programs"),
+            None => self.notifications.error(t!("error.no_thread")),
         }
     }
 
@@ -189,6 +208,7 @@ impl App {
     }
 }
 
+/// The thresholds of the models' cards, ½ without one.
 fn default_thresholds(cards: &BTreeMap<String, Card>, models: &Models) -> Thresholds {
     let of = |id: &Option<String>| id.as_ref().and_then(|id| cards.get(id)).map_or(0.5, |card| card.threshold.default);
     Thresholds { classifier: of(&models.classifier), mask: of(&models.segmenter) as f32 }
@@ -201,13 +221,17 @@ impl eframe::App for App {
 
     fn ui(&mut self, ui: &mut egui::Ui, _frame: &mut eframe::Frame) {
         let actions = ui::draw(self, ui);
+        self.typing = ui.text_edit_focused();
         for action in actions {
             self.apply(action);
         }
     }
 
     fn on_exit(&mut self, _gl: Option<&eframe::glow::Context>) {
-        self.save_settings();
+        // The last moment: nobody is left to be told of a failure.
+        if let Some(path) = self.settings_path.as_deref().filter(|_| self.settings != self.saved) {
+            self.settings.save(path).ok();
+        }
     }
 }
 

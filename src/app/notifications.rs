@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 /// How long good news stays.
 const STAY: Duration = Duration::from_secs(6);
-/// Older messages give way.
-const MOST: usize = 5;
+/// Shown at once; older ones wait behind a count.
+const MOST: usize = 4;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Severity {
@@ -41,14 +41,10 @@ impl Notifications {
         // A message repeated is one message.
         self.list.retain(|n| n.text != text);
         self.list.push(Notification { severity, text, since: Instant::now() });
-        if self.list.len() > MOST {
-            self.list.remove(0);
-        }
     }
 
-    /// Dismisses the newest; `false` when there was none.
-    pub fn dismiss_latest(&mut self) -> bool {
-        self.list.pop().is_some()
+    pub fn dismiss_latest(&mut self) {
+        self.list.pop();
     }
 
     pub fn show(&mut self, ctx: &egui::Context) {
@@ -59,13 +55,23 @@ impl Notifications {
         if self.list.iter().any(|n| n.severity == Severity::Info) {
             ctx.request_repaint_after(Duration::from_millis(500));
         }
-        let mut dismissed = None;
+        let (mut dismissed, mut all) = (None, false);
         egui::Area::new(egui::Id::unique("notifications"))
             .anchor(Align2::RIGHT_BOTTOM, vec2(-12.0, -36.0))
             .order(egui::Order::Foreground)
             .show(ctx, |ui| {
                 ui.set_max_width(380.0);
-                for (i, n) in self.list.iter().enumerate() {
+                let hidden = self.list.len().saturating_sub(MOST);
+                if hidden > 0 {
+                    Frame::popup(ui.style()).inner_margin(Margin::symmetric(10, 6)).show(ui, |ui| {
+                        ui.horizontal(|ui| {
+                            ui.label(t!("notification.more", n = hidden));
+                            all |= ui.small_button(t!("notification.dismiss_all")).clicked();
+                        });
+                    });
+                    ui.add_space(6.0);
+                }
+                for (i, n) in self.list.iter().enumerate().skip(hidden) {
                     let (colour, sign) = match n.severity {
                         Severity::Info => (theme::ACCENT, "ℹ"),
                         Severity::Error => (theme::DANGER, "⚠"),
@@ -86,7 +92,9 @@ impl Notifications {
                     ui.add_space(6.0);
                 }
             });
-        if let Some(i) = dismissed {
+        if all {
+            self.list.clear();
+        } else if let Some(i) = dismissed {
             self.list.remove(i);
         }
     }

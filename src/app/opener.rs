@@ -4,7 +4,7 @@ use crate::domain::card::Resize;
 use crate::domain::resample::{Placement, resize};
 use crate::domain::slice::Slice;
 use crate::domain::study::Study;
-use crate::io::{self, error::LoadError};
+use crate::io::{self, error::LoadError, paths::Expanded};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -27,6 +27,8 @@ pub struct Prepared {
 pub enum Event {
     Opened(Box<Study>, Vec<Prepared>),
     Failed(LoadError),
+    /// An outline named on its own: truth for the slice on show.
+    Outline(PathBuf),
     /// Files done and to do; equal when finished.
     Progress {
         done: usize,
@@ -47,7 +49,7 @@ enum Wish {
 /// Handle to the thread.
 pub struct Opener {
     requests: Sender<Request>,
-    events: Receiver<Event>,
+    events: Receiver<(u64, Event)>,
     generation: Arc<AtomicU64>,
 }
 
@@ -59,12 +61,12 @@ impl Opener {
         let generation = Arc::new(AtomicU64::new(0));
         let current = generation.clone();
         let work = move || {
-            let tell = |event: Event| {
-                let heard = outbox.send(event).is_ok();
-                wake();
-                heard
-            };
             for Request { generation, wish } in inbox {
+                let tell = |event: Event| {
+                    let heard = outbox.send((generation, event)).is_ok();
+                    wake();
+                    heard
+                };
                 let cancelled = || current.load(Ordering::Relaxed) != generation;
                 if !serve(wish, &tell, &cancelled) {
                     return;
@@ -94,8 +96,10 @@ impl Opener {
         self.generation.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// The next event of what was not cancelled.
     pub fn poll(&self) -> Option<Event> {
-        self.events.try_recv().ok()
+        let current = self.generation.load(Ordering::Relaxed);
+        self.events.try_iter().find(|(generation, _)| *generation == current).map(|(_, event)| event)
     }
 }
 
@@ -109,7 +113,10 @@ fn serve(wish: Wish, tell: &dyn Fn(Event) -> bool, cancelled: &dyn Fn() -> bool)
         Wish::Example => return opened(io::example()),
         Wish::Paths(paths) => paths,
     };
-    let (files, errors) = io::paths::expand(&paths);
+    let Expanded { files, outlines, errors } = io::paths::expand(&paths, cancelled);
+    if let ([], [outline]) = (files.as_slice(), outlines.as_slice()) {
+        return tell(Event::Outline(outline.clone()));
+    }
     let total = files.len();
     for error in errors {
         if !tell(Event::Failed(error)) {

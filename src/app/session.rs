@@ -2,7 +2,7 @@
 
 use super::opener::Prepared;
 use crate::domain::mask::Mask;
-use crate::domain::prediction::{Classification, Segmentation, Thresholds, Verdict};
+use crate::domain::prediction::{Classification, Segmentation, Thresholds, gate_is_open};
 use crate::domain::slice::Slice;
 use crate::domain::study::{Study, Warning};
 use crate::engine::worker::JobId;
@@ -23,7 +23,8 @@ pub struct Entry {
     pub id: EntryId,
     pub path: PathBuf,
     pub title: String,
-    pub sha256: String,
+    /// Page of the file, from 0.
+    pub page: usize,
     pub slice: Arc<Slice>,
     pub display: Arc<Slice>,
     pub thumbnail: Vec<u8>,
@@ -96,7 +97,7 @@ impl Session {
                 id: self.next,
                 path: study.source.clone(),
                 title: if several { format!("{title} [{}]", page + 1) } else { title.clone() },
-                sha256: study.sha256.clone(),
+                page,
                 slice: prepared.slice,
                 display: prepared.display,
                 thumbnail: prepared.thumbnail,
@@ -123,12 +124,9 @@ impl Session {
         self.selected = self.order.get(neighbour).map(|i| self.entries[*i].id);
     }
 
-    pub fn len(&self) -> usize {
+    /// Number of open slices.
+    pub fn count(&self) -> usize {
         self.entries.len()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
     }
 
     /// Entries in the order of the list.
@@ -180,12 +178,18 @@ impl Session {
         self.order = order;
     }
 
-    /// Gives the selected slice an outline by an expert.
-    pub fn set_truth(&mut self, mask: Option<Mask>) {
-        let selected = self.selected;
-        if let Some(entry) = self.entries.iter_mut().find(|e| Some(e.id) == selected) {
-            entry.truth = mask.map(Arc::new);
+    /// Gives a slice an outline by an expert.
+    pub fn set_truth(&mut self, id: EntryId, mask: Mask) {
+        if let Some(entry) = self.entries.iter_mut().find(|e| e.id == id) {
+            entry.truth = Some(Arc::new(mask));
         }
+    }
+
+    /// Changes the models in use; answers of others are kept for when they are chosen again.
+    pub fn set_models(&mut self, models: Models) {
+        self.models = models;
+        self.paused = false;
+        self.arrange();
     }
 
     pub fn classification<'a>(&self, entry: &'a Entry) -> Option<&'a Classification> {
@@ -199,11 +203,9 @@ impl Session {
 
     /// Whether the cascade shows a mask on this slice: no classifier chosen, or one that says yes.
     pub fn gate_is_open(&self, entry: &Entry) -> bool {
-        match (&self.models.classifier, self.classification(entry)) {
-            (None, _) => true,
-            (Some(_), None) => false,
-            (Some(_), Some(c)) => c.verdict(self.thresholds.classifier) != Verdict::Negative,
-        }
+        let classification = self.classification(entry);
+        let waiting = self.models.classifier.is_some() && classification.is_none();
+        !waiting && gate_is_open(classification, self.thresholds.classifier)
     }
 
     /// The mask's probabilities when the cascade lets them be shown.
@@ -211,10 +213,16 @@ impl Session {
         self.segmentation(entry).filter(|_| self.gate_is_open(entry))
     }
 
+    /// Why the classifier has no answer for this slice, if it failed.
+    pub fn classifier_failure<'a>(&self, entry: &'a Entry) -> Option<&'a str> {
+        let classify = (Question::Classify, self.models.classifier.clone().unwrap_or_default());
+        entry.failures.get(&classify).map(String::as_str)
+    }
+
     /// Why a model has no answer for this slice, if one failed.
     pub fn failure<'a>(&self, entry: &'a Entry) -> Option<&'a str> {
-        let of = |question, model: &Option<String>| entry.failures.get(&(question, model.clone()?)).map(String::as_str);
-        of(Question::Classify, &self.models.classifier).or_else(|| of(Question::Segment, &self.models.segmenter))
+        let segment = (Question::Segment, self.models.segmenter.clone().unwrap_or_default());
+        self.classifier_failure(entry).or_else(|| entry.failures.get(&segment).map(String::as_str))
     }
 
     /// Classified slices and all slices, for the progress bar.
@@ -275,8 +283,9 @@ impl Session {
                 None
             }
             Err(EngineError::Failed(why)) => {
-                entry.failures.insert((question, model), why.clone());
-                Some(why)
+                let told = format!("{}: {why}", entry.path.display());
+                entry.failures.insert((question, model), why);
+                Some(told)
             }
         };
         if self.sort == Sort::Probability {
@@ -296,11 +305,6 @@ impl Session {
                 Question::Segment => maps.contains_key(model),
             });
         }
-    }
-
-    /// Whether the engine is at work for this session.
-    pub fn is_busy(&self) -> bool {
-        !self.jobs.is_empty()
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::domain::overlay::OverlayStyle;
 use crate::engine::device::DeviceChoice;
 use crate::export::annotated_png::Magnification;
-use crate::export::write_atomically;
+use crate::files::write_atomically;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -68,12 +68,19 @@ pub struct Settings {
     pub interpolation: Interpolation,
     pub device: DeviceChoice,
     pub overlay: OverlayStyle,
+    /// Not remembered: a mask hidden yesterday must not be missing today.
+    #[serde(skip, default = "yes")]
     pub show_overlay: bool,
     pub magnification: Magnification,
     pub export_folder: Option<PathBuf>,
-    /// Whether the file's name goes into exported pictures.
+    /// Whether the file's name goes into exported pictures; asked anew in every session, since names identify patients.
+    #[serde(skip)]
     pub export_name: bool,
     pub recent: Vec<PathBuf>,
+}
+
+fn yes() -> bool {
+    true
 }
 
 impl Default for Settings {
@@ -128,7 +135,7 @@ mod tests {
     fn settings_survive_a_restart_and_a_damaged_file() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("deep/settings.toml");
-        let mut settings = Settings { language: Language::Spanish, export_name: true, ..Settings::default() };
+        let mut settings = Settings { language: Language::Spanish, theme: ThemeChoice::Light, ..Settings::default() };
         settings.remember(Path::new("/a"));
         settings.remember(Path::new("/b"));
         settings.remember(Path::new("/a"));

@@ -1,6 +1,8 @@
 //! Slow things done on threads of their own: file dialogs, reading outlines, writing exports.
 
 use super::session::EntryId;
+use super::state::Settings;
+use super::textures::MaskFacts;
 use crate::domain::mask::Mask;
 use crate::domain::overlay::{self, OverlayStyle};
 use crate::domain::prediction::Segmentation;
@@ -13,14 +15,22 @@ use crossbeam_channel::{Receiver, Sender, unbounded};
 use rust_i18n::t;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// A dialog that was answered sooner was never shown.
+const NO_DIALOG: Duration = Duration::from_millis(700);
 
 /// What came of a task.
 pub enum Done {
-    /// Chosen in a dialog; empty when it was dismissed or could not be shown.
+    /// Chosen in a dialog.
     Picked(Vec<PathBuf>),
-    TruthPicked(PathBuf),
+    /// The system showed no dialog.
+    NoDialog,
+    TruthPicked(EntryId, PathBuf),
     ExportPathPicked(PathBuf),
-    Truth(EntryId, Result<Option<Mask>, String>),
+    Truth(EntryId, Result<Mask, String>),
+    /// Settings could not be written.
+    SettingsFailed(String),
     Exported(Result<PathBuf, String>),
 }
 
@@ -29,7 +39,8 @@ pub enum Done {
 pub enum Pick {
     Files,
     Folder,
-    Truth,
+    /// An outline for this slice.
+    Truth(EntryId),
     Export,
 }
 
@@ -44,20 +55,25 @@ pub struct Export {
     pub truth: Option<Arc<Mask>>,
     pub style: OverlayStyle,
     pub magnification: Magnification,
-    pub lines: Vec<String>,
+    /// Footer above and below the sizes of the mask, which are measured on the very mask that is painted.
+    pub above: Vec<String>,
+    pub below: Vec<String>,
 }
 
 impl Export {
     fn write(&self) -> Result<(), ExportError> {
         let mask = self.segmentation.as_ref().map(|s| s.mask(self.mask_threshold));
         let painted = overlay::paint(mask.as_ref(), self.truth.as_deref(), self.style);
+        let facts = MaskFacts::of(mask.as_ref(), self.truth.as_deref(), self.slice.spacing);
+        let sizes = super::ui::measurement_lines(&facts, self.mask_threshold);
+        let lines = [self.above.as_slice(), sizes.as_slice(), self.below.as_slice()].concat();
         let grey = self.slice.shades(self.window, self.invert);
         let picture = Annotated {
             width: self.slice.width(),
             height: self.slice.height(),
             rgb: &overlay::composite(&grey, painted.as_deref()),
             magnification: self.magnification,
-            lines: &self.lines,
+            lines: &lines,
         };
         annotated_png::write(&self.path, &picture)
     }
@@ -98,26 +114,51 @@ impl Tasks {
         }
         let pictures = ["png", "PNG", "jpg", "JPG", "jpeg", "JPEG", "tif", "TIF", "tiff", "TIFF"];
         let (pictures_name, all_name) = (t!("dialog.pictures").into_owned(), t!("dialog.all_files").into_owned());
-        self.spawn(move || match pick {
+        self.spawn(move || {
+            let asked = Instant::now();
+            let picked = Self::ask(pick, dialog, pictures_name, all_name, &pictures);
+            // Nobody dismisses a dialog so fast: there was none (no portal, no zenity).
+            if picked.is_none() && asked.elapsed() < NO_DIALOG { Some(Done::NoDialog) } else { picked }
+        });
+    }
+
+    fn ask(
+        pick: Pick,
+        dialog: rfd::FileDialog,
+        pictures_name: String,
+        all_name: String,
+        pictures: &[&str],
+    ) -> Option<Done> {
+        match pick {
             Pick::Files => {
-                let dialog = dialog.add_filter(pictures_name, &pictures).add_filter(all_name, &["*"]);
+                let dialog = dialog.add_filter(pictures_name, pictures).add_filter(all_name, &["*"]);
                 dialog.pick_files().filter(|files| !files.is_empty()).map(Done::Picked)
             }
             Pick::Folder => dialog.pick_folder().map(|folder| Done::Picked(vec![folder])),
-            Pick::Truth => dialog.add_filter(pictures_name, &pictures).pick_file().map(Done::TruthPicked),
+            Pick::Truth(id) => {
+                let path = dialog.add_filter(pictures_name, pictures).pick_file();
+                path.map(|path| Done::TruthPicked(id, path))
+            }
             Pick::Export => dialog
                 .set_file_name("lesionlens.png")
                 .add_filter("PNG", &["png"])
                 .save_file()
                 .map(Done::ExportPathPicked),
-        });
+        }
     }
 
     /// Reads an outline for one slice.
-    pub fn load_truth(&self, id: EntryId, path: PathBuf, slice: Arc<Slice>) {
+    pub fn load_truth(&self, id: EntryId, path: PathBuf, slice: Arc<Slice>, page: usize) {
         self.spawn(move || {
-            let masks = io::load_truth(&path, &[slice]).map(|masks| masks.into_iter().next().flatten());
-            Some(Done::Truth(id, masks.map_err(|e| e.to_string())))
+            let mask = io::load_truth_of(&path, &slice, page);
+            Some(Done::Truth(id, mask.map_err(|e| e.to_string())))
+        });
+    }
+
+    pub fn save_settings(&self, settings: Settings, path: PathBuf) {
+        self.spawn(move || {
+            let failed = settings.save(&path).err()?;
+            Some(Done::SettingsFailed(t!("settings.not_saved", path = path.display(), error = failed).into_owned()))
         });
     }
 

@@ -1,4 +1,5 @@
-//! Pictures for the GPU: made when what they show changes, never otherwise. Large pictures are prepared off the UI thread.
+//! Pictures for the GPU: made when what they show changes, never otherwise. Overlays of large pictures are painted off the UI
+//! thread.
 
 use super::session::{Entry, EntryId, Session};
 use super::state::{Interpolation, Settings};
@@ -58,6 +59,23 @@ pub struct MaskFacts {
     pub dice: Option<f64>,
 }
 
+impl MaskFacts {
+    pub fn of(mask: Option<&Mask>, truth: Option<&Mask>, spacing: Option<Spacing>) -> Self {
+        Self {
+            measurements: mask.map(|m| Measurements::of(m, spacing)),
+            dice: mask.zip(truth).and_then(|(m, t)| m.dice(t)),
+        }
+    }
+}
+
+impl OverlayKey {
+    /// Whether figures made for one hold for the other: all but the looks.
+    fn same_mask(&self, other: &OverlayKey) -> bool {
+        let Self { entry, model, truth, mask_threshold, .. } = self;
+        (entry, model, truth, mask_threshold) == (&other.entry, &other.model, &other.truth, &other.mask_threshold)
+    }
+}
+
 struct Painted {
     key: OverlayKey,
     image: Option<ColorImage>,
@@ -74,6 +92,9 @@ struct Map {
 pub struct Textures {
     scan: Option<(ScanKey, TextureHandle)>,
     overlay: Option<(OverlayKey, Option<TextureHandle>, MaskFacts)>,
+    /// What should be on show now.
+    wanted: Option<OverlayKey>,
+    /// What is being painted on another thread; one at a time.
     pending: Option<OverlayKey>,
     map: Option<Map>,
     thumbnails: HashMap<EntryId, TextureHandle>,
@@ -82,7 +103,15 @@ pub struct Textures {
 
 impl Default for Textures {
     fn default() -> Self {
-        Self { scan: None, overlay: None, pending: None, map: None, thumbnails: HashMap::new(), finished: unbounded() }
+        Self {
+            scan: None,
+            overlay: None,
+            wanted: None,
+            pending: None,
+            map: None,
+            thumbnails: HashMap::new(),
+            finished: unbounded(),
+        }
     }
 }
 
@@ -103,10 +132,7 @@ impl Job {
             Some(map) => Mask::from_probability(map, s.width, s.height, threshold),
             None => Some(s.mask(threshold)),
         });
-        let facts = MaskFacts {
-            measurements: mask.as_ref().map(|m| Measurements::of(m, self.spacing)),
-            dice: mask.as_ref().zip(self.truth.as_deref()).and_then(|(m, t)| m.dice(t)),
-        };
+        let facts = MaskFacts::of(mask.as_ref(), self.truth.as_deref(), self.spacing);
         let shown = |m: &Mask| shrunk(m, self.display);
         let (mask, truth) = (mask.as_ref().map(shown), self.truth.as_deref().map(shown));
         let image = overlay::paint(mask.as_ref(), truth.as_ref(), self.key.style).map(|pixels| {
@@ -200,12 +226,12 @@ impl Textures {
 
     fn update_overlay(&mut self, ctx: &egui::Context, session: &Session, entry: &Entry, settings: &Settings) {
         while let Ok(painted) = self.finished.1.try_recv() {
-            if self.pending.as_ref() == Some(&painted.key) {
-                self.pending = None;
+            self.pending = None;
+            if painted.key.entry == entry.id {
                 self.show(ctx, painted);
             }
         }
-        let segmentation = session.segmentation(entry).filter(|_| session.gate_is_open(entry)).cloned();
+        let segmentation = session.shown_segmentation(entry).cloned();
         let key = OverlayKey {
             entry: entry.id,
             model: segmentation.as_ref().map(|s| s.model.sha256.clone()),
@@ -214,8 +240,8 @@ impl Textures {
             style: settings.overlay,
             interpolation: settings.interpolation,
         };
-        let current = self.overlay.as_ref().is_some_and(|(old, ..)| *old == key);
-        if current || self.pending.as_ref() == Some(&key) {
+        self.wanted = Some(key.clone());
+        if self.overlay.as_ref().is_some_and(|(old, ..)| *old == key) {
             return;
         }
         // A stale overlay must never lie over another picture.
@@ -233,6 +259,10 @@ impl Textures {
             let map = self.map_of(job.segmentation.as_ref()).map(<[f32]>::to_vec);
             let painted = job.run(map.as_deref());
             self.show(ctx, painted);
+            return;
+        }
+        // The newest wish is started when the one under way is done.
+        if self.pending.is_some() {
             return;
         }
         self.pending = Some(key);
@@ -276,18 +306,16 @@ impl Textures {
 
     /// The overlay of this entry, if there is one.
     pub fn overlay(&self, entry: &Entry) -> Option<&TextureHandle> {
-        self.overlay.as_ref().filter(|(key, ..)| key.entry == entry.id)?.1.as_ref()
+        let wanted = self.wanted.as_ref()?;
+        let (_, texture, _) =
+            self.overlay.as_ref().filter(|(key, ..)| key.entry == entry.id && key.model == wanted.model)?;
+        texture.as_ref()
     }
 
     /// Sizes and overlap of the mask on this entry.
     pub fn facts(&self, entry: &Entry) -> Option<MaskFacts> {
-        self.overlay.as_ref().filter(|(key, ..)| key.entry == entry.id).map(|(.., facts)| *facts)
-    }
-
-    /// Probability of the mask at a pixel of the entry on show.
-    pub fn mask_probability(&self, segmentation: &Arc<Segmentation>, x: usize, y: usize) -> Option<f32> {
-        let map = self.map.as_ref().filter(|m| Arc::ptr_eq(&m.segmentation, segmentation))?;
-        map.values.get(y * segmentation.width + x).copied()
+        let wanted = self.wanted.as_ref().filter(|key| key.entry == entry.id)?;
+        self.overlay.as_ref().filter(|(key, ..)| key.same_mask(wanted)).map(|(.., facts)| *facts)
     }
 
     /// Textures for thumbnails in view, made on demand.

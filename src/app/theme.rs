@@ -61,7 +61,10 @@ fn light() -> Visuals {
     v.extreme_bg_color = Color32::WHITE;
     v.faint_bg_color = Color32::from_rgb(233, 237, 242);
     v.override_text_color = Some(Color32::from_rgb(30, 36, 44));
-    finish(v, Color32::from_rgb(208, 214, 222))
+    let mut v = finish(v, Color32::from_rgb(208, 214, 222));
+    // Amber is too pale on white.
+    v.warn_fg_color = Color32::from_rgb(150, 92, 0);
+    v
 }
 
 fn finish(mut v: Visuals, line: Color32) -> Visuals {

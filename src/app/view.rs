@@ -85,7 +85,9 @@ impl View {
     /// Window by preset number 1–5.
     pub fn set_preset(&mut self, slice: &Slice, preset: u8) {
         let whole = slice.default_window();
-        let (low, width) = (whole.centre - whole.width / 2.0, whole.width);
+        // Of the values that occur: a dark scan stored in 0–255 may use but a part of them.
+        let (low, high) = slice.range();
+        let width = high - low;
         let part = |from: f32, to: f32| Window::from_range(low + from * width, low + to * width);
         self.window = match preset {
             2 => part(0.0, 0.6),

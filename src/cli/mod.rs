@@ -5,6 +5,7 @@ mod doctor;
 mod models;
 mod phantom;
 mod predict;
+mod threads;
 mod train;
 mod view;
 

@@ -123,6 +123,8 @@ fn verify(model: &str, io: Option<PathBuf>, tolerance: f64, choice: DeviceChoice
     println!("{}: sha256 {} is as the card says", card.id, card.sha256);
     let Some(io) = io else { return Ok(ExitCode::SUCCESS) };
     let worst = largest_difference(&model, &io)?;
-    println!("largest difference {worst:.3e}, tolerance {tolerance:.1e}");
-    Ok(if worst <= tolerance { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let passes = worst <= tolerance;
+    let verdict = if passes { "passes" } else { "FAILS" };
+    println!("largest difference {worst:.3e}, tolerance {tolerance:.1e}: {verdict}");
+    Ok(if passes { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

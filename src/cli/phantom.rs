@@ -1,7 +1,8 @@
 //! `lesionlens phantom`: draws the example head, for trying things out without anybody's scan.
 
 use crate::domain::phantom::{Lesion, Phantom};
-use crate::export::{png, write_atomically};
+use crate::export::png;
+use crate::files::write_atomically;
 use anyhow::{Context, bail};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

@@ -1,16 +1,22 @@
 //! `lesionlens predict`: files and folders in, JSON, CSV, masks and overlays out.
 
 use super::choice::choice;
+use super::threads::Threads;
+use crate::domain::card::Task;
 use crate::domain::overlay::{self, OverlayColour, OverlayStyle};
-use crate::domain::prediction::{Findings, Thresholds};
+use crate::domain::prediction::{Classification, Segmentation, Thresholds, gate_is_open};
 use crate::domain::slice::Slice;
 use crate::domain::study::{Study, Warning};
 use crate::engine::candle::CandleEngine;
 use crate::engine::device::{self, DeviceChoice};
 use crate::engine::{Answer, Engine, Question};
 use crate::export::report::{ClassifierReport, FileError, Report, SegmenterReport, SliceReport};
-use crate::export::{png, report, write_atomically};
+use crate::export::{png, report};
+use crate::files::write_atomically;
 use crate::io;
+use crate::io::error::Problem;
+use crate::io::paths::Expanded;
+use crate::models::model::task_name;
 use crate::models::registry::Registry;
 use anyhow::{Context, bail};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -19,6 +25,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 #[derive(clap::Args)]
@@ -43,9 +50,8 @@ pub struct Args {
     always_segment: bool,
     #[arg(long, default_value = "auto", value_parser = choice(DeviceChoice::ALL, DeviceChoice::label))]
     device: DeviceChoice,
-    /// Threads; all cores by default.
-    #[arg(long)]
-    threads: Option<usize>,
+    #[command(flatten)]
+    threads: Threads,
     /// Write results as JSON to this file, `-` for standard output.
     #[arg(long, value_name = "FILE|-")]
     json: Option<PathBuf>,
@@ -71,28 +77,32 @@ fn probability(text: &str) -> Result<f64, String> {
 }
 
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
-    if let Some(threads) = args.threads {
-        if threads == 0 {
-            bail!("--threads must be at least 1");
-        }
-        rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
-    }
+    args.threads.apply()?;
     let registry = Arc::new(Registry::scan());
     let opened = device::open(args.device);
     if let Some(notice) = &opened.notice {
         eprintln!("note: {notice}");
     }
     let mut run = Run::new(&args, &registry, CandleEngine::new(registry.clone(), opened.device))?;
-    for folder in args.overlay.iter().chain(&args.mask) {
-        std::fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
-    }
-    let (files, problems) = io::paths::expand(&args.paths);
-    for error in problems {
+    prepare_targets(&args)?;
+    let Expanded { files, outlines, errors } = io::paths::expand(&args.paths, &|| false);
+    for error in &errors {
         run.fail(&error.path, error.problem.to_string());
     }
+    if files.is_empty() && errors.is_empty() {
+        outlines.iter().for_each(|path| run.fail(path, Problem::Outline.to_string()));
+    }
+    run.inputs = files.iter().chain(&outlines).filter_map(|path| path.canonicalize().ok()).collect();
     let bar = ProgressBar::new(files.len() as u64);
     bar.set_style(ProgressStyle::with_template("{bar:30} {pos}/{len} files, {eta} left  {msg}")?);
+    let stop = Arc::new(AtomicBool::new(false));
+    let asked = stop.clone();
+    ctrlc::set_handler(move || asked.store(true, Ordering::Relaxed))?;
     for file in &files {
+        if stop.load(Ordering::Relaxed) {
+            run.fail(file, "not looked at: interrupted".into());
+            continue;
+        }
         bar.set_message(file.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default());
         let started = Instant::now();
         match io::load(file) {
@@ -110,6 +120,40 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     run.finish()
 }
 
+/// Finds out before the work what would only fail after it.
+fn prepare_targets(args: &Args) -> anyhow::Result<()> {
+    let mut folders = Vec::new();
+    for folder in args.overlay.iter().chain(&args.mask) {
+        std::fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
+        folders.push(folder.canonicalize()?);
+    }
+    if let [a, b] = folders.as_slice()
+        && a == b
+    {
+        bail!("--overlay and --mask name one folder, where each would overwrite the other; choose two");
+    }
+    let to_stdout = |target: &Option<PathBuf>| target.as_ref().is_some_and(|t| t.as_os_str() == "-");
+    if to_stdout(&args.json) && to_stdout(&args.csv) {
+        bail!("--json and --csv cannot both go to standard output; name a file for one of them");
+    }
+    if args.classifier.as_deref() == Some("none") && args.segmenter.as_deref() == Some("none") {
+        bail!("without a classifier and a segmenter there is nothing to do; choose at least one");
+    }
+    for file in args.json.iter().chain(&args.csv).filter(|file| file.as_os_str() != "-") {
+        let folder = file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        if !folder.is_dir() {
+            bail!("{}: the folder {} does not exist; create it first", file.display(), folder.display());
+        }
+    }
+    Ok(())
+}
+
+/// What the cascade said of one slice.
+struct Findings {
+    classification: Option<Classification>,
+    segmentation: Option<Segmentation>,
+}
+
 /// A batch under way.
 struct Run<'a> {
     args: &'a Args,
@@ -118,6 +162,8 @@ struct Run<'a> {
     segmenter: Option<String>,
     thresholds: Thresholds,
     report: Report,
+    /// What is read, and must never be written over.
+    inputs: HashSet<PathBuf>,
     /// Names of pictures written so far, so that two inputs of one name do not overwrite each other.
     written: HashSet<String>,
 }
@@ -139,11 +185,26 @@ impl<'a> Run<'a> {
             classifier: args.threshold.map_or_else(|| default_of(&classifier), Ok)?,
             mask: args.mask_threshold.map_or_else(|| default_of(&segmenter), Ok)? as f32,
         };
-        for id in classifier.iter().chain(&segmenter) {
+        for (id, segments) in [(&classifier, false), (&segmenter, true)] {
+            let Some(id) = id else { continue };
+            let task = registry.get(id)?.card.task;
+            if (task == Task::Segmentation) != segments {
+                let wanted = if segments { "--segmenter" } else { "--classifier" };
+                bail!("`{id}` answers with {}; it cannot be the {wanted}", task_name(task));
+            }
             engine.prepare(id)?;
         }
         let report = Report::new(engine.device());
-        Ok(Self { args, engine, classifier, segmenter, thresholds, report, written: HashSet::new() })
+        Ok(Self {
+            args,
+            engine,
+            classifier,
+            segmenter,
+            thresholds,
+            report,
+            inputs: HashSet::new(),
+            written: HashSet::new(),
+        })
     }
 
     fn fail(&mut self, file: &Path, error: String) {
@@ -173,7 +234,7 @@ impl<'a> Run<'a> {
 
     /// The cascade: the segmenter is asked only when the classifier says yes.
     fn ask(&mut self, slice: &Slice, timings: &mut BTreeMap<&'static str, f64>) -> anyhow::Result<Findings> {
-        let mut findings = Findings::default();
+        let mut findings = Findings { classification: None, segmentation: None };
         let never = &|| false;
         if let Some(id) = &self.classifier
             && let Answer::Classification(c) = self.engine.answer(Question::Classify, id, slice, never)?
@@ -181,7 +242,8 @@ impl<'a> Run<'a> {
             timings.insert("classify", round(c.milliseconds));
             findings.classification = Some(c);
         }
-        let wanted = self.args.always_segment || findings.gate_is_open(self.thresholds.classifier);
+        let open = gate_is_open(findings.classification.as_ref(), self.thresholds.classifier);
+        let wanted = self.args.always_segment || open;
         if let Some(id) = self.segmenter.as_ref().filter(|_| wanted)
             && let Answer::Segmentation(s) = self.engine.answer(Question::Segment, id, slice, never)?
         {
@@ -218,7 +280,7 @@ impl<'a> Run<'a> {
         if let Some(folder) = &self.args.mask {
             let empty = crate::domain::mask::Mask::empty(slice.width(), slice.height());
             let bytes = png::mask(mask.as_ref().unwrap_or(&empty))?;
-            save(&folder.join(format!("{name}.png")), &bytes)?;
+            self.save_picture(&folder.join(format!("{name}.png")), &bytes)?;
         }
         if let Some(folder) = &self.args.overlay {
             let style = OverlayStyle { colour: self.args.overlay_colour, ..OverlayStyle::default() };
@@ -226,9 +288,17 @@ impl<'a> Run<'a> {
             let painted = overlay::paint(mask.as_ref(), truth, style);
             let grey = slice.shades(slice.default_window(), false);
             let rgb = overlay::composite(&grey, painted.as_deref());
-            save(&folder.join(format!("{name}.png")), &png::rgb(slice.width(), slice.height(), &rgb)?)?;
+            let bytes = png::rgb(slice.width(), slice.height(), &rgb)?;
+            self.save_picture(&folder.join(format!("{name}.png")), &bytes)?;
         }
         Ok(())
+    }
+
+    fn save_picture(&self, path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+        if path.canonicalize().is_ok_and(|target| self.inputs.contains(&target)) {
+            bail!("{} is one of the inputs and was not overwritten; choose another folder", path.display());
+        }
+        save(path, bytes)
     }
 
     fn finish(self) -> anyhow::Result<ExitCode> {
@@ -284,7 +354,8 @@ fn table(report: &Report) {
         });
         let drawn = r.segmenter.as_ref().map(|s| format!("mask {} px² in {} parts", s.mask_pixels, s.components));
         let parts: Vec<String> = said.into_iter().chain(drawn).collect();
-        let place = if r.slice > 0 { format!("{}[{}]", r.file, r.slice) } else { r.file.clone() };
+        let several = report.results.iter().filter(|other| other.file == r.file).count() > 1;
+        let place = if several { format!("{} page {}", r.file, r.slice + 1) } else { r.file.clone() };
         // A closed pipe ends the listing, nothing more.
         if writeln!(out, "{place}: {}", parts.join("; ")).is_err() {
             return;

@@ -1,5 +1,6 @@
 //! `lesionlens train`: a recipe and a data folder in, a model folder out.
 
+use super::threads::Threads;
 use crate::domain::card::{Calibration, Card, MeasuredOn, Task, Threshold, TrainingNote};
 use crate::domain::metrics;
 use crate::nn::exec::Parameters;
@@ -35,15 +36,12 @@ pub struct Args {
     /// Start from these weights instead of random ones.
     #[arg(long, conflicts_with = "resume")]
     init: Option<PathBuf>,
-    /// Threads; all cores by default.
-    #[arg(long)]
-    threads: Option<usize>,
+    #[command(flatten)]
+    threads: Threads,
 }
 
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
-    if let Some(threads) = args.threads {
-        rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
-    }
+    args.threads.apply()?;
     let recipe = Recipe::read(&args.recipe)?;
     let run_file = args.out.join("run.toml");
     if !args.resume && args.out.join("checkpoint.toml").exists() {
@@ -131,11 +129,14 @@ fn finish(
         validation_patients: data.patients(&parts.validation),
         test_patients: data.patients(&parts.test),
     });
-    card.measured_on = Some(MeasuredOn {
-        patients: data.patients(&parts.test).len(),
-        slices: test.len(),
-        source: recipe.card.data.clone(),
-    });
+    // Without test patients nothing is claimed.
+    if !test.is_empty() {
+        card.measured_on = Some(MeasuredOn {
+            patients: data.patients(&parts.test).len(),
+            slices: test.len(),
+            source: recipe.card.data.clone(),
+        });
+    }
     match recipe.task {
         Task::Segmentation => card.metrics = evaluate::segmentation_metrics(&test),
         Task::Binary | Task::Multiclass => {
@@ -147,7 +148,9 @@ fn finish(
             let found = metrics::operating_curve(&validation_scores).into_iter().rev().find(|p| p.recall >= 0.95);
             card.threshold.default = found.map_or(0.5, |p| p.threshold);
             card.metrics = evaluate::classification_metrics(&test, temperature, card.threshold.default);
-            card.operating_curve = metrics::operating_curve(&evaluate::scores(&test, temperature));
+            if !test.is_empty() {
+                card.operating_curve = metrics::operating_curve(&evaluate::scores(&test, temperature));
+            }
         }
     }
     write_atomically(&out.join("model.safetensors"), &bytes)?;

@@ -31,6 +31,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         paths: args.paths,
         engine,
         settings: Settings::path(),
+        language: None,
         cards: registry.entries().map(|entry| entry.card.clone()).collect(),
         models: Models { classifier, segmenter },
         problems: registry.problems,

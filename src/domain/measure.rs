@@ -6,6 +6,7 @@ use super::slice::Spacing;
 /// What is said of a mask.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Measurements {
+    /// Pixels inside the mask.
     pub pixels: usize,
     pub components: usize,
     /// Largest diameter of the largest component, in pixels.
@@ -17,7 +18,7 @@ pub struct Measurements {
 impl Measurements {
     pub fn of(mask: &Mask, spacing: Option<Spacing>) -> Self {
         let parts = mask.components((1.0, 1.0));
-        let pixels = mask.area();
+        let pixels = parts.iter().map(|part| part.pixels).sum();
         let largest = |pixel: (f64, f64)| mask.components(pixel).first().map_or(0.0, |part| part.diameter);
         Self {
             pixels,

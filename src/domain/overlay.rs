@@ -54,14 +54,32 @@ impl Default for OverlayStyle {
     }
 }
 
+/// Which colour means what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Colours {
+    pub prediction: OverlayColour,
+    pub truth: OverlayColour,
+}
+
+impl OverlayStyle {
+    /// Beside a truth the pair is fixed, so that the two cannot be mixed up: prediction green and truth red, or cyan and magenta
+    /// for readers who chose one of these.
+    pub fn colours(&self, beside_truth: bool) -> Colours {
+        use OverlayColour::{Cyan, Green, Magenta, Red};
+        match (beside_truth, self.colour) {
+            (false, prediction) => Colours { prediction, truth: Red },
+            (true, Red | Green) => Colours { prediction: Green, truth: Red },
+            (true, Magenta | Cyan) => Colours { prediction: Cyan, truth: Magenta },
+        }
+    }
+}
+
 /// Straight-alpha RGBA pixels of the prediction and, when given, of the truth, at the masks' size.
-///
-/// Beside a truth the prediction is green and the truth red, whatever the style's colour, so that the two cannot be mixed up.
 pub fn paint(prediction: Option<&Mask>, truth: Option<&Mask>, style: OverlayStyle) -> Option<Vec<[u8; 4]>> {
     let size = prediction.or(truth)?;
     let (width, height) = (size.width(), size.height());
-    let colour = if truth.is_some() { OverlayColour::Green } else { style.colour };
-    let layers = [(truth, OverlayColour::Red), (prediction, colour)];
+    let colours = style.colours(truth.is_some());
+    let layers = [(truth, colours.truth), (prediction, colours.prediction)];
     let mut out = vec![[0; 4]; width * height];
     for (mask, colour) in layers {
         let Some(mask) = mask.filter(|m| (m.width(), m.height()) == (width, height)) else { continue };
@@ -115,9 +133,9 @@ mod tests {
     }
 
     #[test]
-    fn beside_a_truth_the_prediction_is_green() {
+    fn beside_a_truth_the_prediction_is_green_and_the_truth_red() {
         let full = Mask::new(4, 4, vec![true; 16]);
-        let style = OverlayStyle { colour: OverlayColour::Magenta, opacity: 1.0, contour: false };
+        let style = OverlayStyle { colour: OverlayColour::Red, opacity: 1.0, contour: false };
         let overlay = paint(full.as_ref(), Some(&Mask::empty(4, 4)), style).unwrap();
         assert_eq!(overlay[5][..3], OverlayColour::Green.rgb());
         let truth = paint(Some(&Mask::empty(4, 4)), full.as_ref(), style).unwrap();

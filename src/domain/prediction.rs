@@ -22,6 +22,7 @@ impl ModelRef {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Classification {
     pub model: ModelRef,
+    /// The class of interest first, as the card orders them.
     pub classes: Vec<(String, f64)>,
     /// Whether the card says the probabilities were calibrated.
     pub calibrated: bool,
@@ -55,8 +56,10 @@ impl Classification {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Segmentation {
     pub model: ModelRef,
+    /// side² values in 0–1, row by row.
     pub square: Vec<f32>,
     pub placement: Placement,
+    /// Size of the picture in pixels.
     pub width: usize,
     pub height: usize,
     /// Time in the network.
@@ -64,6 +67,26 @@ pub struct Segmentation {
 }
 
 impl Segmentation {
+    /// Probability at one pixel of the picture, interpolated as [`Self::probability_map`] does when enlarging.
+    pub fn probability_at(&self, x: usize, y: usize) -> Option<f32> {
+        if x >= self.width || y >= self.height {
+            return None;
+        }
+        let place = &self.placement;
+        let on_square = |at: usize, size: usize, start: usize, span: usize| {
+            let position = (at as f32 + 0.5) * span as f32 / size as f32 - 0.5;
+            let low = position.floor().max(0.0);
+            let cell = |p: f32| start + (p as usize).min(span - 1);
+            (cell(low), cell(low + 1.0), (position - low).clamp(0.0, 1.0))
+        };
+        let (left, right, across) = on_square(x, self.width, place.left, place.width);
+        let (top, bottom, down) = on_square(y, self.height, place.top, place.height);
+        let at = |x: usize, y: usize| self.square.get(y * place.side + x).copied();
+        let mix = |a: f32, b: f32, t: f32| a + (b - a) * t;
+        let upper = mix(at(left, top)?, at(right, top)?, across);
+        Some(mix(upper, mix(at(left, bottom)?, at(right, bottom)?, across), down))
+    }
+
     /// The map at the picture's own size.
     pub fn probability_map(&self) -> Vec<f32> {
         self.placement.take_back(&self.square, self.width, self.height)
@@ -80,20 +103,13 @@ impl Segmentation {
 /// What the reader chose: where the classifier's and the mask's probabilities become a yes.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Thresholds {
+    /// In 0–1; the window keeps it in 0.01–0.99.
     pub classifier: f64,
+    /// In 0–1, of a pixel.
     pub mask: f32,
 }
 
-/// Both answers for a slice as they stand at given thresholds.
-#[derive(Debug, Clone, Default)]
-pub struct Findings {
-    pub classification: Option<Classification>,
-    pub segmentation: Option<Segmentation>,
-}
-
-impl Findings {
-    /// Whether the cascade shows a mask: no classifier, or one that says yes.
-    pub fn gate_is_open(&self, threshold: f64) -> bool {
-        self.classification.as_ref().is_none_or(|c| c.verdict(threshold) != Verdict::Negative)
-    }
+/// Whether the cascade shows a mask: no classifier was asked, or it says yes.
+pub fn gate_is_open(classification: Option<&Classification>, threshold: f64) -> bool {
+    classification.is_none_or(|c| c.verdict(threshold) != Verdict::Negative)
 }

@@ -138,6 +138,17 @@ impl Slice {
         Some(Slice { width, height, samples, ..*self })
     }
 
+    /// Whether at most four different values occur, as in a blank picture or an outline.
+    pub fn has_few_greys(&self) -> bool {
+        let mut seen: Vec<f32> = Vec::new();
+        self.values().into_iter().all(|v| {
+            if !seen.contains(&v) {
+                seen.push(v);
+            }
+            seen.len() <= 4
+        })
+    }
+
     /// Smallest and largest value.
     pub fn range(&self) -> (f32, f32) {
         let values = self.values();

@@ -16,6 +16,8 @@ pub enum Warning {
     ColourToGrey,
     /// Transparent parts were laid on black.
     Transparency,
+    /// At most four different grey values: an outline or a blank, hardly a scan.
+    FewGreys,
     /// The truth mask could not be used, and why.
     TruthUnusable(String),
 }
@@ -28,6 +30,7 @@ impl Warning {
             Warning::MirrorIgnored => "exif-mirror-ignored".into(),
             Warning::ColourToGrey => "colour-to-grey".into(),
             Warning::Transparency => "transparency-on-black".into(),
+            Warning::FewGreys => "few-grey-values".into(),
             Warning::TruthUnusable(why) => format!("truth-unusable: {why}"),
         }
     }

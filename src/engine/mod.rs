@@ -2,7 +2,6 @@
 
 pub mod candle;
 pub mod device;
-
 pub mod mock;
 pub mod worker;
 
@@ -34,7 +33,7 @@ pub enum EngineError {
 
 /// Anything that can run models by id.
 pub trait Engine: Send {
-    /// Where networks run, for people: "cpu", "cuda:0".
+    /// Where networks run, for people: "cpu", "cuda", "metal".
     fn device(&self) -> String;
 
     /// Loads a model ahead of its first question.

@@ -1,4 +1,4 @@
-//! A named thread that owns an engine: jobs in, replies out, newest wish first, everything cancellable.
+//! A named thread that owns an engine: jobs in, replies out, everything cancellable.
 
 use super::{Answer, Engine, EngineError, Question};
 use crate::domain::slice::Slice;
@@ -35,14 +35,18 @@ pub enum Reply {
         notice: Option<String>,
     },
     /// A model was loaded ahead of time, or could not be.
-    Prepared {
-        model: String,
-        result: Result<(), EngineError>,
-    },
+    Prepared(Result<(), EngineError>),
     Done {
         id: JobId,
         result: Result<Answer, EngineError>,
     },
+}
+
+/// A fault in a driver or a library becomes an error, not a silent thread.
+fn guarded<T>(work: impl FnOnce() -> Result<T, EngineError>) -> Result<T, EngineError> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).unwrap_or_else(|_| {
+        Err(EngineError::Failed("the model stopped unexpectedly; choose another device in the settings".into()))
+    })
 }
 
 /// Handle to the thread; dropping it ends the thread after the job at hand.
@@ -86,17 +90,14 @@ impl Worker {
                         return;
                     }
                     let reply = match message {
-                        Message::Prepare(model) => {
-                            let result = engine.prepare(&model);
-                            Reply::Prepared { model, result }
-                        }
+                        Message::Prepare(model) => Reply::Prepared(guarded(|| engine.prepare(&model))),
                         Message::Ask(job) => {
                             let cancelled =
                                 || closed.load(Ordering::Relaxed) || current.load(Ordering::Relaxed) != job.generation;
                             let result = if cancelled() {
                                 Err(EngineError::Cancelled)
                             } else {
-                                engine.answer(job.question, &job.model, &job.slice, &cancelled)
+                                guarded(|| engine.answer(job.question, &job.model, &job.slice, &cancelled))
                             };
                             Reply::Done { id: job.id, result }
                         }

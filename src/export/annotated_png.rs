@@ -1,6 +1,7 @@
 //! The annotated picture: scan with overlay, and below it what the models said and which models they were.
 
-use super::{ExportError, png, write_atomically};
+use super::{ExportError, png};
+use crate::files::write_atomically;
 use ab_glyph::{Font, FontRef, PxScale, ScaleFont, point};
 use std::path::Path;
 

@@ -16,10 +16,21 @@ impl LoadError {
     }
 }
 
+impl Problem {
+    /// A decoder's own words, on one line.
+    pub fn damaged(error: &impl std::fmt::Display) -> Self {
+        Problem::Damaged(error.to_string().split_whitespace().collect::<Vec<_>>().join(" "))
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Problem {
     #[error("cannot be read ({0}); check the path and your permission to read it")]
     Unreadable(std::io::ErrorKind),
+    #[error("does not exist; check the path")]
+    Missing,
+    #[error("is neither a file nor a folder; copy what you want to see into a file")]
+    NotAFile,
     #[error("is empty (0 bytes); copy or export it again")]
     Empty,
     #[error("is a folder; open the folder itself or a picture in it")]
@@ -42,6 +53,10 @@ pub enum Problem {
     Damaged(String),
     #[error("uses {0}, which LesionLens does not read; export it as 8- or 16-bit grey")]
     Unsupported(String),
+    #[error("is an outline (its name ends in `_mask`), not a scan; open its scan, which shows the outline too")]
+    Outline,
+    #[error("has {pages} pages, none for slice {page}; an outline needs one page, or one for every slice")]
+    TruthPages { pages: usize, page: usize },
     #[error("is {}×{} pixels, but its slice is {}×{}; an outline must have its slice's size", found.0, found.1, wanted.0, wanted.1)]
     TruthSize { found: (usize, usize), wanted: (usize, usize) },
 }

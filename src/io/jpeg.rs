@@ -61,6 +61,6 @@ fn problem(error: ImageError) -> Problem {
     match error {
         ImageError::IoError(_) => Problem::Truncated,
         ImageError::Unsupported(e) => Problem::Unsupported(e.to_string()),
-        other => Problem::Damaged(other.to_string()),
+        other => Problem::damaged(&other),
     }
 }

@@ -8,7 +8,7 @@ mod raster;
 mod tiff;
 
 use crate::domain::mask::Mask;
-use crate::domain::slice::Slice;
+use crate::domain::slice::{Depth, Slice};
 use crate::domain::study::{Study, Warning};
 use error::{LoadError, Problem};
 use sha2::{Digest, Sha256};
@@ -41,33 +41,65 @@ pub fn load(path: &Path) -> Result<Study, LoadError> {
     Ok(Study { source: path.to_path_buf(), sha256, slices, truth, warnings })
 }
 
-/// Reads an outline for `slices`: any picture of the same size, bright where the tumour is.
+/// Reads an outline for every slice of a file: any picture of the same size, bright where the tumour is.
 pub fn load_truth(path: &Path, slices: &[Arc<Slice>]) -> Result<Vec<Option<Mask>>, LoadError> {
-    let (pages, _) = decode(&read(path)?).map_err(|problem| LoadError::new(path, problem))?;
+    let pages = truth_pages(path)?;
     let mut masks = Vec::new();
     for (page, slice) in pages.iter().zip(slices) {
-        let (found, wanted) = ((page.width(), page.height()), (slice.width(), slice.height()));
-        if found != wanted {
-            return Err(LoadError::new(path, Problem::TruthSize { found, wanted }));
-        }
-        let (low, high) = page.range();
-        // A mask of one value is empty unless it is all bright.
-        let middle = if high > low { low + (high - low) / 2.0 } else { 0.5 };
-        masks.push(Mask::new(found.0, found.1, page.values().into_iter().map(|v| v > middle).collect()));
+        masks.push(Some(outline(path, page, slice)?));
     }
     masks.resize(slices.len(), None);
     Ok(masks)
 }
 
+/// Reads the outline of slice `page` of a file: that page of the outline's file, or its only page.
+pub fn load_truth_of(path: &Path, slice: &Slice, page: usize) -> Result<Mask, LoadError> {
+    let pages = truth_pages(path)?;
+    match pages.as_slice() {
+        [only] => outline(path, only, slice),
+        several => match several.get(page) {
+            Some(found) => outline(path, found, slice),
+            None => Err(LoadError::new(path, Problem::TruthPages { pages: several.len(), page: page + 1 })),
+        },
+    }
+}
+
+fn truth_pages(path: &Path) -> Result<Vec<Slice>, LoadError> {
+    let (pages, _) = decode(&read(path)?).map_err(|problem| LoadError::new(path, problem))?;
+    Ok(pages)
+}
+
+fn outline(path: &Path, page: &Slice, slice: &Slice) -> Result<Mask, LoadError> {
+    let (found, wanted) = ((page.width(), page.height()), (slice.width(), slice.height()));
+    let (low, high) = page.range();
+    // Masks are stored as 0/1 or 0/255; JPEG noise of a few grey values around black is no tumour.
+    let noise = page.depth() == Depth::Eight && high > 1.0 && high <= 16.0;
+    let middle = match (noise, high > low) {
+        (true, _) => high,
+        (false, true) => low + (high - low) / 2.0,
+        (false, false) => 0.5,
+    };
+    let pixels = page.values().into_iter().map(|v| v > middle).collect();
+    let mask = Mask::new(found.0, found.1, pixels).filter(|_| found == wanted);
+    mask.ok_or_else(|| LoadError::new(path, Problem::TruthSize { found, wanted }))
+}
+
 fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
-    let failed = |e: std::io::Error| LoadError::new(path, Problem::Unreadable(e.kind()));
-    let file = std::fs::File::open(path).map_err(failed)?;
-    let info = file.metadata().map_err(failed)?;
+    let failed = |e: std::io::Error| match e.kind() {
+        std::io::ErrorKind::NotFound => LoadError::new(path, Problem::Missing),
+        kind => LoadError::new(path, Problem::Unreadable(kind)),
+    };
+    // Asked before opening: a pipe would wait for its writer for ever.
+    let info = std::fs::metadata(path).map_err(failed)?;
     if info.is_dir() {
         return Err(LoadError::new(path, Problem::Folder));
     }
+    if !info.is_file() {
+        return Err(LoadError::new(path, Problem::NotAFile));
+    }
+    let file = std::fs::File::open(path).map_err(failed)?;
     let mut bytes = Vec::new();
-    // One byte more than allowed tells a device file without end from a large file.
+    // A file may grow while it is read.
     file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(failed)?;
     match bytes.len() as u64 {
         0 => Err(LoadError::new(path, Problem::Empty)),
@@ -79,23 +111,23 @@ fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
 fn decode(bytes: &[u8]) -> Result<(Vec<Slice>, Vec<Warning>), Problem> {
     // Decoders of untrusted bytes assert here and there; a panic in one is a damaged file, not the end of the program.
     let decoded = std::panic::catch_unwind(|| match sniff(bytes) {
-        Some(Format::Png) => png::decode(bytes).map(|raster| vec![raster]),
-        Some(Format::Jpeg) => jpeg::decode(bytes).map(|raster| vec![raster]),
+        Some(Format::Png) => png::decode(bytes)?.into_page().map(|page| vec![page]),
+        Some(Format::Jpeg) => jpeg::decode(bytes)?.into_page().map(|page| vec![page]),
         Some(Format::Tiff) => tiff::decode(bytes),
         None => Err(Problem::NotAnImage),
     });
-    let rasters = decoded.unwrap_or_else(|_| Err(Problem::Damaged("the decoder gave up".into())))?;
+    let pages = decoded.unwrap_or_else(|_| Err(Problem::Damaged("the decoder gave up".into())))?;
+    let mut slices = Vec::new();
     let mut warnings: Vec<Warning> = Vec::new();
-    let mut pages = Vec::new();
-    for raster in rasters {
-        for warning in raster.warnings() {
+    for (slice, told) in pages {
+        slices.push(slice);
+        for warning in told {
             if !warnings.contains(&warning) {
                 warnings.push(warning);
             }
         }
-        pages.push(raster.into_slice()?);
     }
-    Ok((pages, warnings))
+    Ok((slices, warnings))
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -136,7 +168,7 @@ pub fn example() -> Study {
     let (slice, mask) = crate::domain::phantom::Phantom::example().draw();
     let bytes: Vec<u8> = slice.values().into_iter().map(|v| v as u8).collect();
     Study {
-        source: PathBuf::from("phantom.png"),
+        source: PathBuf::from("drawn example"),
         sha256: format!("{:x}", Sha256::digest(bytes)),
         slices: vec![Arc::new(slice)],
         truth: vec![Some(mask)],

@@ -13,57 +13,94 @@ pub fn is_truth(path: &Path) -> bool {
     path.file_stem().is_some_and(|stem| stem.to_string_lossy().to_lowercase().ends_with("_mask"))
 }
 
-/// The outline beside `path`: same folder, `NAME_mask` with any ending that holds a picture.
+/// The outline beside `path`: same folder, `NAME_mask` with any ending, in any case.
 pub fn truth_beside(path: &Path) -> Option<PathBuf> {
     let stem = path.file_stem()?.to_string_lossy().into_owned();
-    let folder = path.parent()?;
-    ["png", "tif", "tiff", "jpg", "jpeg", "PNG", "TIF", "TIFF", "JPG"]
-        .iter()
-        .map(|ending| folder.join(format!("{stem}_mask.{ending}")))
-        .find(|candidate| candidate != path && candidate.is_file())
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    // The usual endings are tried first: listing a folder of thousands for every file would take its time.
+    let usual = ["png", "tif", "tiff", "jpg"].map(|ending| folder.join(format!("{stem}_mask.{ending}")));
+    if let Some(found) = usual.into_iter().find(|p| p.is_file()) {
+        return Some(found);
+    }
+    let wanted = format!("{stem}_mask").to_lowercase();
+    let named =
+        |candidate: &PathBuf| candidate.file_stem().is_some_and(|s| s.to_string_lossy().to_lowercase() == wanted);
+    std::fs::read_dir(folder).ok()?.flatten().map(|entry| entry.path()).find(|p| named(p) && p.is_file())
 }
 
-/// The pictures that `paths` stand for, each once, and what could not be used.
+/// What a list of paths stands for.
+#[derive(Debug, Default)]
+pub struct Expanded {
+    /// Pictures, each once.
+    pub files: Vec<PathBuf>,
+    /// Outlines that were named themselves: truth for a picture, never input.
+    pub outlines: Vec<PathBuf>,
+    pub errors: Vec<LoadError>,
+}
+
+/// The pictures that `paths` stand for, and what could not be used; `cancelled` is asked for every file.
 ///
-/// A file given by name is always kept, whatever it holds, so that opening it can say what is wrong; files found in folders
-/// are kept when their content is a picture. Outlines are never input.
-pub fn expand(paths: &[PathBuf]) -> (Vec<PathBuf>, Vec<LoadError>) {
-    let (mut files, mut errors) = (Vec::new(), Vec::new());
+/// A file given by name is kept whatever it holds, so that opening it can say what is wrong; files found in folders are kept
+/// when their content is a picture, or their name says they should be one.
+pub fn expand(paths: &[PathBuf], cancelled: &dyn Fn() -> bool) -> Expanded {
+    let mut out = Expanded::default();
     for path in paths {
         if path.is_dir() {
             let mut found = Vec::new();
-            if let Err(error) = walk(path, 0, &mut found) {
-                errors.push(LoadError::new(path, Problem::Unreadable(error.kind())));
-            } else if found.is_empty() {
-                errors.push(LoadError::new(path, Problem::FolderWithoutImages));
+            let before = out.errors.len();
+            walk(path, 0, &mut found, &mut out.errors, cancelled);
+            if found.is_empty() && out.errors.len() == before && !cancelled() {
+                out.errors.push(LoadError::new(path, Problem::FolderWithoutImages));
             }
             found.sort_by(|a, b| natural(&a.to_string_lossy(), &b.to_string_lossy()));
-            files.extend(found);
-        } else if !is_truth(path) {
-            files.push(path.clone());
+            out.files.extend(found);
+        } else if is_truth(path) {
+            out.outlines.push(path.clone());
+        } else {
+            out.files.push(path.clone());
         }
     }
     let mut seen = std::collections::HashSet::new();
-    files.retain(|file| seen.insert(file.clone()));
-    (files, errors)
+    out.files.retain(|file| seen.insert(file.clone()));
+    out
 }
 
-fn walk(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) -> std::io::Result<()> {
-    for entry in std::fs::read_dir(folder)? {
-        let entry = entry?;
+/// Goes on past whatever cannot be read, and says so.
+fn walk(
+    folder: &Path,
+    depth: usize,
+    found: &mut Vec<PathBuf>,
+    errors: &mut Vec<LoadError>,
+    cancelled: &dyn Fn() -> bool,
+) {
+    let children = match std::fs::read_dir(folder) {
+        Ok(children) => children,
+        Err(error) => return errors.push(LoadError::new(folder, Problem::Unreadable(error.kind()))),
+    };
+    for entry in children {
+        if cancelled() {
+            return;
+        }
+        let Ok(entry) = entry else { continue };
         let path = entry.path();
         if entry.file_name().to_string_lossy().starts_with('.') {
             continue;
         }
         // Links to folders are not followed: they can lead in circles.
-        let kind = entry.file_type()?;
-        if kind.is_dir() && depth < MAX_DEPTH {
-            walk(&path, depth + 1, found)?;
-        } else if path.is_file() && !is_truth(&path) && looks_like_image(&path) {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            if depth < MAX_DEPTH {
+                walk(&path, depth + 1, found, errors, cancelled);
+            }
+        } else if path.is_file() && !is_truth(&path) && (looks_like_image(&path) || is_called_image(&path)) {
             found.push(path);
         }
     }
-    Ok(())
+}
+
+/// A file that calls itself a picture is opened, so that a damaged one is named and not passed over.
+fn is_called_image(path: &Path) -> bool {
+    let endings = ["png", "jpg", "jpeg", "tif", "tiff"];
+    path.extension().is_some_and(|e| endings.iter().any(|ending| e.eq_ignore_ascii_case(ending)))
 }
 
 /// Compares names with runs of digits as numbers: `slice_9` before `slice_10`.

@@ -51,6 +51,6 @@ fn problem(error: DecodingError) -> Problem {
         DecodingError::IoError(_) => Problem::Truncated,
         DecodingError::LimitsExceeded => Problem::Damaged("it unpacks to far more than its size says".into()),
         DecodingError::Format(e) if e.to_string().contains("end of") => Problem::Truncated,
-        other => Problem::Damaged(other.to_string()),
+        other => Problem::damaged(&other),
     }
 }

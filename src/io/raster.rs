@@ -53,7 +53,17 @@ pub struct Raster {
 }
 
 impl Raster {
-    pub fn warnings(&self) -> Vec<Warning> {
+    /// The slice with what the reader should know about it.
+    pub fn into_page(self) -> Result<(Slice, Vec<Warning>), Problem> {
+        let mut warnings = self.warnings();
+        let slice = self.into_slice()?;
+        if slice.has_few_greys() {
+            warnings.push(Warning::FewGreys);
+        }
+        Ok((slice, warnings))
+    }
+
+    fn warnings(&self) -> Vec<Warning> {
         let samples = self.colour.samples();
         let transparent = || self.samples.chunks_exact(samples).any(|p| p[samples - 1] < self.opaque);
         let coloured = || self.samples.chunks_exact(samples).any(|p| p[0] != p[1] || p[1] != p[2]);
@@ -69,7 +79,7 @@ impl Raster {
     }
 
     /// BT.601 luminance, transparency on black, turned upright.
-    pub fn into_slice(self) -> Result<Slice, Problem> {
+    fn into_slice(self) -> Result<Slice, Problem> {
         let count = self.colour.samples();
         let grey = self.samples.chunks_exact(count).map(|p| {
             let value = match self.colour {

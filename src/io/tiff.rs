@@ -3,19 +3,21 @@
 use super::error::Problem;
 use super::raster::{Colour, Raster, Turn};
 use super::{MAX_STACK_PIXELS, check_size};
-use crate::domain::slice::{Depth, Spacing};
+use crate::domain::slice::{Depth, Slice, Spacing};
+use crate::domain::study::Warning;
 use std::io::Cursor;
 use tiff::ColorType;
 use tiff::decoder::{Decoder, DecodingResult, Limits};
 use tiff::tags::Tag;
 use tiff::{TiffError, TiffFormatError};
 
-pub fn decode(bytes: &[u8]) -> Result<Vec<Raster>, Problem> {
+/// Every page becomes grey at once, so that a stack never lies in memory in colour.
+pub fn decode(bytes: &[u8]) -> Result<Vec<(Slice, Vec<Warning>)>, Problem> {
     let mut limits = Limits::default();
-    // 64 Mi pixels of four 16-bit samples.
-    limits.decoding_buffer_size = 512 << 20;
+    // 64 Mi pixels of four 32-bit samples.
+    limits.decoding_buffer_size = 1 << 30;
     let mut decoder = Decoder::new(Cursor::new(bytes)).map_err(problem)?.with_limits(limits);
-    let mut pages: Vec<Raster> = Vec::new();
+    let mut pages = Vec::new();
     let mut pixels = 0;
     loop {
         let (width, height) = decoder.dimensions().map_err(problem)?;
@@ -24,7 +26,7 @@ pub fn decode(bytes: &[u8]) -> Result<Vec<Raster>, Problem> {
         if pixels > MAX_STACK_PIXELS {
             return Err(Problem::StackTooLarge);
         }
-        pages.push(page(&mut decoder, width as usize, height as usize)?);
+        pages.push(page(&mut decoder, width as usize, height as usize)?.into_page()?);
         if !decoder.more_images() {
             return Ok(pages);
         }
@@ -96,32 +98,35 @@ fn interleaved(planar: &[f32], planes: usize, pixels: usize) -> Vec<f32> {
     (0..pixels).flat_map(|i| (0..planes).map(move |p| planar[p * pixels + i])).collect()
 }
 
-/// Pixel size from the resolution tags, when they carry a real unit (TIFF 6.0, ResolutionUnit).
-///
-/// 72, 96 and 300 per inch are what software writes when it knows nothing; they are not believed.
+/// Resolutions, in dots per inch, that software writes when it knows nothing of the pixel's size.
+const SOFTWARE_DPI: [f64; 16] =
+    [72.0, 90.0, 96.0, 100.0, 120.0, 144.0, 150.0, 180.0, 200.0, 240.0, 300.0, 350.0, 360.0, 400.0, 600.0, 1200.0];
+
+/// Pixel size from the resolution tags, when they carry a real unit (TIFF 6.0, ResolutionUnit) and are no software default.
 fn spacing(decoder: &mut Decoder<Cursor<&[u8]>>) -> Option<Spacing> {
-    let unit = decoder.find_tag_unsigned::<u16>(Tag::ResolutionUnit).ok()??;
-    let mut per_unit = |tag: Tag| match decoder.find_tag(tag).ok()?? {
-        tiff::decoder::ifd::Value::Rational(n, d) if n > 0 && d > 0 => Some(f64::from(n) / f64::from(d)),
-        _ => None,
-    };
-    let (x, y) = (per_unit(Tag::XResolution)?, per_unit(Tag::YResolution)?);
-    let unit_mm = match unit {
-        2 if ![72.0, 96.0, 150.0, 300.0, 600.0].contains(&x) => 25.4,
+    let unit_mm = match decoder.find_tag_unsigned::<u16>(Tag::ResolutionUnit).ok()?? {
+        2 => 25.4,
         3 => 10.0,
         _ => return None,
     };
-    let spacing = Spacing { row_mm: unit_mm / y, column_mm: unit_mm / x };
-    let plausible = |mm: f64| (0.05..=10.0).contains(&mm);
-    (plausible(spacing.row_mm) && plausible(spacing.column_mm)).then_some(spacing)
+    let mut mm = |tag: Tag| match decoder.find_tag(tag).ok()?? {
+        tiff::decoder::ifd::Value::Rational(n, d) if n > 0 && d > 0 => Some(unit_mm * f64::from(d) / f64::from(n)),
+        _ => None,
+    };
+    let spacing = Spacing { row_mm: mm(Tag::YResolution)?, column_mm: mm(Tag::XResolution)? };
+    let believable = |mm: f64| {
+        let dpi = 25.4 / mm;
+        (0.05..=10.0).contains(&mm) && SOFTWARE_DPI.iter().all(|known| (dpi - known).abs() > 0.5)
+    };
+    (believable(spacing.row_mm) && believable(spacing.column_mm)).then_some(spacing)
 }
 
 fn problem(error: TiffError) -> Problem {
     match error {
         TiffError::IoError(_) => Problem::Truncated,
         TiffError::LimitsExceeded => Problem::Damaged("it unpacks to far more than its size says".into()),
-        TiffError::UnsupportedError(e) => Problem::Unsupported(e.to_string()),
+        TiffError::UnsupportedError(e) => Problem::Unsupported(format!("a TIFF feature ({e})")),
         TiffError::FormatError(TiffFormatError::InconsistentSizesEncountered) => Problem::Truncated,
-        other => Problem::Damaged(other.to_string()),
+        other => Problem::damaged(&other),
     }
 }

@@ -15,6 +15,12 @@ pub struct Cascade {
 }
 
 impl Cascade {
+    /// From a file beside the models; `Err` says what is wrong with it.
+    pub fn read(path: &std::path::Path) -> Result<Self, String> {
+        let text = std::fs::read_to_string(path).map_err(|e| e.to_string())?;
+        toml::from_str(&text).map_err(|e| e.to_string())
+    }
+
     /// The pair inside the program.
     pub fn built_in() -> Result<Self, toml::de::Error> {
         toml::from_str(DEFAULT)

@@ -1,8 +1,9 @@
 //! Keras file → model folder.
 
 use super::model::ModelError;
+use super::registry;
 use crate::domain::card::{Card, InputSpec, Luminance, Resize, Scale, Task, Threshold, TrainingNote, is_model_id};
-use crate::export::write_atomically;
+use crate::files::write_atomically;
 use crate::nn::keras::{self, KerasError};
 use crate::nn::weights::{self, Precision};
 use crate::nn::zoo::Architecture;
@@ -16,6 +17,8 @@ pub enum ImportError {
     File { path: PathBuf, problem: String },
     #[error("`{0}` is no model id; use lower-case letters, digits, `-` and `_`")]
     Id(String),
+    #[error("`{0}` is the name of a built-in model, which the new one would hide; choose another --id")]
+    Reserved(String),
     #[error("{0} already exists; choose another --id or --out, or remove the folder")]
     Exists(PathBuf),
     #[error("{path}: {reason}")]
@@ -30,6 +33,9 @@ pub fn import(file: &Path, architecture: Architecture, id: &str, out: &Path) -> 
     let keras_failed = |reason: KerasError| ImportError::Keras { path: file.to_path_buf(), reason };
     if !is_model_id(id) {
         return Err(ImportError::Id(id.to_string()));
+    }
+    if registry::embedded().any(|(built_in, _)| built_in == id) {
+        return Err(ImportError::Reserved(id.to_string()));
     }
     let folder = out.join(id);
     if folder.exists() {

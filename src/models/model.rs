@@ -5,6 +5,7 @@ use crate::domain::card::{Card, Task};
 use crate::domain::prediction::{Classification, ModelRef, Segmentation};
 use crate::domain::slice::Slice;
 use crate::nn::exec::{ExecError, Network};
+use crate::nn::graph::{Graph, Shape};
 use crate::nn::weights::{self, WeightsError};
 use crate::nn::zoo::Architecture;
 use candle_core::{DType, Device, Tensor};
@@ -54,9 +55,9 @@ pub enum ModelError {
     Unknown { id: String, known: Vec<String> },
     #[error("model `{id}` answers with {task}, but {wanted} is needed here")]
     Task { id: String, task: &'static str, wanted: &'static str },
-    #[error("model `{id}`: {reason}")]
+    #[error("model `{id}` failed ({reason}); choose another device or model")]
     Run { id: String, reason: ExecError },
-    #[error("model `{id}` gave values that are not numbers for this picture")]
+    #[error("model `{id}` gave values that are not numbers for this picture; do not use its answer")]
     NotANumber { id: String },
 }
 
@@ -77,6 +78,19 @@ pub fn task_name(task: Task) -> &'static str {
         Task::Multiclass => "classes",
         Task::Segmentation => "a mask",
     }
+}
+
+/// Whether the network takes and gives what the card says.
+fn answers(card: &Card, graph: &Graph) -> bool {
+    let gives = match (card.task, graph.output_shape()) {
+        (Task::Binary, Shape::Vector { len }) => len == 1,
+        (Task::Multiclass, Shape::Vector { len }) => len == card.classes.len(),
+        (Task::Segmentation, Shape::Image { height, width, channels }) => {
+            (height, width, channels) == (card.input.side, card.input.side, 1)
+        }
+        _ => false,
+    };
+    gives && graph.input_shape().channels() == card.input.channels
 }
 
 /// Reads and checks a card.
@@ -134,6 +148,17 @@ impl Model {
         let graph = architecture
             .graph(card.input.side)
             .map_err(|e| ModelError::Card { place: place.clone(), problem: e.to_string() })?;
+        if !answers(&card, &graph) {
+            let problem = format!(
+                "a {} for {}×{}×{} inputs does not answer with {}",
+                card.architecture,
+                card.input.side,
+                card.input.side,
+                card.input.channels,
+                task_name(card.task)
+            );
+            return Err(ModelError::Card { place, problem });
+        }
         let parameters = weights::load(&graph, &bytes, device)
             .map_err(|reason| ModelError::Weights { place: place.clone(), reason })?;
         let network = Network::new(&graph, parameters, device.clone())

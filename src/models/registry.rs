@@ -31,6 +31,9 @@ pub struct Entry {
 #[derive(Debug, Default)]
 pub struct Registry {
     entries: BTreeMap<String, Entry>,
+    /// The first `*.cascade.toml` that was found; the built-in pair without one.
+    cascade: Option<Cascade>,
+    /// What could not be used, with its place.
     pub problems: Vec<String>,
 }
 
@@ -48,8 +51,15 @@ impl Registry {
             let Ok(children) = std::fs::read_dir(folder) else { continue };
             let mut models: Vec<PathBuf> = children.flatten().map(|e| e.path()).collect();
             models.sort();
-            for model in models.into_iter().filter(|m| m.join("card.toml").is_file()) {
-                registry.add(Source::Folder(model));
+            for path in models {
+                if path.join("card.toml").is_file() {
+                    registry.add(Source::Folder(path));
+                } else if path.to_string_lossy().ends_with(".cascade.toml") && registry.cascade.is_none() {
+                    match Cascade::read(&path) {
+                        Ok(cascade) => registry.cascade = Some(cascade),
+                        Err(problem) => registry.problems.push(format!("{}: {problem}", path.display())),
+                    }
+                }
             }
         }
         for (_, source) in embedded() {
@@ -88,7 +98,7 @@ impl Registry {
 
     /// The pair a new session starts with; the first usable models when the built-in pair is not to be had.
     pub fn default_pair(&self) -> (Option<String>, Option<String>) {
-        let pair = Cascade::built_in().ok();
+        let pair = self.cascade.clone().or_else(|| Cascade::built_in().ok());
         let pick = |wanted: Option<String>, segmenter: bool| {
             wanted.filter(|id| self.entries.contains_key(id)).or_else(|| self.ids(segmenter).into_iter().next())
         };

@@ -186,11 +186,6 @@ impl Role {
             Role::RunningVariance => "running_var",
         }
     }
-
-    /// Running statistics are measured, not learnt.
-    pub fn is_trainable(self) -> bool {
-        !matches!(self, Role::RunningMean | Role::RunningVariance)
-    }
 }
 
 /// A named tensor that a graph needs.
@@ -209,8 +204,6 @@ pub enum GraphError {
     Layer { layer: String, problem: String },
     #[error("two layers are named `{0}`; names must be unique")]
     DuplicateName(String),
-    #[error("the network has no layers")]
-    Empty,
 }
 
 /// A directed acyclic network with one input and one output (the last node).
@@ -486,15 +479,9 @@ impl Builder {
         NodeId(self.nodes.len() - 1)
     }
 
-    /// Shape of a node pushed earlier.
-    pub fn shape(&self, id: NodeId) -> Shape {
-        self.nodes[id.0].shape
-    }
-
     pub fn finish(self) -> Result<Graph, GraphError> {
         match self.error {
             Some(error) => Err(error),
-            None if self.nodes.is_empty() => Err(GraphError::Empty),
             None => Ok(Graph { nodes: self.nodes }),
         }
     }

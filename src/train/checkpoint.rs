@@ -73,5 +73,5 @@ fn read(path: &Path) -> Result<Parameters, TrainError> {
 }
 
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), TrainError> {
-    crate::export::write_atomically(path, bytes).map_err(|e| TrainError::file(path, e))
+    crate::files::write_atomically(path, bytes).map_err(|e| TrainError::file(path, e))
 }

@@ -2,6 +2,8 @@
 
 use super::error::TrainError;
 use super::recipe::Split;
+use crate::domain::slice::Slice;
+use crate::io;
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
@@ -9,7 +11,7 @@ use rayon::prelude::*;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// One labelled picture, decoded: grey values and tumour mask, row-major, square.
 #[derive(Debug, Clone)]
@@ -92,9 +94,10 @@ impl Dataset {
                 _ => parts.train.push(i),
             }
         }
-        if parts.train.is_empty() || parts.validation.is_empty() {
+        let with_tumour = |part: &[usize]| part.iter().any(|i| self.examples[*i].is_positive());
+        if !with_tumour(&parts.train) || !with_tumour(&parts.validation) {
             return Err(TrainError::Data(format!(
-                "{} patients are too few for this split; training and validation need at least one each",
+                "this split of {} patients leaves training or validation without a tumour slice; change `split`",
                 patients.len()
             )));
         }
@@ -107,32 +110,28 @@ impl Dataset {
     }
 }
 
+/// Decoded by `io`, so that training sees what the window and the command line see.
 fn read(folder: &Path, row: &Row) -> Result<Example, TrainError> {
-    let picture = |part: &str| -> Result<(PathBuf, image::GrayImage), TrainError> {
-        let path = folder.join(part).join(&row.file);
-        let bytes = std::fs::read(&path).map_err(|e| TrainError::file(&path, e))?;
-        let image = image::load_from_memory(&bytes).map_err(|e| TrainError::file(&path, e))?;
-        Ok((path, image.into_luma8()))
+    let path = folder.join("images").join(&row.file);
+    let study = io::load(&path).map_err(|e| TrainError::file(&path, e.problem))?;
+    let [slice] = study.slices.as_slice() else {
+        return Err(TrainError::file(&path, format!("has {} pages, not one", study.slices.len())));
     };
-    let (path, image) = picture("images")?;
-    if image.width() != image.height() {
-        return Err(TrainError::file(&path, format!("is {}×{}, not square", image.width(), image.height())));
+    if slice.width() != slice.height() {
+        return Err(TrainError::file(&path, format!("is {}×{}, not square", slice.width(), slice.height())));
     }
-    let side = image.width() as usize;
-    let mask = if row.tumor_pixels == 0 {
-        Vec::new()
-    } else {
-        let (path, mask) = picture("masks")?;
-        if mask.dimensions() != image.dimensions() {
-            return Err(TrainError::file(&path, "differs in size from its picture"));
-        }
-        let mask: Vec<bool> = mask.into_raw().into_iter().map(|v| v > 127).collect();
-        let found = mask.iter().filter(|m| **m).count() as u64;
-        if found != row.tumor_pixels {
-            let problem = format!("has {found} tumour pixels, slices.csv says {}", row.tumor_pixels);
-            return Err(TrainError::file(&path, problem));
-        }
-        mask
-    };
-    Ok(Example { file: row.file.clone(), patient: row.patient.clone(), side, grey: image.into_raw(), mask })
+    let mask = if row.tumor_pixels == 0 { Vec::new() } else { outline(folder, row, slice)? };
+    let grey = slice.grey().into_iter().map(|v| v.round() as u8).collect();
+    Ok(Example { file: row.file.clone(), patient: row.patient.clone(), side: slice.width(), grey, mask })
+}
+
+fn outline(folder: &Path, row: &Row, slice: &Slice) -> Result<Vec<bool>, TrainError> {
+    let path = folder.join("masks").join(&row.file);
+    let mask = io::load_truth_of(&path, slice, 0).map_err(|e| TrainError::file(&path, e.problem))?;
+    let found = mask.area() as u64;
+    if found != row.tumor_pixels {
+        let problem = format!("has {found} tumour pixels, slices.csv says {}", row.tumor_pixels);
+        return Err(TrainError::file(&path, problem));
+    }
+    Ok(mask.pixels().to_vec())
 }

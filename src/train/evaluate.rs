@@ -137,6 +137,9 @@ pub fn metric(
     statistic: impl Fn(&[&(String, Vec<SliceResult>)]) -> Option<f64>,
 ) -> Option<Metric> {
     let patients = by_patient(results);
+    if patients.is_empty() {
+        return None;
+    }
     let value = statistic(&patients.iter().collect::<Vec<_>>())?;
     Some(Metric {
         value,

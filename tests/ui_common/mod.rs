@@ -4,6 +4,7 @@
 use egui_kittest::Harness;
 use egui_kittest::kittest::Queryable as _;
 use lesionlens::app::session::Models;
+use lesionlens::app::state::Language;
 use lesionlens::app::{App, Options};
 use lesionlens::engine::mock::MockEngine;
 use lesionlens::engine::worker::Started;
@@ -24,6 +25,7 @@ pub fn window(paths: Vec<PathBuf>, size: [f32; 2]) -> Window {
             paths,
             engine: |_| Started { engine: Box::new(MockEngine), notice: None },
             settings: None,
+            language: Some(Language::English),
             cards,
             models: Models { classifier, segmenter },
             problems: Vec::new(),

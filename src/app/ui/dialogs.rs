@@ -4,21 +4,20 @@ use super::Actions;
 use crate::app::command::Command;
 use crate::app::{Action, App};
 use crate::export::annotated_png::Magnification;
-use egui::{Grid, ScrollArea, TextEdit, Ui, Window};
+use egui::{Grid, ScrollArea, TextEdit, Ui};
 use rust_i18n::t;
 use std::path::PathBuf;
 
 /// `false` when the window was closed.
 pub fn shortcuts(ui: &mut Ui) -> bool {
     let mut open = true;
-    let window = Window::new(t!("shortcuts.title")).id(egui::Id::unique("shortcuts")).open(&mut open);
-    window.default_size([400.0, 480.0]).collapsible(false).show(ui, |ui| {
+    let window = super::dialog(ui, "shortcuts", t!("shortcuts.title").into_owned(), &mut open);
+    window.default_size([400.0, 480.0]).show(ui, |ui| {
         ScrollArea::vertical().show(ui, |ui| {
             Grid::new("shortcuts").num_columns(2).striped(true).spacing([24.0, 6.0]).show(ui, |ui| {
                 for command in Command::all() {
-                    let keys: Vec<String> = command.shortcuts().iter().map(|s| ui.format_shortcut(s)).collect();
                     ui.label(command.label());
-                    ui.monospace(keys.join("  "));
+                    ui.monospace(command.keys(ui).join("  "));
                     ui.end_row();
                 }
                 for gesture in ["window", "zoom", "pan", "fit"] {
@@ -35,8 +34,8 @@ pub fn shortcuts(ui: &mut Ui) -> bool {
 /// `false` when the window was closed.
 pub fn export(app: &mut App, ui: &mut Ui, out: &mut Actions) -> bool {
     let mut open = true;
-    let window = Window::new(t!("export.title")).id(egui::Id::unique("export")).open(&mut open);
-    window.resizable(false).collapsible(false).default_width(460.0).show(ui, |ui| {
+    let window = super::dialog(ui, "export", t!("export.title").into_owned(), &mut open);
+    window.resizable(false).default_width(460.0).show(ui, |ui| {
         ui.label(t!("export.path"));
         ui.horizontal(|ui| {
             let field = TextEdit::singleline(&mut app.fields.export_path).desired_width(340.0);
@@ -63,11 +62,16 @@ pub fn export(app: &mut App, ui: &mut Ui, out: &mut Actions) -> bool {
         if path.extension().is_none_or(|e| !e.eq_ignore_ascii_case("png")) && path.file_name().is_some() {
             path.as_mut_os_string().push(".png");
         }
-        let named = path.file_name().is_some();
-        if path.is_file() {
-            ui.colored_label(crate::app::theme::CAUTION, t!("export.overwrites"));
-        }
-        if ui.add_enabled(named, egui::Button::new(t!("export.save"))).clicked() {
+        let is_open = app.session.list().any(|e| e.path == path);
+        let usable = path.file_name().is_some() && !is_open;
+        // The line is always there, so that the button never moves.
+        let note = match (is_open, path.is_file()) {
+            (true, _) => t!("export.open_input"),
+            (false, true) => t!("export.overwrites"),
+            (false, false) => " ".into(),
+        };
+        ui.colored_label(ui.visuals().warn_fg_color, note);
+        if ui.add_enabled(usable, egui::Button::new(t!("export.save"))).clicked() {
             out.push(Action::ExportTo(path));
         }
     });

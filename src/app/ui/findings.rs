@@ -56,6 +56,7 @@ fn warning(warning: &Warning) -> String {
         Warning::MirrorIgnored => t!("warning.mirror_ignored"),
         Warning::ColourToGrey => t!("warning.colour_to_grey"),
         Warning::Transparency => t!("warning.transparency"),
+        Warning::FewGreys => t!("warning.few_greys"),
         Warning::TruthUnusable(why) => t!("warning.truth_unusable", why = why),
     }
     .into_owned()
@@ -63,14 +64,16 @@ fn warning(warning: &Warning) -> String {
 
 fn verdict(app: &App, ui: &mut Ui, entry: &Entry) {
     let Some(classification) = app.session.classification(entry) else {
-        let waiting = app.session.models.classifier.is_some() && app.session.failure(entry).is_none();
+        let waiting = app.session.models.classifier.is_some() && app.session.classifier_failure(entry).is_none();
         ui.add_space(4.0);
         ui.horizontal(|ui| {
             if waiting {
                 ui.spinner();
                 ui.label(t!("findings.computing"));
-            } else {
+            } else if app.session.models.classifier.is_none() {
                 ui.label(t!("findings.no_classifier"));
+            } else {
+                ui.label(t!("findings.no_answer"));
             }
         });
         return;
@@ -125,7 +128,15 @@ fn thresholds(app: &App, ui: &mut Ui, out: &mut Actions) {
     if ui.add(slider).accessible_name(t!("findings.threshold")).changed() {
         out.push(Action::Threshold(value));
     }
-    ui.label(t!("findings.mask_threshold"));
+    ui.horizontal(|ui| {
+        ui.label(t!("findings.mask_threshold"));
+        ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
+            let name = t!("findings.reset_mask");
+            if ui.small_button("⟲").accessible_name(name.clone()).on_hover_text(name).clicked() {
+                out.push(Action::ResetMaskThreshold);
+            }
+        });
+    });
     let mut value = thresholds.mask;
     let slider = Slider::new(&mut value, 0.01..=0.99).fixed_decimals(2).step_by(0.01).trailing_fill(true);
     if ui.add(slider).accessible_name(t!("findings.mask_threshold")).changed() {

@@ -16,11 +16,15 @@ use super::{Action, App, Dialog};
 use egui::{CentralPanel, Frame, Margin, Panel, Response, Ui};
 use rust_i18n::t;
 
-/// Text being typed: the only state panels keep.
+/// Text being typed and where lists are scrolled to: the only state panels keep.
 #[derive(Debug, Default)]
 pub struct Fields {
     pub path: String,
     pub export_path: String,
+    /// The slice the list was last scrolled to.
+    pub listed: Option<super::session::EntryId>,
+    pub list_offset: f32,
+    pub list_height: f32,
 }
 
 type Actions = Vec<Action>;
@@ -33,9 +37,13 @@ pub(super) fn draw(app: &mut App, ui: &mut Ui) -> Actions {
     Panel::bottom("status_bar").frame(side(ui).inner_margin(Margin::symmetric(10, 5))).show(ui, |ui| {
         status_bar::show(app, ui, &mut out);
     });
-    let list = Panel::left("studies").default_size(236.0).size_range(170.0..=420.0);
+    // A narrow window keeps room for the picture.
+    let narrow = ui.available_width() < 1000.0;
+    let list =
+        Panel::left(("studies", narrow)).default_size(if narrow { 170.0 } else { 236.0 }).size_range(120.0..=420.0);
     list.frame(side(ui)).show(ui, |ui| study_list::show(app, ui, &mut out));
-    let right = Panel::right("findings").default_size(304.0).size_range(264.0..=460.0);
+    let right =
+        Panel::right(("findings", narrow)).default_size(if narrow { 250.0 } else { 304.0 }).size_range(230.0..=460.0);
     right.frame(side(ui)).show(ui, |ui| findings::show(app, ui, &mut out));
     let centre = Frame::NONE.fill(super::theme::VIEWPORT);
     CentralPanel::default().frame(centre).show(ui, |ui| viewport::show(app, ui, &mut out));
@@ -52,6 +60,17 @@ pub(super) fn draw(app: &mut App, ui: &mut Ui) -> Actions {
     }
     app.notifications.show(ui);
     out
+}
+
+/// A window over the window, in its middle until it is moved.
+fn dialog<'a>(ui: &Ui, id: &str, title: String, open: &'a mut bool) -> egui::Window<'a> {
+    let centre = ui.content_rect().center();
+    egui::Window::new(title)
+        .id(egui::Id::unique(id))
+        .open(open)
+        .pivot(egui::Align2::CENTER_CENTER)
+        .default_pos(centre)
+        .collapsible(false)
 }
 
 /// A button that runs a command, with its name and key as tooltip.

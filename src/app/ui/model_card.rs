@@ -2,14 +2,14 @@
 
 use crate::app::App;
 use crate::domain::card::{Card, Level};
-use egui::{Grid, RichText, ScrollArea, Ui, Window};
+use egui::{Grid, RichText, ScrollArea, Ui};
 use rust_i18n::t;
 
 /// `false` when the window was closed.
 pub fn show(app: &App, ui: &mut Ui) -> bool {
     let mut open = true;
-    let window = Window::new(t!("card.title")).id(egui::Id::unique("model_card")).open(&mut open);
-    window.default_size([520.0, 460.0]).collapsible(false).show(ui, |ui| {
+    let window = super::dialog(ui, "model_card", t!("card.title").into_owned(), &mut open);
+    window.default_size([520.0, 460.0]).show(ui, |ui| {
         ScrollArea::vertical().show(ui, |ui| {
             let cards: Vec<&Card> = app.classifier_card().into_iter().chain(app.segmenter_card()).collect();
             if cards.is_empty() {

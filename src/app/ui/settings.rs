@@ -4,15 +4,15 @@ use super::Actions;
 use crate::app::state::{Interpolation, Language, ThemeChoice};
 use crate::app::{Action, App};
 use crate::engine::device::DeviceChoice;
-use egui::{Grid, Ui, Window};
+use egui::{Grid, Ui};
 use rust_i18n::t;
 
 /// `false` when the window was closed.
 pub fn show(app: &App, ui: &mut Ui, out: &mut Actions) -> bool {
     let mut open = true;
     let settings = &app.settings;
-    let window = Window::new(t!("settings.title")).id(egui::Id::unique("settings")).open(&mut open);
-    window.resizable(false).collapsible(false).show(ui, |ui| {
+    let window = super::dialog(ui, "settings", t!("settings.title").into_owned(), &mut open);
+    window.resizable(false).show(ui, |ui| {
         Grid::new("settings").num_columns(2).spacing([18.0, 10.0]).show(ui, |ui| {
             ui.label(t!("settings.language"));
             choices(ui, &Language::ALL, settings.language, |l| l.name().to_string(), |l| out.push(Action::Language(l)));

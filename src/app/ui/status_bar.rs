@@ -2,7 +2,7 @@
 
 use super::Actions;
 use crate::app::command::Command;
-use crate::app::{Action, App, theme};
+use crate::app::{Action, App};
 use egui::{Align, Layout, ProgressBar, RichText, Ui};
 use rust_i18n::t;
 
@@ -21,16 +21,23 @@ pub fn show(app: &App, ui: &mut Ui, out: &mut Actions) {
         }
         progress(app, ui, out);
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-            ui.label(RichText::new(t!("disclaimer.short")).small().color(theme::CAUTION));
+            ui.label(RichText::new(t!("disclaimer.short")).small().color(ui.visuals().warn_fg_color));
         });
     });
 }
 
 fn progress(app: &App, ui: &mut Ui, out: &mut Actions) {
     let (classified, slices) = app.session.progress();
+    if app.session.paused && classified < slices {
+        ui.label(RichText::new(t!("status.stopped", done = classified, total = slices)).small());
+        if ui.small_button(t!("status.go_on")).clicked() {
+            out.push(Action::Continue);
+        }
+        return;
+    }
     let (done, total, text) = match app.opening {
         Some((done, total)) => (done, total, t!("status.opening", done = done, total = total)),
-        None if classified < slices && !app.session.paused && slices > 1 => {
+        None if classified < slices && slices > 1 => {
             (classified, slices, t!("status.classifying", done = classified, total = slices))
         }
         None => return,

@@ -9,7 +9,9 @@ use egui::{
 };
 use rust_i18n::t;
 
+/// From the top of one row to the top of the next, and the gap between them (the theme's item spacing).
 const ROW: f32 = 58.0;
+const SPACING: f32 = 6.0;
 const PICTURE: f32 = 50.0;
 
 fn sort_name(sort: Sort) -> String {
@@ -37,24 +39,46 @@ pub fn show(app: &mut App, ui: &mut Ui, out: &mut Actions) {
         });
     });
     ui.add_space(4.0);
-    let count = app.session.len();
+    let count = app.session.count();
     if count == 0 {
         ui.weak(t!("list.empty"));
         ui.take_available_space();
         return;
     }
-    ScrollArea::vertical().auto_shrink(false).show_rows(ui, ROW, count, |ui, range| {
+    let selected = app.session.selected().map(|e| e.id);
+    let mut area = ScrollArea::vertical().auto_shrink(false);
+    if selected != app.fields.listed {
+        app.fields.listed = selected;
+        let place = app.session.list().position(|e| Some(e.id) == selected).unwrap_or(0);
+        if let Some(offset) = brought_into_view(place, app.fields.list_offset, app.fields.list_height) {
+            area = area.vertical_scroll_offset(offset);
+        }
+    }
+    let shown = area.show_rows(ui, ROW - SPACING, count, |ui, range| {
         for place in range {
             let Some(entry) = app.session.at(place) else { continue };
             let texture = app.textures.thumbnail(ui, entry);
             row(app, ui, entry, &texture, out);
         }
     });
+    (app.fields.list_offset, app.fields.list_height) = (shown.state.clamped_offset().y, shown.inner_rect.height());
+}
+
+/// Where the list must be scrolled to for a row to be seen; `None` when it is.
+fn brought_into_view(place: usize, offset: f32, height: f32) -> Option<f32> {
+    let (top, bottom) = (place as f32 * ROW, (place + 1) as f32 * ROW);
+    if top < offset {
+        Some(top)
+    } else if bottom > offset + height && height > 0.0 {
+        Some(bottom - height)
+    } else {
+        None
+    }
 }
 
 fn row(app: &App, ui: &mut Ui, entry: &Entry, texture: &egui::TextureHandle, out: &mut Actions) {
     let selected = app.session.selected().is_some_and(|e| e.id == entry.id);
-    let (rect, response) = ui.allocate_exact_size(vec2(ui.available_width(), ROW - 6.0), Sense::click());
+    let (rect, response) = ui.allocate_exact_size(vec2(ui.available_width(), ROW - SPACING), Sense::click());
     let (text, colour) = verdict(app, entry);
     let label = format!("{} {text}", entry.title);
     response.widget_info(|| WidgetInfo::selected(egui::Role::Button, true, selected, &label));
@@ -111,7 +135,7 @@ fn elided(ui: &Ui, text: &str, room: f32) -> String {
 }
 
 fn verdict(app: &App, entry: &Entry) -> (String, Color32) {
-    if app.session.failure(entry).is_some() {
+    if app.session.classifier_failure(entry).is_some() {
         return (t!("list.failed").into_owned(), theme::CAUTION);
     }
     let threshold = app.session.thresholds.classifier;

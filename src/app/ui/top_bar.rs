@@ -34,14 +34,48 @@ pub fn show(app: &mut App, ui: &mut Ui, out: &mut Actions) {
             let field = TextEdit::singleline(&mut app.fields.path).hint_text(hint).desired_width(width);
             let response = ui.add(field).accessible_name(t!("open.path_hint"));
             if response.lost_focus() && ui.input(|i| i.key_pressed(Key::Enter)) {
-                let typed = app.fields.path.trim().trim_matches('"').to_string();
-                if !typed.is_empty() {
-                    out.push(Action::Open(vec![PathBuf::from(typed)]));
-                    app.fields.path.clear();
+                // The text stays, so that a mistyped path can be mended.
+                if let Some(path) = typed_path(&app.fields.path) {
+                    out.push(Action::Open(vec![path]));
                 }
             }
         });
     });
+}
+
+/// A path as people type or paste it: quoted, from the home folder, or as a file manager's address.
+fn typed_path(text: &str) -> Option<PathBuf> {
+    let text = text.trim().trim_matches('"');
+    if text.is_empty() {
+        return None;
+    }
+    if let Some(address) = text.strip_prefix("file://") {
+        return Some(PathBuf::from(percent_decoded(address)));
+    }
+    match text.strip_prefix("~/").zip(directories::UserDirs::new()) {
+        Some((rest, user)) => Some(user.home_dir().join(rest)),
+        None => Some(PathBuf::from(text)),
+    }
+}
+
+/// RFC 3986, section 2.1; what is no valid escape stays as it is.
+fn percent_decoded(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((first, tail)) = rest.split_first() {
+        let escaped = tail.get(..2).filter(|_| *first == b'%').and_then(|hex| std::str::from_utf8(hex).ok());
+        match escaped.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = &tail[2..];
+            }
+            None => {
+                bytes.push(*first);
+                rest = tail;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 fn file_menu(app: &App, ui: &mut Ui, out: &mut Actions) {
@@ -63,9 +97,23 @@ fn file_menu(app: &App, ui: &mut Ui, out: &mut Actions) {
 
 fn entries(ui: &mut Ui, commands: &[Command], out: &mut Actions) {
     for command in commands {
-        let shortcut = command.shortcuts().first().map(|s| ui.format_shortcut(s)).unwrap_or_default();
+        let shortcut = command.keys(ui).into_iter().next().unwrap_or_default();
         if ui.add(Button::new(command.label()).shortcut_text(shortcut)).clicked() {
             out.push(Action::Run(*command));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_understood_as_people_give_them() {
+        let path = |text| typed_path(text).unwrap();
+        assert_eq!(path("  \"/a b/c.png\" "), PathBuf::from("/a b/c.png"));
+        assert_eq!(path("file:///a%20b/%C3%A9.png"), PathBuf::from("/a b/é.png"));
+        assert_eq!(path("100%.png"), PathBuf::from("100%.png"));
+        assert_eq!(typed_path("  "), None);
     }
 }

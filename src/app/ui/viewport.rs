@@ -5,7 +5,6 @@ use crate::app::session::Entry;
 use crate::app::state::Interpolation;
 use crate::app::view::View;
 use crate::app::{Action, App, theme};
-use crate::domain::overlay::OverlayColour;
 use egui::{
     Align2, Color32, CursorIcon, FontId, PointerButton, Pos2, Rect, Sense, Stroke, StrokeKind, Ui, WidgetInfo, pos2,
     vec2,
@@ -82,17 +81,18 @@ fn gestures(ui: &Ui, response: &egui::Response, out: &mut Actions) {
 /// Which colour is the model, which the expert; nothing when there is no mask.
 fn legend(app: &App, painter: &egui::Painter, entry: &Entry, viewport: Rect) {
     if !app.settings.show_overlay {
+        label(painter, viewport.left_top() + vec2(14.0, 20.0), Align2::LEFT_CENTER, t!("viewport.hidden").into_owned());
         return;
     }
     let facts = app.textures.facts(entry);
     let predicted = facts.is_some_and(|f| f.measurements.is_some_and(|m| m.pixels > 0));
     let mut rows: Vec<([u8; 3], String)> = Vec::new();
-    let colour = if entry.truth.is_some() { OverlayColour::Green } else { app.settings.overlay.colour };
+    let colours = app.settings.overlay.colours(entry.truth.is_some());
     if predicted {
-        rows.push((colour.rgb(), t!("viewport.prediction").into_owned()));
+        rows.push((colours.prediction.rgb(), t!("viewport.prediction").into_owned()));
     }
     if entry.truth.is_some() {
-        rows.push((OverlayColour::Red.rgb(), t!("viewport.truth").into_owned()));
+        rows.push((colours.truth.rgb(), t!("viewport.truth").into_owned()));
     }
     for (i, ([r, g, b], text)) in rows.into_iter().enumerate() {
         let at = viewport.left_top() + vec2(14.0, 14.0 + 20.0 * i as f32);
@@ -106,10 +106,12 @@ fn readout(app: &App, ui: &Ui, painter: &egui::Painter, entry: &Entry, view: &Vi
     let (left, right) = (viewport.left_bottom() + vec2(14.0, -16.0), viewport.right_bottom() + vec2(-14.0, -16.0));
     let scale = view.scale(&entry.slice, viewport).x * ui.pixels_per_point();
     let window = view.window;
+    // Floating-point pictures often lie within 0–1.
+    let decimals = if window.width < 10.0 { 3 } else { 0 };
     let window = t!(
         "viewport.window",
-        centre = format!("{:.0}", window.centre),
-        width = format!("{:.0}", window.width),
+        centre = format!("{:.decimals$}", window.centre),
+        width = format!("{:.decimals$}", window.width),
         zoom = format!("{:.0}", scale * 100.0)
     );
     label(painter, right, Align2::RIGHT_CENTER, window.into_owned());
@@ -125,11 +127,13 @@ fn readout(app: &App, ui: &Ui, painter: &egui::Painter, entry: &Entry, view: &Vi
     let digits = if value.fract() == 0.0 { 0 } else { 3 };
     let mut text = format!("x {x}   y {y}   {} {value:.digits$}", t!("viewport.value"));
     if let Some(segmentation) = app.session.shown_segmentation(entry)
-        && let Some(p) = app.textures.mask_probability(segmentation, x, y)
+        && let Some(p) = segmentation.probability_at(x, y)
     {
         text.push_str(&format!("   {} {p:.3}", t!("viewport.mask_probability")));
     }
-    label(painter, left, Align2::LEFT_CENTER, text);
+    // A narrow viewport has no room for two texts side by side.
+    let up = if viewport.width() < 560.0 { 36.0 } else { 0.0 };
+    label(painter, left - vec2(0.0, up), Align2::LEFT_CENTER, text);
 }
 
 /// Text over the scan, readable on any brightness.
@@ -144,11 +148,10 @@ fn label(painter: &egui::Painter, at: Pos2, align: Align2, text: String) {
 fn welcome(ui: &mut Ui, viewport: Rect, out: &mut Actions) {
     let area = Rect::from_center_size(viewport.center(), vec2(420.0, 180.0));
     ui.scope_builder(egui::UiBuilder::new().max_rect(area), |ui| {
-        ui.visuals_mut().override_text_color = Some(theme::VIEWPORT_TEXT);
         ui.vertical_centered(|ui| {
-            ui.heading(t!("welcome.title"));
+            ui.label(egui::RichText::new(t!("welcome.title")).heading().color(theme::VIEWPORT_TEXT));
             ui.add_space(6.0);
-            ui.label(t!("welcome.text"));
+            ui.label(egui::RichText::new(t!("welcome.text")).color(theme::VIEWPORT_TEXT));
             ui.add_space(12.0);
             super::command_button(ui, "📂", crate::app::command::Command::Open, true, out);
         });
