@@ -6,13 +6,13 @@ use super::state::{Interpolation, Settings};
 use super::view::View;
 use crate::domain::mask::Mask;
 use crate::domain::measure::Measurements;
-use crate::domain::overlay::{self, OverlayStyle};
+use crate::domain::overlay::{self, OverlayColour, OverlayStyle};
 use crate::domain::prediction::Segmentation;
 use crate::domain::resample::resize;
 use crate::domain::slice::Spacing;
 use crate::domain::window::Window;
 use crossbeam_channel::{Receiver, Sender, unbounded};
-use egui::{Color32, ColorImage, Rect, TextureFilter, TextureHandle, TextureOptions, pos2, vec2};
+use egui::{Color32, ColorImage, Pos2, Rect, TextureFilter, TextureHandle, TextureOptions, pos2, vec2};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -76,9 +76,24 @@ impl OverlayKey {
     }
 }
 
+/// The edge of one mask, drawn as lines so that it is equally thin at every zoom.
+pub struct Contour {
+    pub colour: OverlayColour,
+    /// Ends of each line, as shares of the picture's width and height.
+    pub lines: Vec<[Pos2; 2]>,
+}
+
+impl Contour {
+    fn of(mask: &Mask, colour: OverlayColour) -> Self {
+        let share = |(x, y): (u32, u32)| pos2(x as f32 / mask.width() as f32, y as f32 / mask.height() as f32);
+        Self { colour, lines: mask.border().into_iter().map(|line| line.map(share)).collect() }
+    }
+}
+
 struct Painted {
     key: OverlayKey,
     image: Option<ColorImage>,
+    contours: Vec<Contour>,
     facts: MaskFacts,
 }
 
@@ -88,10 +103,18 @@ struct Map {
     values: Vec<f32>,
 }
 
+/// What lies over the scan now.
+struct Overlay {
+    key: OverlayKey,
+    filling: Option<TextureHandle>,
+    contours: Vec<Contour>,
+    facts: MaskFacts,
+}
+
 /// Textures of the slice on show and of the list.
 pub struct Textures {
     scan: Option<(ScanKey, TextureHandle)>,
-    overlay: Option<(OverlayKey, Option<TextureHandle>, MaskFacts)>,
+    overlay: Option<Overlay>,
     /// What should be on show now.
     wanted: Option<OverlayKey>,
     /// What is being painted on another thread; one at a time.
@@ -135,11 +158,17 @@ impl Job {
         let facts = MaskFacts::of(mask.as_ref(), self.truth.as_deref(), self.spacing);
         let shown = |m: &Mask| shrunk(m, self.display);
         let (mask, truth) = (mask.as_ref().map(shown), self.truth.as_deref().map(shown));
-        let image = overlay::paint(mask.as_ref(), truth.as_ref(), self.key.style).map(|pixels| {
+        let style = self.key.style;
+        let colours = style.colours(truth.is_some());
+        let layers = [(&truth, colours.truth), (&mask, colours.prediction)];
+        let contours = layers.iter().filter(|_| style.contour);
+        let contours = contours.filter_map(|(mask, colour)| Some(Contour::of(mask.as_ref()?, *colour))).collect();
+        let filling = OverlayStyle { contour: false, ..style };
+        let image = overlay::paint(mask.as_ref(), truth.as_ref(), filling).map(|pixels| {
             let colours = pixels.into_iter().map(|[r, g, b, a]| Color32::from_rgba_unmultiplied(r, g, b, a)).collect();
             ColorImage::new([self.display.0, self.display.1], colours)
         });
-        Painted { key: self.key, image, facts }
+        Painted { key: self.key, image, contours, facts }
     }
 }
 
@@ -241,11 +270,11 @@ impl Textures {
             interpolation: settings.interpolation,
         };
         self.wanted = Some(key.clone());
-        if self.overlay.as_ref().is_some_and(|(old, ..)| *old == key) {
+        if self.overlay.as_ref().is_some_and(|old| old.key == key) {
             return;
         }
         // A stale overlay must never lie over another picture.
-        if self.overlay.as_ref().is_some_and(|(old, ..)| old.entry != entry.id) {
+        if self.overlay.as_ref().is_some_and(|old| old.key.entry != entry.id) {
             self.overlay = None;
         }
         let job = Job {
@@ -283,17 +312,17 @@ impl Textures {
     }
 
     fn show(&mut self, ctx: &egui::Context, painted: Painted) {
-        let Painted { key, image, facts } = painted;
-        let old = self.overlay.take().and_then(|(_, texture, _)| texture);
+        let Painted { key, image, contours, facts } = painted;
+        let old = self.overlay.take().and_then(|overlay| overlay.filling);
         let options = options(key.interpolation);
-        let texture = image.map(|image| match old {
+        let filling = image.map(|image| match old {
             Some(mut texture) => {
                 texture.set(image, options);
                 texture
             }
             None => ctx.load_texture("overlay", image, options),
         });
-        self.overlay = Some((key, texture, facts));
+        self.overlay = Some(Overlay { key, filling, contours, facts });
     }
 
     /// The scan, with the part of the picture it covers in pixels.
@@ -304,18 +333,18 @@ impl Textures {
         Some((texture, Rect::from_min_size(pos2(r.x as f32, r.y as f32), vec2(r.width as f32, r.height as f32))))
     }
 
-    /// The overlay of this entry, if there is one.
-    pub fn overlay(&self, entry: &Entry) -> Option<&TextureHandle> {
+    /// The overlay of this entry, if there is one: its filling and its edges.
+    pub fn overlay(&self, entry: &Entry) -> Option<(Option<&TextureHandle>, &[Contour])> {
         let wanted = self.wanted.as_ref()?;
-        let (_, texture, _) =
-            self.overlay.as_ref().filter(|(key, ..)| key.entry == entry.id && key.model == wanted.model)?;
-        texture.as_ref()
+        let shown = |overlay: &&Overlay| overlay.key.entry == entry.id && overlay.key.model == wanted.model;
+        let overlay = self.overlay.as_ref().filter(shown)?;
+        Some((overlay.filling.as_ref(), &overlay.contours))
     }
 
     /// Sizes and overlap of the mask on this entry.
     pub fn facts(&self, entry: &Entry) -> Option<MaskFacts> {
         let wanted = self.wanted.as_ref().filter(|key| key.entry == entry.id)?;
-        self.overlay.as_ref().filter(|(key, ..)| key.same_mask(wanted)).map(|(.., facts)| *facts)
+        self.overlay.as_ref().filter(|overlay| overlay.key.same_mask(wanted)).map(|overlay| overlay.facts)
     }
 
     /// Textures for thumbnails in view, made on demand.

@@ -69,6 +69,34 @@ impl Mask {
         self.at(x, y) && [(-1, 0), (1, 0), (0, -1), (0, 1)].iter().any(|(dx, dy)| !self.at(x + dx, y + dy))
     }
 
+    /// The border between inside and outside as straight lines along pixel edges: pairs of corners, (x, y) in pixels with 0 at
+    /// the left and upper edge of the picture.
+    pub fn border(&self) -> Vec<[(u32, u32); 2]> {
+        let mut lines = Vec::new();
+        let mut trace = |long: usize,
+                         across: usize,
+                         differs: &dyn Fn(i64, i64) -> bool,
+                         corner: &dyn Fn(u32, u32) -> (u32, u32)| {
+            for step in 0..=across {
+                let mut start = None;
+                for at in 0..=long {
+                    let edge = at < long && differs(at as i64, step as i64);
+                    match (edge, start) {
+                        (true, None) => start = Some(at),
+                        (false, Some(from)) => {
+                            lines.push([corner(from as u32, step as u32), corner(at as u32, step as u32)]);
+                            start = None;
+                        }
+                        _ => {}
+                    }
+                }
+            }
+        };
+        trace(self.width, self.height, &|x, y| self.at(x, y - 1) != self.at(x, y), &|x, y| (x, y));
+        trace(self.height, self.width, &|y, x| self.at(x - 1, y) != self.at(x, y), &|y, x| (x, y));
+        lines
+    }
+
     /// Connected parts, largest first. `pixel` is a pixel's (width, height) in whatever unit the diameter should have.
     pub fn components(&self, pixel: (f64, f64)) -> Vec<Component> {
         let mut seen = vec![false; self.pixels.len()];
@@ -146,6 +174,15 @@ mod tests {
         assert_eq!(parts[1].diameter, 0.0);
         // Twice as tall pixels: from (0, 0) to (2, 4).
         assert!((mask.components((1.0, 2.0))[0].diameter - 20f64.sqrt()).abs() < 1e-12);
+    }
+
+    #[test]
+    fn the_border_of_two_pixels_is_a_rectangle() {
+        let mut lines = drawn(&["....", ".##.", "...."]).border();
+        lines.sort();
+        assert_eq!(lines, [[(1, 1), (1, 2)], [(1, 1), (3, 1)], [(1, 2), (3, 2)], [(3, 1), (3, 2)]]);
+        // At the picture's own edge too.
+        assert_eq!(drawn(&["##", "##"]).border().len(), 4);
     }
 
     #[test]

@@ -11,6 +11,9 @@ use egui::{
 };
 use rust_i18n::t;
 
+/// Width of a mask's edge in points.
+const CONTOUR: f32 = 1.6;
+
 pub fn show(app: &App, ui: &mut Ui, out: &mut Actions) {
     let (response, painter) = ui.allocate_painter(ui.available_size(), Sense::CLICK | Sense::DRAG);
     let viewport = response.rect;
@@ -45,9 +48,20 @@ fn picture(app: &App, painter: &egui::Painter, entry: &Entry, view: &View, viewp
         painter.image(texture.id(), rect, uv, Color32::WHITE);
     }
     if app.settings.show_overlay
-        && let Some(texture) = app.textures.overlay(entry)
+        && let Some((filling, contours)) = app.textures.overlay(entry)
     {
-        painter.image(texture.id(), whole, uv, Color32::WHITE);
+        if let Some(texture) = filling {
+            painter.image(texture.id(), whole, uv, Color32::WHITE);
+        }
+        for contour in contours {
+            let [r, g, b] = contour.colour.rgb();
+            let stroke = Stroke::new(CONTOUR, Color32::from_rgb(r, g, b));
+            let place = |p: Pos2| whole.min + p.to_vec2() * whole.size();
+            let lines = contour.lines.iter().map(|line| line.map(place));
+            // Far zoomed in most of the edge lies outside.
+            let visible = lines.filter(|[a, b]| viewport.expand(CONTOUR).intersects(Rect::from_two_pos(*a, *b)));
+            painter.extend(visible.map(|line| egui::Shape::line_segment(line, stroke)));
+        }
     }
 }
 
