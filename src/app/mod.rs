@@ -1,4 +1,4 @@
-//! The window. Panels draw and emit [`Action`]s; [`logic`] applies them; nothing here knows tensors or file formats.
+//! The window. Panels draw and emit actions; `logic` applies them; nothing here knows tensors or file formats.
 
 pub mod command;
 mod logic;

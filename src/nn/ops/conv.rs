@@ -12,7 +12,7 @@ use rayon::prelude::*;
 /// Patch-matrix values a tile aims at: 384 KiB in f32.
 const TILE_VALUES: usize = 96 * 1024;
 
-/// Convolves `x` [batch, rows, columns, in] with `kernel` [out, in, k, k] and adds `bias` [out].
+/// Convolves `x`, batch × rows × columns × in, with `kernel`, out × in × k × k, and adds `bias`, one value per filter.
 ///
 /// Errors when the window does not fit or the channels differ.
 pub fn conv2d(x: &Tensor, kernel: &Tensor, bias: &Tensor, window: Window) -> Result<Tensor> {
