@@ -91,13 +91,56 @@ fn the_overlay_answers_to_its_keys_and_its_box() {
     assert_eq!(format!("{:?}", window.state().settings().overlay.colour), "Cyan");
 }
 
+/// Two scans of one content and different names give the same bytes: no name, and nothing else that tells them apart.
 #[test]
-fn exporting_writes_the_scan_with_its_footer_and_no_name() {
+fn an_export_does_not_say_whose_scan_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let export = |name: &str| {
+        let (scan, target) = (folder.path().join(name), folder.path().join(format!("{name}.out.png")));
+        common::phantom_png(&scan);
+        let mut window = window(vec![scan], [1280.0, 720.0]);
+        wait(&mut window, "the mask", |w| {
+            let session = w.state().session();
+            session.selected().is_some_and(|e| session.segmentation(e).is_some())
+        });
+        save_export(&mut window, &target);
+        std::fs::read(target).unwrap()
+    };
+    assert!(export("DOE_JOHN_19570101.png") == export("a.png"));
+}
+
+#[test]
+fn a_typed_path_is_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    let scan = folder.path().join("typed g s 1.png");
+    common::phantom_png(&scan);
+    let mut window = with_example();
+    let hint = "Path of a picture or folder, then Enter";
+    window.get_by_role_and_label(Role::TextInput, hint).focus();
+    window.step();
+    window.get_by_role_and_label(Role::TextInput, hint).type_text(scan.to_str().unwrap());
+    window.step();
+    window.key_press(Key::Enter);
+    wait(&mut window, "the typed scan", |w| w.state().session().count() == 2);
+    assert!(window.state().settings().show_overlay, "letters typed into the field are no shortcuts");
+}
+
+#[test]
+fn exporting_writes_the_scan_with_its_footer() {
     let folder = tempfile::tempdir().unwrap();
     let target = folder.path().join("out.png");
     let mut window = with_example();
+    save_export(&mut window, &target);
+    let picture = image::open(&target).unwrap().into_rgb8();
+    // Twice 256 pixels, centred over a footer of at least 560.
+    assert_eq!(picture.width(), 560);
+    assert!(picture.height() > 512 + 80);
+}
+
+/// Through the export window, as a user would.
+fn save_export(window: &mut ui_common::Window, target: &std::path::Path) {
     window.key_press_modifiers(Modifiers::COMMAND, Key::E);
-    wait(&mut window, "the export window", |w| shows(w, "Export annotated picture"));
+    wait(window, "the export window", |w| shows(w, "Export annotated picture"));
     let field = window.get_by_role_and_label(Role::TextInput, "File (PNG)");
     field.focus();
     window.step();
@@ -107,11 +150,7 @@ fn exporting_writes_the_scan_with_its_footer_and_no_name() {
     window.step();
     window.step();
     window.get_by_label("Save").click();
-    wait(&mut window, "the file", |w| shows(w, "Saved"));
-    let picture = image::open(&target).unwrap().into_rgb8();
-    // Twice 256 pixels, centred over a footer of at least 560.
-    assert_eq!(picture.width(), 560);
-    assert!(picture.height() > 512 + 80);
+    wait(window, "the file", |w| shows(w, "Saved"));
 }
 
 #[test]

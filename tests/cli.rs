@@ -63,6 +63,21 @@ fn predict_answers_in_json_csv_masks_and_overlays_and_goes_on_past_bad_files() {
 }
 
 #[test]
+fn inputs_are_never_overwritten() {
+    let folder = tempfile::tempdir().unwrap();
+    let scan = folder.path().join("a.png");
+    phantom_png(&scan);
+    let before = std::fs::read(&scan).unwrap();
+    let (path, here) = (scan.to_str().unwrap(), folder.path().to_str().unwrap());
+    let output = lesionlens(folder.path(), &["predict", path, "--mask", here]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("was not overwritten"), "{}", text(&output.stderr));
+    let both = lesionlens(folder.path(), &["predict", path, "--mask", here, "--overlay", here]);
+    assert_eq!(both.status.code(), Some(1));
+    assert!(std::fs::read(&scan).unwrap() == before);
+}
+
+#[test]
 fn a_closed_gate_gives_an_empty_mask_and_no_segmenter() {
     let folder = tempfile::tempdir().unwrap();
     let scan = folder.path().join("a.png");
@@ -110,6 +125,18 @@ fn models_and_doctor_tell_what_is_there() {
     assert!(shown.contains("licence") && shown.contains("limits"), "{shown}");
     let verified = lesionlens(folder.path(), &["models", "verify", "lgg-resunet"]);
     assert!(verified.status.success());
+    // An answer that is not the reference's fails, with the difference.
+    let side = 256;
+    let zeros =
+        candle_core::Tensor::zeros((1, side, side, 3), candle_core::DType::F32, &candle_core::Device::Cpu).unwrap();
+    let wrong = candle_core::Tensor::full(-1f32, (1, side, side, 1), &candle_core::Device::Cpu).unwrap();
+    let tensors = [("input".to_string(), zeros), ("output".to_string(), wrong)].into();
+    let reference = folder.path().join("io.safetensors");
+    let bytes = lesionlens::nn::weights::write(&tensors, lesionlens::nn::weights::Precision::F32).unwrap();
+    std::fs::write(&reference, bytes).unwrap();
+    let failed = lesionlens(folder.path(), &["models", "verify", "lgg-resunet", "--io", reference.to_str().unwrap()]);
+    assert_eq!(failed.status.code(), Some(1));
+    assert!(text(&failed.stdout).contains("FAILS"));
     let doctor = text(&lesionlens(folder.path(), &["doctor"]).stdout);
     for word in ["threads", "cpu", "display       none", "lgg-resnet", "ok, sha256"] {
         assert!(doctor.contains(word), "{word}: {doctor}");

@@ -164,6 +164,43 @@ fn a_truncated_jpeg_is_not_shown_as_whole() {
     }
 }
 
+/// A JPEG of 32×16 whose left half is bright, with an EXIF orientation (tag 0x0112).
+fn oriented_jpeg(orientation: u8) -> Vec<u8> {
+    let pixels: Vec<u8> = (0..32 * 16).map(|i| (i / 32) as u8 + if i % 32 < 16 { 200 } else { 20 }).collect();
+    let mut jpeg = Vec::new();
+    image::codecs::jpeg::JpegEncoder::new_with_quality(&mut jpeg, 100)
+        .encode(&pixels, 32, 16, image::ExtendedColorType::L8)
+        .unwrap();
+    let mut exif = b"\xFF\xE1\x00\x22Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0".to_vec();
+    exif.extend([orientation, 0, 0, 0, 0, 0, 0, 0]);
+    jpeg.splice(2..2, exif);
+    jpeg
+}
+
+#[test]
+fn left_and_right_are_never_swapped() {
+    let folder = folder();
+    let open = |orientation| load(&write(&folder, "photo.jpg", &oriented_jpeg(orientation))).unwrap();
+    let bright =
+        |study: &lesionlens::domain::study::Study, x: usize, y: usize| study.slices[0].value(x, y).unwrap() > 128.0;
+    let plain = open(1);
+    assert!(plain.warnings.is_empty() && bright(&plain, 2, 2) && !bright(&plain, 29, 2));
+    // 2, 4, 5, 7 ask for a mirror image: told, not done.
+    for mirrored in [2, 4, 5, 7] {
+        let study = open(mirrored);
+        assert_eq!(study.warnings, [Warning::MirrorIgnored], "{mirrored}");
+        assert!(bright(&study, 2, 2) && !bright(&study, 29, 2), "{mirrored}");
+    }
+    // 6: turn right, so the left half comes to the top; 8: turn left; 3: upside down.
+    let right = open(6);
+    assert_eq!((right.slices[0].width(), right.warnings.as_slice()), (16, [Warning::Rotated].as_slice()));
+    assert!(bright(&right, 2, 2) && !bright(&right, 2, 29));
+    let left = open(8);
+    assert!(!bright(&left, 2, 2) && bright(&left, 2, 29));
+    let down = open(3);
+    assert!(!bright(&down, 2, 2) && bright(&down, 29, 2));
+}
+
 #[test]
 fn lying_headers_and_bombs_are_refused_before_memory_is_taken() {
     let folder = folder();

@@ -78,7 +78,10 @@ fn run(
         Fit::new(recipe, data, &parts, &device, run_folder, None)?
     };
     let stop = AtomicBool::new(false);
-    fit.run(&mut Stopper { steps: 0, stop_at, stop: &stop }, &stop).map(|(best, _)| best)
+    let (best, history) = fit.run(&mut Stopper { steps: 0, stop_at, stop: &stop }, &stop)?;
+    // It learns: the last epoch is better than the first.
+    assert!(history[history.len() - 1].loss < 0.95 * history[0].loss, "{history:?}");
+    Ok(best)
 }
 
 fn same(a: &Parameters, b: &Parameters) -> bool {

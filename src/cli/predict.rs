@@ -92,7 +92,13 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     if files.is_empty() && errors.is_empty() {
         outlines.iter().for_each(|path| run.fail(path, Problem::Outline.to_string()));
     }
-    run.inputs = files.iter().chain(&outlines).filter_map(|path| path.canonicalize().ok()).collect();
+    let inputs: HashSet<PathBuf> = files.iter().chain(&outlines).filter_map(|path| path.canonicalize().ok()).collect();
+    for target in args.json.iter().chain(&args.csv) {
+        if target.canonicalize().is_ok_and(|target| inputs.contains(&target)) {
+            bail!("{} is one of the inputs; choose another file for the results", target.display());
+        }
+    }
+    run.inputs = inputs;
     let bar = ProgressBar::new(files.len() as u64);
     bar.set_style(ProgressStyle::with_template("{bar:30} {pos}/{len} files, {eta} left  {msg}")?);
     let stop = Arc::new(AtomicBool::new(false));
