@@ -149,7 +149,7 @@ impl<'a> Fit<'a> {
             self.position.step += 1;
             observer.step(self.position.phase, self.position.epoch, self.position.step, batches.len(), loss);
         }
-        let validation = self.validate(graph)?;
+        let (validation, candidate) = self.candidate(graph)?;
         let record = EpochRecord {
             phase: self.position.phase,
             epoch: self.position.epoch,
@@ -163,7 +163,7 @@ impl<'a> Fit<'a> {
         let comparable = phase.side == self.recipe.input.side;
         if comparable && self.position.best.is_none_or(|best| validation > best) {
             self.position.best = Some(validation);
-            self.folder.save_best(&self.average)?;
+            self.folder.save_best(&candidate)?;
         }
         self.position.epoch += 1;
         self.position.step = 0;
@@ -264,10 +264,18 @@ impl<'a> Fit<'a> {
         Ok(())
     }
 
-    fn validate(&self, graph: &Graph) -> Result<f64, TrainError> {
+    /// The better of the running average and the weights as they are, by validation: in a short run the average lags behind.
+    fn candidate(&self, graph: &Graph) -> Result<(f64, Parameters), TrainError> {
+        let averaged = self.validate(graph, &self.average)?;
+        let current: Parameters =
+            self.variables.iter().map(|(name, v)| (name.clone(), v.as_detached_tensor())).collect();
+        let last = if self.recipe.ema > 0.0 { self.validate(graph, &current)? } else { averaged };
+        Ok(if last > averaged { (last, current) } else { (averaged, self.average.clone()) })
+    }
+
+    fn validate(&self, graph: &Graph, parameters: &Parameters) -> Result<f64, TrainError> {
         let examples: Vec<_> = self.parts.validation.iter().map(|i| &self.data.examples[*i]).collect();
         let Recipe { input, task, .. } = self.recipe;
-        let parameters = &self.average;
         let evaluator = Evaluator { graph, parameters, spec: input, task: *task, device: self.device };
         let results = evaluator.run(&examples, |_| {})?;
         Ok(match task {
