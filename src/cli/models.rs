@@ -93,8 +93,11 @@ fn show(card: &Card) {
     }
     match card.calibration {
         Some(c) => println!(
-            "calibrated    temperature {:.3}; error on validation patients {:.3}, before {:.3}",
-            c.temperature, c.ece_after, c.ece_before
+            "calibrated    {}, temperature {:.3}; error on validation patients {:.3}, before {:.3}",
+            if card.is_calibrated() { "yes" } else { "no" },
+            c.temperature,
+            c.ece_after,
+            c.ece_before
         ),
         None => println!("calibrated    no"),
     }

@@ -177,7 +177,15 @@ pub struct Card {
     pub operating_curve: Vec<OperatingPoint>,
 }
 
+/// Expected calibration error up to which probabilities are called calibrated.
+const CALIBRATED: f64 = 0.1;
+
 impl Card {
+    /// Whether probabilities may be read as chances: a temperature alone does not make them so.
+    pub fn is_calibrated(&self) -> bool {
+        self.calibration.is_some_and(|c| c.ece_after <= CALIBRATED)
+    }
+
     /// What is wrong with the card's values, if anything.
     pub fn problem(&self) -> Option<String> {
         let classes = match self.task {

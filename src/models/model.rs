@@ -213,12 +213,7 @@ impl Model {
             }
             _ => names.zip(values.iter().map(|v| f64::from(*v))).collect(),
         };
-        Ok(Classification {
-            model: self.reference(),
-            classes,
-            calibrated: self.card.calibration.is_some(),
-            milliseconds,
-        })
+        Ok(Classification { model: self.reference(), classes, calibrated: self.card.is_calibrated(), milliseconds })
     }
 
     /// A tumour probability per pixel of a slice.

@@ -36,26 +36,42 @@ impl RunFolder {
         self.0.join("checkpoint.toml")
     }
 
-    fn tensors(&self) -> PathBuf {
-        self.0.join("checkpoint.safetensors")
+    /// Named after the position it belongs to, so that the two can never be mixed up.
+    fn tensors(&self, position: &Position) -> PathBuf {
+        let Position { phase, epoch, step, .. } = position;
+        self.0.join(format!("checkpoint-{phase}-{epoch}-{step}.safetensors"))
     }
 
     fn best(&self) -> PathBuf {
         self.0.join("best.safetensors")
     }
 
-    /// Tensors first, then the position: a position never speaks of tensors that are not there.
+    /// Tensors first, then the position that names them, then the old tensors go: whenever it is killed, a whole checkpoint is
+    /// left.
     pub fn save(&self, position: &Position, tensors: &Parameters) -> Result<(), TrainError> {
-        write_atomically(&self.tensors(), &weights::write(tensors, Precision::F32)?)?;
+        let kept = self.tensors(position);
+        write_atomically(&kept, &weights::write(tensors, Precision::F32)?)?;
         let text = toml::to_string(position).map_err(|e| TrainError::file(&self.position(), e))?;
-        write_atomically(&self.position(), text.as_bytes())
+        write_atomically(&self.position(), text.as_bytes())?;
+        let files = std::fs::read_dir(&self.0).map_err(|e| TrainError::file(&self.0, e))?;
+        for path in files.flatten().map(|entry| entry.path()).filter(|path| *path != kept) {
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            if name.starts_with("checkpoint-") && name.ends_with(".safetensors") {
+                // An old checkpoint that cannot be removed only takes space.
+                std::fs::remove_file(path).ok();
+            }
+        }
+        Ok(())
     }
+
+    /// The last checkpoint; an error names the file that is missing or damaged.
 
     pub fn load(&self) -> Result<(Position, Parameters), TrainError> {
         let path = self.position();
         let text = std::fs::read_to_string(&path).map_err(|e| TrainError::file(&path, e))?;
-        let position = toml::from_str(&text).map_err(|e| TrainError::file(&path, e))?;
-        Ok((position, read(&self.tensors())?))
+        let position: Position = toml::from_str(&text).map_err(|e| TrainError::file(&path, e))?;
+        let tensors = read(&self.tensors(&position))?;
+        Ok((position, tensors))
     }
 
     pub fn save_best(&self, parameters: &Parameters) -> Result<(), TrainError> {
