@@ -65,7 +65,6 @@ impl RunFolder {
     }
 
     /// The last checkpoint; an error names the file that is missing or damaged.
-
     pub fn load(&self) -> Result<(Position, Parameters), TrainError> {
         let path = self.position();
         let text = std::fs::read_to_string(&path).map_err(|e| TrainError::file(&path, e))?;
