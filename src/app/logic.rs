@@ -195,9 +195,6 @@ impl App {
             Action::Overlay(style) => self.settings.overlay = style,
             Action::ShowOverlay(on) => self.settings.show_overlay = on,
             Action::Models(models) => {
-                if let Some(worker) = &self.worker {
-                    models.classifier.iter().chain(&models.segmenter).for_each(|id| worker.prepare(id));
-                }
                 let (old, fresh) = (&self.session.models, default_thresholds(&self.cards, &models));
                 // A threshold belongs to its model: the other one's stays where the reader put it.
                 if old.classifier != models.classifier {
@@ -207,6 +204,7 @@ impl App {
                     self.session.thresholds.mask = fresh.mask;
                 }
                 self.session.set_models(models);
+                self.prepare_models();
             }
             Action::Theme(choice) => {
                 self.settings.theme = choice;
@@ -225,7 +223,7 @@ impl App {
             Action::ExportName(on) => self.settings.export_name = on,
             Action::ChooseExportPath => self.tasks.pick(Pick::Export, self.settings.export_folder.clone()),
             Action::ExportTo(path) => self.export(path),
-            Action::Close(dialog) => self.dialogs.retain(|open| *open != dialog),
+            Action::Close(dialog) => self.close(dialog),
         }
     }
 
@@ -273,10 +271,14 @@ impl App {
 
     fn toggle(&mut self, dialog: Dialog) {
         if self.dialogs.contains(&dialog) {
-            self.dialogs.retain(|open| *open != dialog);
+            self.close(dialog);
         } else {
             self.dialogs.push(dialog);
         }
+    }
+
+    fn close(&mut self, dialog: Dialog) {
+        self.dialogs.retain(|open| *open != dialog);
     }
 
     /// Escape: the topmost thing goes: a dialog, the work under way, a message.
@@ -313,7 +315,7 @@ impl App {
     }
 
     fn export(&mut self, path: std::path::PathBuf) {
-        self.dialogs.retain(|open| *open != Dialog::Export);
+        self.close(Dialog::Export);
         let (above, below) = self.export_lines();
         let (Some(entry), Some(view)) = (self.session.selected(), self.view()) else { return };
         let shown = self.settings.show_overlay;
@@ -371,7 +373,7 @@ impl App {
             lines.push(line.into_owned());
         }
         if let Some(view) = self.view() {
-            let decimals = if view.window.width < 10.0 { 3 } else { 0 };
+            let decimals = view.window.decimals();
             let number = |v: f32| format!("{v:.decimals$}");
             let (centre, width) = (number(view.window.centre), number(view.window.width));
             let mut line = t!("export.window", centre = centre, width = width).into_owned();

@@ -27,6 +27,7 @@ use session::{EntryId, Models, Session, Sort};
 use state::{Interpolation, Language, Settings, ThemeChoice};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use tasks::Tasks;
 use textures::Textures;
 use view::View;
@@ -75,7 +76,7 @@ enum Dialog {
 }
 
 /// Starts an engine on the wanted device; called on the worker's thread.
-pub type EngineFactory = fn(DeviceChoice) -> Started;
+pub type EngineFactory = Arc<dyn Fn(DeviceChoice) -> Started + Send + Sync>;
 
 /// What the program starts with.
 pub struct Options {
@@ -172,17 +173,21 @@ impl App {
 
     /// (Re)starts the engine on the device of the settings and loads the models in use ahead of the first question.
     fn start_engine(&mut self) {
-        let (make, choice, wake) = (self.engine, self.settings.device, self.ctx.clone());
+        let (make, choice, wake) = (self.engine.clone(), self.settings.device, self.ctx.clone());
         self.device = None;
         self.worker = Worker::start(move || make(choice), move || wake.request_repaint());
         self.session.restart();
-        match &self.worker {
-            Some(worker) => {
-                for id in self.session.models.classifier.iter().chain(&self.session.models.segmenter) {
-                    worker.prepare(id);
-                }
-            }
-            None => self.notifications.error(t!("error.no_thread")),
+        self.prepare_models();
+        if self.worker.is_none() {
+            self.notifications.error(t!("error.no_thread"));
+        }
+    }
+
+    /// Has the models in use loaded ahead of the first question.
+    fn prepare_models(&self) {
+        let Models { classifier, segmenter } = &self.session.models;
+        if let Some(worker) = &self.worker {
+            classifier.iter().chain(segmenter).for_each(|id| worker.prepare(id));
         }
     }
 

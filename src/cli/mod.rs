@@ -9,7 +9,10 @@ mod threads;
 mod train;
 mod view;
 
+use crate::files::write_atomically;
+use anyhow::Context;
 use clap::{Parser, Subcommand};
+use std::path::Path;
 use std::process::ExitCode;
 
 /// See what a neural network sees in an MRI slice. A research aid, not a medical device.
@@ -34,6 +37,11 @@ enum Command {
     Phantom(phantom::Args),
     /// Show devices, processor features, models and display.
     Doctor(doctor::Args),
+}
+
+/// Writes a result whole or not at all; the error names the file.
+fn save(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    write_atomically(path, bytes).with_context(|| format!("cannot write {}", path.display()))
 }
 
 /// Runs the command line; `Ok` carries the exit code.

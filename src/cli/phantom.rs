@@ -1,10 +1,10 @@
 //! `lesionlens phantom`: draws the example head, for trying things out without anybody's scan.
 
+use super::save;
 use crate::domain::phantom::{Lesion, Phantom};
 use crate::export::png;
-use crate::files::write_atomically;
-use anyhow::{Context, bail};
-use std::path::{Path, PathBuf};
+use anyhow::bail;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 #[derive(clap::Args)]
@@ -41,8 +41,4 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let stem = args.out.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
     save(&args.out.with_file_name(format!("{stem}_mask.png")), &png::mask(&mask)?)?;
     Ok(ExitCode::SUCCESS)
-}
-
-fn save(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-    write_atomically(path, bytes).with_context(|| format!("cannot write {}", path.display()))
 }

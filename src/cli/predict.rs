@@ -1,6 +1,7 @@
 //! `lesionlens predict`: files and folders in, JSON, CSV, masks and overlays out.
 
 use super::choice::choice;
+use super::save;
 use super::threads::Threads;
 use crate::domain::card::Task;
 use crate::domain::overlay::{self, OverlayColour, OverlayStyle};
@@ -12,7 +13,6 @@ use crate::engine::device::{self, DeviceChoice};
 use crate::engine::{Answer, Engine, Question};
 use crate::export::report::{ClassifierReport, FileError, Report, SegmenterReport, SliceReport};
 use crate::export::{png, report};
-use crate::files::write_atomically;
 use crate::io;
 use crate::io::error::Problem;
 use crate::io::paths::Expanded;
@@ -335,10 +335,6 @@ fn round(ms: f64) -> f64 {
     (ms * 1e3).round() / 1e3
 }
 
-fn save(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-    write_atomically(path, bytes).with_context(|| format!("cannot write {}", path.display()))
-}
-
 /// To a file, or to standard output for `-`; a reader that went away is no error.
 fn emit(target: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     if target.as_os_str() != "-" {
@@ -352,6 +348,10 @@ fn emit(target: &Path, bytes: &[u8]) -> anyhow::Result<()> {
 
 fn table(report: &Report) {
     let mut out = std::io::stdout().lock();
+    let mut pages: BTreeMap<&str, usize> = BTreeMap::new();
+    for r in &report.results {
+        *pages.entry(&r.file).or_default() += 1;
+    }
     for r in &report.results {
         let said = r.classifier.as_ref().map(|c| {
             let classes: Vec<String> = c.classes.iter().map(|(name, p)| format!("{name} {:.1} %", p * 100.0)).collect();
@@ -360,7 +360,7 @@ fn table(report: &Report) {
         });
         let drawn = r.segmenter.as_ref().map(|s| format!("mask {} px² in {} parts", s.mask_pixels, s.components));
         let parts: Vec<String> = said.into_iter().chain(drawn).collect();
-        let several = report.results.iter().filter(|other| other.file == r.file).count() > 1;
+        let several = pages[r.file.as_str()] > 1;
         let place = if several { format!("{} page {}", r.file, r.slice + 1) } else { r.file.clone() };
         // A closed pipe ends the listing, nothing more.
         if writeln!(out, "{place}: {}", parts.join("; ")).is_err() {

@@ -25,25 +25,26 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         eprintln!("Run this instead to get results without a window:\n\n    lesionlens predict {paths} --json -\n");
         return Ok(ExitCode::FAILURE);
     }
-    let registry = Registry::scan();
+    let registry = Arc::new(Registry::scan());
     let (classifier, segmenter) = registry.default_pair();
+    let known = registry.clone();
     crate::app::run(Options {
         paths: args.paths,
-        engine,
+        engine: Arc::new(move |choice| engine(&known, choice)),
         settings: Settings::path(),
         language: None,
         cards: registry.entries().map(|entry| entry.card.clone()).collect(),
         models: Models { classifier, segmenter },
-        problems: registry.problems,
+        problems: registry.problems.clone(),
     })
     .map_err(|e| anyhow!("cannot open a window: {e}; `lesionlens predict` gives the same results without one"))?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// Opens the device and the real engine; runs on the engine's own thread.
-fn engine(choice: DeviceChoice) -> Started {
+fn engine(registry: &Arc<Registry>, choice: DeviceChoice) -> Started {
     let device::Opened { device, notice } = device::open(choice);
-    Started { engine: Box::new(CandleEngine::new(Arc::new(Registry::scan()), device)), notice }
+    Started { engine: Box::new(CandleEngine::new(registry.clone(), device)), notice }
 }
 
 fn shown(paths: &[PathBuf]) -> String {

@@ -15,6 +15,11 @@ impl Window {
         if width > 0.0 { Self { centre: low + width / 2.0, width } } else { Self { centre: low, width: 1.0 } }
     }
 
+    /// Decimals that centre and width are written with: floating-point pictures often lie within 0–1.
+    pub fn decimals(&self) -> usize {
+        if self.width < 10.0 { 3 } else { 0 }
+    }
+
     /// Brightness in 0–1.
     pub fn apply(&self, value: f32) -> f32 {
         ((value - self.centre) / self.width + 0.5).clamp(0.0, 1.0)

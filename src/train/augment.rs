@@ -108,7 +108,7 @@ fn gaussian_blur(values: &[f32], side: usize, sigma: f32) -> Vec<f32> {
 }
 
 /// A standard normal number (Box–Muller).
-fn normal(rng: &mut impl Rng) -> f32 {
+pub fn normal(rng: &mut impl Rng) -> f32 {
     let radius = (-2.0 * (1.0 - rng.random::<f32>()).ln()).sqrt();
     radius * (std::f32::consts::TAU * rng.random::<f32>()).cos()
 }

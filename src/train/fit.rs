@@ -322,10 +322,6 @@ fn variables(values: &Parameters) -> Result<BTreeMap<String, Var>, TrainError> {
 /// He-normal kernels (He et al. 2015), zero biases, unit scales, standard running statistics.
 fn initial(graph: &Graph, seed: u64, device: &Device) -> Result<Parameters, TrainError> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let mut normal = move || {
-        let radius = (-2.0 * (1.0 - rng.random::<f32>()).ln()).sqrt();
-        radius * (std::f32::consts::TAU * rng.random::<f32>()).cos()
-    };
     let mut out = Parameters::new();
     for parameter in graph.parameters() {
         let count: usize = parameter.shape.iter().product();
@@ -333,7 +329,7 @@ fn initial(graph: &Graph, seed: u64, device: &Device) -> Result<Parameters, Trai
             Role::Kernel => {
                 let fan_in = parameter.shape[1..].iter().product::<usize>() as f32;
                 let deviation = (2.0 / fan_in).sqrt();
-                (0..count).map(|_| normal() * deviation).collect()
+                (0..count).map(|_| augment::normal(&mut rng) * deviation).collect()
             }
             Role::Bias | Role::RunningMean => vec![0.0; count],
             Role::Scale | Role::RunningVariance => vec![1.0; count],

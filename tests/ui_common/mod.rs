@@ -23,7 +23,7 @@ pub fn window(paths: Vec<PathBuf>, size: [f32; 2]) -> Window {
     Harness::builder().with_size(size).with_max_steps(64).build_eframe(move |cc| {
         let options = Options {
             paths,
-            engine: |_| Started { engine: Box::new(MockEngine), notice: None },
+            engine: Arc::new(|_| Started { engine: Box::new(MockEngine), notice: None }),
             settings: None,
             language: Some(Language::English),
             cards,

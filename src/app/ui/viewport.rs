@@ -120,8 +120,7 @@ fn readout(app: &App, ui: &Ui, painter: &egui::Painter, entry: &Entry, view: &Vi
     let (left, right) = (viewport.left_bottom() + vec2(14.0, -16.0), viewport.right_bottom() + vec2(-14.0, -16.0));
     let scale = view.scale(&entry.slice, viewport).x * ui.pixels_per_point();
     let window = view.window;
-    // Floating-point pictures often lie within 0–1.
-    let decimals = if window.width < 10.0 { 3 } else { 0 };
+    let decimals = window.decimals();
     let window = t!(
         "viewport.window",
         centre = format!("{:.decimals$}", window.centre),
