@@ -3,6 +3,7 @@
 use crate::engine::device::{self, DeviceChoice};
 use crate::models::model::Model;
 use crate::models::registry::{Registry, user_folder};
+use crate::nn::plan::isa::Isa;
 use candle_core::Device;
 use std::process::ExitCode;
 
@@ -14,6 +15,8 @@ pub fn run(_: Args) -> anyhow::Result<ExitCode> {
     println!("system        {} {}", std::env::consts::OS, std::env::consts::ARCH);
     println!("threads       {}", rayon::current_num_threads());
     println!("cpu features  {}", cpu_features().join(" "));
+    let paths = Isa::available().iter().map(|isa| isa.id()).collect::<Vec<_>>().join(", ");
+    println!("networks run  {} (of {paths}; {} chooses)", Isa::chosen(), crate::nn::plan::isa::VARIABLE);
     for choice in [DeviceChoice::Cpu, DeviceChoice::Cuda, DeviceChoice::Metal] {
         let state = device::open(choice).notice.unwrap_or_else(|| "available".into());
         println!("{:<13} {state}", choice.label());

@@ -1,7 +1,9 @@
 //! The command line: one file a command.
 
+mod bench;
 mod choice;
 mod doctor;
+mod isa;
 mod models;
 mod phantom;
 mod predict;
@@ -10,6 +12,7 @@ mod train;
 mod view;
 
 use crate::files::write_atomically;
+use crate::nn::plan::isa::Isa;
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use std::path::Path;
@@ -35,6 +38,8 @@ enum Command {
     Train(train::Args),
     /// Draw the example head and its lesion's outline.
     Phantom(phantom::Args),
+    /// Measure how fast networks run here.
+    Bench(bench::Args),
     /// Show devices, processor features, models and display.
     Doctor(doctor::Args),
 }
@@ -46,6 +51,7 @@ fn save(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
 
 /// Runs the command line; `Ok` carries the exit code.
 pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    Isa::force_from_environment()?;
     match cli.command {
         None => view::run(view::Args::default()),
         Some(Command::View(args)) => view::run(args),
@@ -53,6 +59,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Some(Command::Models(args)) => models::run(args),
         Some(Command::Train(args)) => train::run(args),
         Some(Command::Phantom(args)) => phantom::run(args),
+        Some(Command::Bench(args)) => bench::run(args),
         Some(Command::Doctor(args)) => doctor::run(args),
     }
 }

@@ -1,12 +1,14 @@
 //! `lesionlens models`: list, show, import, verify.
 
 use super::choice::choice;
+use super::isa::IsaChoice;
 use crate::domain::card::{Card, Level};
 use crate::engine::device::{self, DeviceChoice};
 use crate::models::import::import;
 use crate::models::model::{Model, Source, task_name};
 use crate::models::registry::{Registry, user_folder};
 use crate::models::verify::largest_difference;
+use crate::nn::plan::isa::Isa;
 use crate::nn::zoo::Architecture;
 use anyhow::Context;
 use clap::Subcommand;
@@ -46,9 +48,11 @@ enum Action {
         /// safetensors file with `input` [N, H, W, C] and `output`.
         #[arg(long)]
         io: Option<PathBuf>,
-        /// Largest absolute difference that passes.
-        #[arg(long, default_value_t = 1e-4)]
-        tolerance: f64,
+        /// Largest absolute difference that passes; by default 1e-4, on a bf16 path 5e-3.
+        #[arg(long)]
+        tolerance: Option<f64>,
+        #[command(flatten)]
+        isa: IsaChoice,
         #[arg(long, default_value = "cpu", value_parser = choice(DeviceChoice::ALL, DeviceChoice::label))]
         device: DeviceChoice,
     },
@@ -62,7 +66,10 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
             let out = out.or_else(user_folder).context("no folder for your data is known here; name one with --out")?;
             println!("{}", import(&file, architecture, &id, &out)?.display());
         }
-        Action::Verify { model, io, tolerance, device } => return verify(&model, io, tolerance, device),
+        Action::Verify { model, io, tolerance, isa, device } => {
+            isa.apply()?;
+            return verify(&model, io, tolerance, device);
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -111,7 +118,7 @@ fn show(card: &Card) {
     }
 }
 
-fn verify(model: &str, io: Option<PathBuf>, tolerance: f64, choice: DeviceChoice) -> anyhow::Result<ExitCode> {
+fn verify(model: &str, io: Option<PathBuf>, tolerance: Option<f64>, choice: DeviceChoice) -> anyhow::Result<ExitCode> {
     let opened = device::open(choice);
     if let Some(notice) = opened.notice {
         eprintln!("note: {notice}");
@@ -126,6 +133,9 @@ fn verify(model: &str, io: Option<PathBuf>, tolerance: f64, choice: DeviceChoice
     println!("{}: sha256 {} is as the card says", card.id, card.sha256);
     let Some(io) = io else { return Ok(ExitCode::SUCCESS) };
     let worst = largest_difference(&model, &io)?;
+    let isa = model.network().isa();
+    let tolerance = tolerance.unwrap_or(if isa.is_some_and(Isa::is_half) { 5e-3 } else { 1e-4 });
+    println!("run with {}", isa.map_or(device::name(&opened.device), Isa::id));
     let passes = worst <= tolerance;
     let verdict = if passes { "passes" } else { "FAILS" };
     println!("largest difference {worst:.3e}, tolerance {tolerance:.1e}: {verdict}");

@@ -1,6 +1,7 @@
 //! `lesionlens predict`: files and folders in, JSON, CSV, masks and overlays out.
 
 use super::choice::choice;
+use super::isa::IsaChoice;
 use super::save;
 use super::threads::Threads;
 use crate::domain::card::Task;
@@ -52,6 +53,8 @@ pub struct Args {
     device: DeviceChoice,
     #[command(flatten)]
     threads: Threads,
+    #[command(flatten)]
+    isa: IsaChoice,
     /// Write results as JSON to this file, `-` for standard output.
     #[arg(long, value_name = "FILE|-")]
     json: Option<PathBuf>,
@@ -78,6 +81,7 @@ fn probability(text: &str) -> Result<f64, String> {
 
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     args.threads.apply()?;
+    args.isa.apply()?;
     let registry = Arc::new(Registry::scan());
     let opened = device::open(args.device);
     if let Some(notice) = &opened.notice {

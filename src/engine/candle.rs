@@ -49,7 +49,7 @@ impl Engine for CandleEngine {
         question: Question,
         model: &str,
         slice: &Slice,
-        cancelled: &dyn Fn() -> bool,
+        cancelled: &(dyn Fn() -> bool + Sync),
     ) -> Result<Answer, EngineError> {
         let model = self.model(model)?;
         Ok(match question {

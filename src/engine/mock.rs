@@ -27,7 +27,7 @@ impl Engine for MockEngine {
         question: Question,
         model: &str,
         slice: &Slice,
-        cancelled: &dyn Fn() -> bool,
+        cancelled: &(dyn Fn() -> bool + Sync),
     ) -> Result<Answer, EngineError> {
         if cancelled() {
             return Err(EngineError::Cancelled);

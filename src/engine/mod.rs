@@ -45,6 +45,6 @@ pub trait Engine: Send {
         question: Question,
         model: &str,
         slice: &Slice,
-        cancelled: &dyn Fn() -> bool,
+        cancelled: &(dyn Fn() -> bool + Sync),
     ) -> Result<Answer, EngineError>;
 }

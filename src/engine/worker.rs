@@ -167,7 +167,7 @@ mod tests {
             _: Question,
             _: &str,
             _: &Slice,
-            cancelled: &dyn Fn() -> bool,
+            cancelled: &(dyn Fn() -> bool + Sync),
         ) -> Result<Answer, EngineError> {
             while !cancelled() {
                 std::thread::sleep(Duration::from_millis(1));

@@ -4,9 +4,10 @@ use super::model::ModelError;
 use super::registry;
 use crate::domain::card::{Card, InputSpec, Luminance, Resize, Scale, Task, Threshold, TrainingNote, is_model_id};
 use crate::files::write_atomically;
+use crate::nn::graph::{Graph, Shape};
 use crate::nn::keras::{self, KerasError};
 use crate::nn::weights::{self, Precision};
-use crate::nn::zoo::Architecture;
+use crate::nn::zoo::{Architecture, Format};
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 
@@ -42,11 +43,12 @@ pub fn import(file: &Path, architecture: Architecture, id: &str, out: &Path) -> 
         return Err(ImportError::Exists(folder));
     }
     let bytes = std::fs::read(file).map_err(|e| failed(file, e.to_string()))?;
-    let graph = architecture.graph(architecture.native_side()).map_err(|e| keras_failed(e.into()))?;
     let model = keras::read(bytes).map_err(keras_failed)?;
+    let format = format(&model.graph);
+    let graph = architecture.with(format).map_err(|e| keras_failed(e.into()))?;
     let parameters = model.renamed(&graph, architecture.id()).map_err(keras_failed)?;
     let weights = weights::write(&parameters, Precision::F32).map_err(|e| keras_failed(e.into()))?;
-    let card = card(file, architecture, id, &weights);
+    let card = card(file, architecture, format, id, &weights);
     let card = toml::to_string(&card).map_err(|e| failed(file, e.to_string()))?;
     // Built beside its place and renamed, so that no half-written model is ever found.
     std::fs::create_dir_all(out).map_err(|e| failed(out, e.to_string()))?;
@@ -73,10 +75,32 @@ fn open_to_all(folder: &Path) {
     let _ = folder;
 }
 
-fn card(file: &Path, architecture: Architecture, id: &str, weights: &[u8]) -> Card {
-    let (task, classes, scale): (_, &[&str], _) = match architecture {
-        Architecture::ResnetClassifier => (Task::Binary, &["tumor", "no_tumor"], Scale::Unit),
-        Architecture::Resunet => (Task::Segmentation, &["tumor"], Scale::Standardize),
+/// Input and output sizes as the file has them.
+fn format(graph: &Graph) -> Format {
+    let side = match graph.input_shape() {
+        Shape::Image { height, .. } => height,
+        Shape::Vector { len } => len,
+    };
+    let outputs = match graph.output_shape() {
+        Shape::Image { channels, .. } => channels,
+        Shape::Vector { len } => len,
+    };
+    Format { side, channels: graph.input_shape().channels(), outputs }
+}
+
+fn card(file: &Path, architecture: Architecture, format: Format, id: &str, weights: &[u8]) -> Card {
+    let (task, scale) = match architecture {
+        Architecture::Resunet => (Task::Segmentation, Scale::Standardize),
+        Architecture::Vgg16 | Architecture::Vgg16V2 | Architecture::Resnet50 => (Task::Multiclass, Scale::Caffe),
+        Architecture::InceptionV3 => (Task::Multiclass, Scale::Tf),
+        Architecture::ResnetClassifier | Architecture::SmallCnn => (Task::Multiclass, Scale::Unit),
+    };
+    let task = if format.outputs == 1 && task == Task::Multiclass { Task::Binary } else { task };
+    let classes = match task {
+        Task::Binary => vec!["tumor".to_string(), "no_tumor".to_string()],
+        Task::Segmentation => vec!["tumor".to_string()],
+        // The file does not name them; the card is where the user does.
+        Task::Multiclass => (1..=format.outputs).map(|i| format!("class_{i}")).collect(),
     };
     let name = file.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
     Card {
@@ -85,14 +109,14 @@ fn card(file: &Path, architecture: Architecture, id: &str, weights: &[u8]) -> Ca
         version: "1".into(),
         architecture: architecture.id().into(),
         task,
-        classes: classes.iter().map(|c| c.to_string()).collect(),
+        classes,
         licence: "unknown; ask whoever trained it".into(),
         intended_use: "Research only; not a medical device.".into(),
         limits: "Imported: LesionLens knows nothing of its training data or accuracy.".into(),
         sha256: format!("{:x}", Sha256::digest(weights)),
         input: InputSpec {
-            side: architecture.native_side(),
-            channels: 3,
+            side: format.side,
+            channels: format.channels,
             scale,
             resize: Resize::Fit,
             luminance: Luminance::Rec601,

@@ -7,7 +7,7 @@ use crate::domain::slice::Slice;
 use crate::nn::exec::{ExecError, Network};
 use crate::nn::graph::{Graph, Shape};
 use crate::nn::weights::{self, WeightsError};
-use crate::nn::zoo::Architecture;
+use crate::nn::zoo::{Architecture, Format};
 use candle_core::{DType, Device, Tensor};
 use sha2::{Digest, Sha256};
 use std::borrow::Cow;
@@ -80,6 +80,12 @@ pub fn task_name(task: Task) -> &'static str {
     }
 }
 
+/// What the card asks of its architecture.
+fn format(card: &Card) -> Format {
+    let outputs = if card.task == Task::Multiclass { card.classes.len() } else { 1 };
+    Format { side: card.input.side, channels: card.input.channels, outputs }
+}
+
 /// Whether the network takes and gives what the card says.
 fn answers(card: &Card, graph: &Graph) -> bool {
     let gives = match (card.task, graph.output_shape()) {
@@ -146,7 +152,7 @@ impl Model {
             return Err(ModelError::Architecture { place, name: card.architecture });
         };
         let graph = architecture
-            .graph(card.input.side)
+            .with(format(&card))
             .map_err(|e| ModelError::Card { place: place.clone(), problem: e.to_string() })?;
         if !answers(&card, &graph) {
             let problem = format!(
@@ -179,7 +185,7 @@ impl Model {
     }
 
     /// The network's bare output for one slice, flat, with the time it took in milliseconds.
-    fn run(&self, slice: &Slice, cancelled: &dyn Fn() -> bool) -> Result<(Vec<f32>, f64), ModelError> {
+    fn run(&self, slice: &Slice, cancelled: &(dyn Fn() -> bool + Sync)) -> Result<(Vec<f32>, f64), ModelError> {
         let spec = &self.card.input;
         let input = preprocess::network_input(slice, spec);
         let failed = |reason: ExecError| ModelError::Run { id: self.card.id.clone(), reason };
@@ -202,7 +208,7 @@ impl Model {
     }
 
     /// Class probabilities of a slice.
-    pub fn classify(&self, slice: &Slice, cancelled: &dyn Fn() -> bool) -> Result<Classification, ModelError> {
+    pub fn classify(&self, slice: &Slice, cancelled: &(dyn Fn() -> bool + Sync)) -> Result<Classification, ModelError> {
         self.expect(self.card.task != Task::Segmentation, "a classifier")?;
         let (values, milliseconds) = self.run(slice, cancelled)?;
         let names = self.card.classes.iter().cloned();
@@ -217,7 +223,7 @@ impl Model {
     }
 
     /// A tumour probability per pixel of a slice.
-    pub fn segment(&self, slice: &Slice, cancelled: &dyn Fn() -> bool) -> Result<Segmentation, ModelError> {
+    pub fn segment(&self, slice: &Slice, cancelled: &(dyn Fn() -> bool + Sync)) -> Result<Segmentation, ModelError> {
         self.expect(self.card.task == Task::Segmentation, "a segmenter")?;
         let (square, milliseconds) = self.run(slice, cancelled)?;
         Ok(Segmentation {

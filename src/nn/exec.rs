@@ -3,9 +3,11 @@
 //! Tensors enter and leave as batch × rows × columns × channels. On the CPU they stay so and run through this crate's own
 //! [`ops`]; on a GPU they are turned to channels-first and run through candle's operations.
 
-use super::fold::{FoldError, fold_batch_norms};
+use super::fold::fold_batch_norms;
 use super::graph::{Activation, Graph, NodeId, Op, Role, Shape};
 use super::ops::{self, BatchStatistics};
+use super::plan::isa::Isa;
+use super::plan::{Plan, PlanError};
 use super::stock;
 use candle_core::{D, Device, Result, Tensor};
 use std::collections::HashMap;
@@ -43,7 +45,7 @@ pub struct Pass<'a> {
     pub backend: Backend,
     pub training: Option<Training<'a>>,
     /// Asked before each layer; `true` stops the walk.
-    pub cancelled: &'a dyn Fn() -> bool,
+    pub cancelled: &'a (dyn Fn() -> bool + Sync),
 }
 
 /// Why a walk ended without a result.
@@ -142,6 +144,10 @@ impl Pass<'_> {
             Op::Add if own => ops::add(x, &inputs[1]),
             Op::Add => x + &inputs[1],
             Op::Concat => Tensor::cat(inputs, if own { 3 } else { 1 }),
+            Op::ZeroPad { rows, columns } => {
+                let (row_axis, column_axis) = if own { (1, 2) } else { (2, 3) };
+                x.pad_with_zeros(row_axis, rows[0], rows[1])?.pad_with_zeros(column_axis, columns[0], columns[1])
+            }
             Op::Flatten => self.leave(x.clone())?.flatten_from(1),
             Op::Dropout { rate } => self.dropout(x, *rate),
         }
@@ -178,25 +184,62 @@ impl Pass<'_> {
 
 /// A graph with the weights that fill it, ready for inference.
 pub struct Network {
-    graph: Graph,
-    parameters: Parameters,
-    device: Device,
+    path: Path,
+}
+
+/// How it runs.
+enum Path {
+    /// This crate's compiled plan, on the CPU.
+    Plan { plan: Plan, output: Shape },
+    /// candle's operations, node by node.
+    Stock { graph: Graph, parameters: Parameters, device: Device },
 }
 
 impl Network {
     /// `parameters` must hold every tensor of the graph in its shape, as [`super::weights::load`] makes sure.
     ///
     /// Batch-norms that follow a convolution are merged into it.
-    pub fn new(graph: &Graph, parameters: Parameters, device: Device) -> std::result::Result<Self, FoldError> {
+    pub fn new(graph: &Graph, parameters: Parameters, device: Device) -> std::result::Result<Self, PlanError> {
+        if device.is_cpu() {
+            return Self::with_isa(graph, parameters, Isa::chosen());
+        }
         let (graph, parameters) = fold_batch_norms(graph, parameters)?;
-        Ok(Self { graph, parameters, device })
+        Ok(Self { path: Path::Stock { graph, parameters, device } })
+    }
+
+    /// On the CPU, by the given instruction set.
+    pub fn with_isa(graph: &Graph, parameters: Parameters, isa: Isa) -> std::result::Result<Self, PlanError> {
+        let plan = Plan::compile(graph, parameters, isa)?;
+        Ok(Self { path: Path::Plan { plan, output: graph.output_shape() } })
+    }
+
+    /// The instruction set in use; `None` on a GPU.
+    pub fn isa(&self) -> Option<Isa> {
+        match &self.path {
+            Path::Plan { plan, .. } => Some(plan.isa()),
+            Path::Stock { .. } => None,
+        }
     }
 
     /// Output for a batch [batch, rows, columns, channels]; `cancelled` is asked between layers.
-    pub fn infer(&self, x: &Tensor, cancelled: &dyn Fn() -> bool) -> std::result::Result<Tensor, ExecError> {
-        let backend = Backend::of(&self.device);
-        let x = x.to_device(&self.device)?;
-        let mut pass = Pass { graph: &self.graph, parameters: &self.parameters, backend, training: None, cancelled };
-        pass.run(&x, self.graph.output())
+    pub fn infer(&self, x: &Tensor, cancelled: &(dyn Fn() -> bool + Sync)) -> std::result::Result<Tensor, ExecError> {
+        match &self.path {
+            Path::Plan { plan, output } => {
+                let values = x.flatten_all()?.to_vec1::<f32>()?;
+                let y = plan.run(&values, cancelled).map_err(|_| ExecError::Cancelled)?;
+                let batch = x.dim(0)?;
+                Ok(match *output {
+                    Shape::Image { height, width, channels } => {
+                        Tensor::from_vec(y, (batch, height, width, channels), &Device::Cpu)?
+                    }
+                    Shape::Vector { len } => Tensor::from_vec(y, (batch, len), &Device::Cpu)?,
+                })
+            }
+            Path::Stock { graph, parameters, device } => {
+                let x = x.to_device(device)?;
+                let mut pass = Pass { graph, parameters, backend: Backend::Stock, training: None, cancelled };
+                pass.run(&x, graph.output())
+            }
+        }
     }
 }

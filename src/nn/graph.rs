@@ -144,6 +144,11 @@ pub enum Op {
     Add,
     /// Along channels.
     Concat,
+    /// A frame of zeros: (above, below) and (left, right).
+    ZeroPad {
+        rows: [usize; 2],
+        columns: [usize; 2],
+    },
     /// In (row, column, channel) order, as Keras.
     Flatten,
     /// Zeroes a share of the values in training only.
@@ -262,6 +267,17 @@ impl Graph {
         last
     }
 
+    /// The nodes that read each node's value, in order; one that reads it twice stands twice.
+    pub fn readers(&self) -> Vec<Vec<NodeId>> {
+        let mut readers = vec![Vec::new(); self.nodes.len()];
+        for id in self.ids() {
+            for input in &self.node(id).inputs {
+                readers[input.0].push(id);
+            }
+        }
+        readers
+    }
+
     /// Every tensor the network needs, in node order.
     pub fn parameters(&self) -> Vec<Parameter> {
         let mut out = Vec::new();
@@ -374,6 +390,7 @@ impl Op {
             Op::Upsample { factor } => format!("upsampling ×{factor}"),
             Op::Add => "addition".into(),
             Op::Concat => "concatenation".into(),
+            Op::ZeroPad { .. } => "zero padding".into(),
             Op::Flatten => "flatten".into(),
             Op::Dropout { .. } => "dropout".into(),
         }
@@ -415,6 +432,11 @@ impl Op {
             Op::Upsample { factor } => {
                 image().map(|(h, w, channels)| Shape::Image { height: h * factor, width: w * factor, channels })
             }
+            Op::ZeroPad { rows, columns } => image().map(|(height, width, channels)| Shape::Image {
+                height: height + rows[0] + rows[1],
+                width: width + columns[0] + columns[1],
+                channels,
+            }),
             Op::Flatten => one().map(|shape| Shape::Vector { len: shape.values() }),
             Op::Add => match inputs {
                 [a, b] if a == b => Ok(*a),

@@ -231,6 +231,13 @@ impl LayerReader<'_> {
                 (Some([a, b]), Some("nearest") | None) if a == b => Ok(vec![Op::Upsample { factor: a }]),
                 _ => Err(self.refuses("upsampling other than nearest by one factor")),
             },
+            "ZeroPadding2D" => match self.config.get("padding").and_then(Value::as_array).map(Vec::as_slice) {
+                Some([rows, columns]) => match (pair(Some(rows)), pair(Some(columns))) {
+                    (Some(rows), Some(columns)) => Ok(vec![Op::ZeroPad { rows, columns }]),
+                    _ => Err(self.lacks("padding")),
+                },
+                _ => Err(self.lacks("padding")),
+            },
             "Add" => Ok(vec![Op::Add]),
             "Concatenate" => Ok(vec![Op::Concat]),
             "Flatten" => Ok(vec![Op::Flatten]),

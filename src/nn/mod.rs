@@ -5,6 +5,8 @@ pub mod fold;
 pub mod graph;
 pub mod keras;
 pub mod ops;
+pub mod plan;
+mod simplify;
 mod stock;
 pub mod weights;
 pub mod zoo;

@@ -1,0 +1,266 @@
+//! `lesionlens bench`: how fast networks run on this machine, as medians of repeated runs.
+
+use super::choice::choice;
+use super::isa::IsaChoice;
+use super::threads::Threads;
+use crate::domain::overlay::{OverlayStyle, paint};
+use crate::domain::prediction::Segmentation;
+use crate::domain::resample::Placement;
+use crate::io;
+use crate::models::model::Model;
+use crate::models::preprocess;
+use crate::models::registry::Registry;
+use crate::nn::exec::{Network, Parameters};
+use crate::nn::graph::Role;
+use crate::nn::plan::isa::Isa;
+use crate::nn::zoo::Architecture;
+use anyhow::{Context, bail};
+use candle_core::{Device, Tensor};
+use serde::Serialize;
+use std::hint::black_box;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Instant;
+
+/// Side of the picture for the slider's figure.
+const SLIDER_SIDE: usize = 512;
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// Slices given to the networks at once.
+    #[arg(long, default_value = "1", value_name = "N")]
+    batch: NonZeroUsize,
+    /// Runs to take the median of.
+    #[arg(long, default_value = "30", value_name = "N")]
+    runs: NonZeroUsize,
+    /// Measure this architecture with arbitrary weights instead of the shipped pair.
+    #[arg(long, value_parser = choice(Architecture::ALL, Architecture::id))]
+    architecture: Option<Architecture>,
+    /// Write the figures as JSON to this file, `-` for standard output.
+    #[arg(long, value_name = "FILE|-")]
+    json: Option<PathBuf>,
+    #[command(flatten)]
+    threads: Threads,
+    #[command(flatten)]
+    isa: IsaChoice,
+}
+
+/// All times are medians in milliseconds; networks' are per slice.
+#[derive(Serialize)]
+struct Figures {
+    version: &'static str,
+    isa: &'static str,
+    threads: usize,
+    batch: usize,
+    runs: usize,
+    #[serde(flatten)]
+    subject: Subject,
+    /// Largest resident memory of this process in MiB, where the system tells.
+    peak_memory_mib: Option<f64>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Subject {
+    Pair(Box<Pair>),
+    Architecture { architecture: &'static str, network_ms: f64 },
+}
+
+/// The shipped classifier and segmenter.
+#[derive(Serialize)]
+struct Pair {
+    classifier: String,
+    segmenter: String,
+    classifier_ms: f64,
+    segmenter_ms: f64,
+    /// Classifier, then segmenter, on prepared inputs.
+    both_ms: f64,
+    /// Both from a decoded slice to probability and probability map, one slice at a time.
+    slice_ms: f64,
+    cold_start: ColdStart,
+    /// Moving the mask threshold: 512² probability map to RGBA pixels.
+    slider_ms: f64,
+}
+
+/// Once each, from a fresh process.
+#[derive(Serialize)]
+struct ColdStart {
+    /// Reading cards of all models.
+    scan_ms: f64,
+    /// Weights read, checked and packed, each network.
+    load_classifier_ms: f64,
+    load_segmenter_ms: f64,
+    /// First answer of both networks, buffers being made.
+    first_slice_ms: f64,
+}
+
+pub fn run(args: Args) -> anyhow::Result<ExitCode> {
+    args.threads.apply()?;
+    args.isa.apply()?;
+    let subject = match args.architecture {
+        Some(architecture) => bare(architecture, &args)?,
+        None => Subject::Pair(Box::new(pair(&args)?)),
+    };
+    let figures = Figures {
+        version: env!("CARGO_PKG_VERSION"),
+        isa: Isa::chosen().id(),
+        threads: rayon::current_num_threads(),
+        batch: args.batch.get(),
+        runs: args.runs.get(),
+        subject,
+        peak_memory_mib: peak_memory(),
+    };
+    match &args.json {
+        Some(path) if path.as_os_str() == "-" => println!("{}", serde_json::to_string_pretty(&figures)?),
+        Some(path) => super::save(path, serde_json::to_string_pretty(&figures)?.as_bytes())?,
+        None => print!("{}", table(&figures)),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn table(figures: &Figures) -> String {
+    let mut rows = vec![
+        ("instructions", figures.isa.to_string()),
+        ("threads", figures.threads.to_string()),
+        ("batch", figures.batch.to_string()),
+    ];
+    let ms = |value: f64| format!("{value:.2} ms");
+    match &figures.subject {
+        Subject::Architecture { architecture, network_ms } => rows.push((architecture, ms(*network_ms))),
+        Subject::Pair(pair) => rows.extend([
+            ("classifier", format!("{} ({})", ms(pair.classifier_ms), pair.classifier)),
+            ("segmenter", format!("{} ({})", ms(pair.segmenter_ms), pair.segmenter)),
+            ("both networks", ms(pair.both_ms)),
+            ("slice to answer", ms(pair.slice_ms)),
+            ("slider to mask", ms(pair.slider_ms)),
+            ("start: cards", ms(pair.cold_start.scan_ms)),
+            ("start: classifier", ms(pair.cold_start.load_classifier_ms)),
+            ("start: segmenter", ms(pair.cold_start.load_segmenter_ms)),
+            ("start: first slice", ms(pair.cold_start.first_slice_ms)),
+        ]),
+    }
+    if let Some(mib) = figures.peak_memory_mib {
+        rows.push(("peak memory", format!("{mib:.0} MiB")));
+    }
+    rows.iter().map(|(name, value)| format!("{name:<20}{value}\n")).collect()
+}
+
+/// Milliseconds of one call.
+fn once<T>(work: impl FnOnce() -> T) -> (T, f64) {
+    let started = Instant::now();
+    let value = black_box(work());
+    (value, started.elapsed().as_secs_f64() * 1e3)
+}
+
+/// Median milliseconds of `runs` calls after two for warming up.
+fn median<T>(runs: usize, mut work: impl FnMut() -> anyhow::Result<T>) -> anyhow::Result<f64> {
+    for _ in 0..2 {
+        work()?;
+    }
+    let mut times = (0..runs).map(|_| once(&mut work)).map(|(r, ms)| r.map(|_| ms)).collect::<Result<Vec<_>, _>>()?;
+    times.sort_by(f64::total_cmp);
+    let middle = times.len() / 2;
+    Ok(if times.len() % 2 == 1 { times[middle] } else { (times[middle - 1] + times[middle]) / 2.0 })
+}
+
+fn pair(args: &Args) -> anyhow::Result<Pair> {
+    let (registry, scan_ms) = once(Registry::scan);
+    let (Some(classifier), Some(segmenter)) = registry.default_pair() else {
+        bail!("no classifier and segmenter found")
+    };
+    let load = |id: &str| {
+        let (model, ms) = once(|| registry.load(id, &Device::Cpu));
+        model.map(|model| (model, ms))
+    };
+    let (classify, load_classifier_ms) = load(&classifier)?;
+    let (segment, load_segmenter_ms) = load(&segmenter)?;
+    let study = io::example();
+    let slice = study.slices.first().context("no example")?;
+    let never: &(dyn Fn() -> bool + Sync) = &|| false;
+    let answer = || -> anyhow::Result<Segmentation> {
+        classify.classify(slice, never)?;
+        Ok(segment.segment(slice, never)?)
+    };
+    let (first, first_slice_ms) = once(answer);
+    let segmentation = large(&first?);
+
+    let (batch, runs) = (args.batch.get(), args.runs.get());
+    let input = |model: &Model| -> anyhow::Result<Tensor> {
+        let spec = &model.card().input;
+        let one = preprocess::network_input(slice, spec);
+        Ok(Tensor::from_vec(one.repeat(batch), (batch, spec.side, spec.side, spec.channels), &Device::Cpu)?)
+    };
+    let (for_classifier, for_segmenter) = (input(&classify)?, input(&segment)?);
+    let classifier_ms = median(runs, || Ok(classify.network().infer(&for_classifier, never)?))?;
+    let segmenter_ms = median(runs, || Ok(segment.network().infer(&for_segmenter, never)?))?;
+    let both =
+        || Ok((classify.network().infer(&for_classifier, never)?, segment.network().infer(&for_segmenter, never)?));
+    let both_ms = median(runs, both)?;
+    let slice_ms = median(runs, answer)?;
+    let map = segmentation.probability_map();
+    let mut thresholds = (1..=9).cycle();
+    let slider_ms = median(runs.max(20), || {
+        let threshold = thresholds.next().unwrap_or(5) as f32 / 10.0;
+        slider(&segmentation, &map, threshold).context("the probability map has another size than its picture")
+    })?;
+    let per_slice = |ms: f64| ms / batch as f64;
+    Ok(Pair {
+        classifier,
+        segmenter,
+        classifier_ms: per_slice(classifier_ms),
+        segmenter_ms: per_slice(segmenter_ms),
+        both_ms: per_slice(both_ms),
+        slice_ms,
+        cold_start: ColdStart { scan_ms, load_classifier_ms, load_segmenter_ms, first_slice_ms },
+        slider_ms,
+    })
+}
+
+/// The same map for a picture of 512².
+fn large(segmentation: &Segmentation) -> Segmentation {
+    let Placement { side, .. } = segmentation.placement;
+    let placement = Placement { side, left: 0, top: 0, width: side, height: side };
+    Segmentation { width: SLIDER_SIDE, height: SLIDER_SIDE, placement, ..segmentation.clone() }
+}
+
+/// What the window does when the mask threshold moves: mask, then its pixels.
+fn slider(segmentation: &Segmentation, map: &[f32], threshold: f32) -> Option<Vec<[u8; 4]>> {
+    use crate::domain::mask::Mask;
+    let mask = Mask::from_probability(map, segmentation.width, segmentation.height, threshold)?;
+    let style = OverlayStyle { contour: false, ..OverlayStyle::default() };
+    let lines = mask.border();
+    black_box(lines);
+    paint(Some(&mask), None, style)
+}
+
+fn bare(architecture: Architecture, args: &Args) -> anyhow::Result<Subject> {
+    let format = architecture.native();
+    let graph = architecture.with(format)?;
+    // Any numbers do for the time, as long as values neither die out nor explode.
+    let mut parameters = Parameters::new();
+    for p in graph.parameters() {
+        let fan_in = p.shape.iter().skip(1).product::<usize>() as f32;
+        let value = |i: usize| match p.role {
+            Role::Kernel => ((i as f32 * 12.989).sin()) * (3.0 / fan_in).sqrt(),
+            Role::Scale | Role::RunningVariance => 1.0,
+            Role::Bias | Role::RunningMean => 0.0,
+        };
+        let values: Vec<f32> = (0..p.shape.iter().product()).map(value).collect();
+        parameters.insert(p.name, Tensor::from_vec(values, p.shape.as_slice(), &Device::Cpu)?);
+    }
+    let network = Network::new(&graph, parameters, Device::Cpu)?;
+    let batch = args.batch.get();
+    let shape = (batch, format.side, format.side, format.channels);
+    let values = (0..batch * graph.input_shape().values()).map(|i| (i as f32 * 0.37).sin()).collect();
+    let x = Tensor::from_vec::<_, f32>(values, shape, &Device::Cpu)?;
+    let network_ms = median(args.runs.get(), || Ok(network.infer(&x, &|| false)?))? / batch as f64;
+    Ok(Subject::Architecture { architecture: architecture.id(), network_ms })
+}
+
+/// The system's high-water mark, on Linux.
+fn peak_memory() -> Option<f64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.split_whitespace().next()?.parse::<f64>().ok().map(|kib| kib / 1024.0)
+}

@@ -1,0 +1,120 @@
+//! Which instructions this processor has, and which of them are used.
+
+use super::kernels::{self, Kernel};
+use half::bf16;
+use std::fmt;
+use std::sync::OnceLock;
+
+/// Names the path in the environment, for tests and for comparing.
+pub const VARIABLE: &str = "LESIONLENS_ISA";
+
+/// A way to run networks on the CPU, fastest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Isa {
+    /// bf16 products summed in f32.
+    Avx512Bf16,
+    Avx512,
+    Avx2,
+    Neon,
+    /// Whatever the compiler makes of plain code.
+    Portable,
+}
+
+/// Why a path cannot be forced.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum IsaError {
+    #[error("`{name}` is no instruction set; choose one of {}", names(&Isa::ALL))]
+    Unknown { name: String },
+    #[error("this processor has no {isa}; it has {}", names(&Isa::available()))]
+    Missing { isa: Isa },
+    #[error("networks already run on {chosen}; choose the instruction set before the first one is loaded")]
+    TooLate { chosen: Isa },
+}
+
+fn names(all: &[Isa]) -> String {
+    all.iter().map(|isa| isa.id()).collect::<Vec<_>>().join(", ")
+}
+
+/// A set of kernels that this processor can run, with the number format they work in.
+pub enum Kernels {
+    F32(&'static Kernel<f32>),
+    Bf16(&'static Kernel<bf16>),
+}
+
+static CHOSEN: OnceLock<Isa> = OnceLock::new();
+
+impl Isa {
+    pub const ALL: [Isa; 5] = [Isa::Avx512Bf16, Isa::Avx512, Isa::Avx2, Isa::Neon, Isa::Portable];
+
+    /// The name on the command line and in [`VARIABLE`].
+    pub fn id(self) -> &'static str {
+        match self {
+            Isa::Avx512Bf16 => "avx512-bf16",
+            Isa::Avx512 => "avx512",
+            Isa::Avx2 => "avx2",
+            Isa::Neon => "neon",
+            Isa::Portable => "portable",
+        }
+    }
+
+    /// Those that this processor can run, fastest first; never empty.
+    pub fn available() -> Vec<Isa> {
+        Self::ALL.into_iter().filter(|isa| isa.kernels().is_some()).collect()
+    }
+
+    /// The kernels, if the processor has the instructions.
+    pub fn kernels(self) -> Option<Kernels> {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512Bf16 => (std::is_x86_feature_detected!("avx512f")
+                && std::is_x86_feature_detected!("avx512bf16")
+                && std::is_x86_feature_detected!("avx512bw")
+                && std::is_x86_feature_detected!("avx512vl"))
+            .then_some(Kernels::Bf16(&kernels::avx512_bf16::KERNEL)),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 => std::is_x86_feature_detected!("avx512f").then_some(Kernels::F32(&kernels::avx512::KERNEL)),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => (std::is_x86_feature_detected!("avx2") && std::is_x86_feature_detected!("fma"))
+                .then_some(Kernels::F32(&kernels::avx2::KERNEL)),
+            #[cfg(target_arch = "aarch64")]
+            Isa::Neon => Some(Kernels::F32(&kernels::neon::KERNEL)),
+            Isa::Portable => Some(Kernels::F32(&kernels::portable::KERNEL)),
+            _ => None,
+        }
+    }
+
+    /// Whether activations and weights are kept in bf16.
+    pub fn is_half(self) -> bool {
+        self == Isa::Avx512Bf16
+    }
+
+    /// The path of this process: the forced one, else the fastest.
+    pub fn chosen() -> Isa {
+        *CHOSEN.get_or_init(|| Self::available()[0])
+    }
+
+    /// Fixes the path for this process by name; call before the first network is built.
+    pub fn force(name: &str) -> Result<(), IsaError> {
+        let isa = Self::ALL.into_iter().find(|isa| isa.id() == name);
+        let isa = isa.ok_or_else(|| IsaError::Unknown { name: name.to_string() })?;
+        if isa.kernels().is_none() {
+            return Err(IsaError::Missing { isa });
+        }
+        let chosen = *CHOSEN.get_or_init(|| isa);
+        if chosen == isa { Ok(()) } else { Err(IsaError::TooLate { chosen }) }
+    }
+
+    /// Obeys [`VARIABLE`] if it is set.
+    pub fn force_from_environment() -> Result<(), IsaError> {
+        match std::env::var(VARIABLE) {
+            Ok(name) if !name.is_empty() => Self::force(&name),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for Isa {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.id())
+    }
+}

@@ -1,0 +1,218 @@
+//! Operations of the plan on maps other than convolution; all but the convolutions' share of the time.
+
+use super::layout::{Target, View};
+use super::value::Value;
+use crate::nn::graph::{Activation, Window};
+use rayon::prelude::*;
+
+/// What is done at every pixel.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Pointwise {
+    Copy,
+    /// The sum with the second source.
+    Add,
+    /// Batch-norm by running statistics: x · scale + shift.
+    Affine {
+        scale: Vec<f32>,
+        shift: Vec<f32>,
+    },
+    Activation(Activation),
+}
+
+impl Pointwise {
+    /// Applies an activation or batch-norm to one pixel's channels or one vector.
+    pub fn apply(&self, values: &mut [f32]) {
+        match self {
+            Pointwise::Copy | Pointwise::Add => {}
+            Pointwise::Affine { scale, shift } => {
+                for ((value, scale), shift) in values.iter_mut().zip(scale).zip(shift) {
+                    *value = *value * scale + shift;
+                }
+            }
+            // Written so that a NaN stays one.
+            Pointwise::Activation(Activation::Relu) => {
+                values.iter_mut().for_each(|v| *v = if *v < 0.0 { 0.0 } else { *v });
+            }
+            Pointwise::Activation(Activation::Relu6) => values.iter_mut().for_each(|v| *v = v.clamp(0.0, 6.0)),
+            Pointwise::Activation(Activation::Sigmoid) => {
+                values.iter_mut().for_each(|v| *v = 1.0 / (1.0 + (-*v).exp()))
+            }
+            Pointwise::Activation(Activation::Softmax) => {
+                let largest = values.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+                values.iter_mut().for_each(|v| *v = (*v - largest).exp());
+                let total: f32 = values.iter().sum();
+                values.iter_mut().for_each(|v| *v /= total);
+            }
+        }
+    }
+}
+
+/// An operation on maps.
+pub enum MapOp {
+    MaxPool {
+        window: Window,
+    },
+    /// The mean over the window's pixels inside the image.
+    AveragePool {
+        window: Window,
+    },
+    Upsample {
+        factor: usize,
+    },
+    Pointwise(Pointwise),
+}
+
+/// A window's rows (axis 0) or columns (axis 1) that lie inside an input of `side`.
+fn span(window: Window, axis: usize, side: usize, at: usize) -> std::ops::Range<usize> {
+    let before = window.pads(axis, side).map_or(0, |p| p.0);
+    let start = at * window.stride[axis];
+    start.saturating_sub(before)..(start + window.size[axis]).saturating_sub(before).min(side)
+}
+
+impl View {
+    /// Channels of a pixel.
+    pub fn at<'a, T>(&self, slots: &'a [Vec<T>], y: usize, x: usize) -> &'a [T] {
+        &slots[self.slot][self.start + y * self.row + x * self.pixel..][..self.channels]
+    }
+}
+
+impl MapOp {
+    /// Computes the target's interior from the sources; `out` is the target's slot.
+    pub fn run<T: Value>(&self, sources: &[View], target: &Target, slots: &[Vec<T>], out: &mut [T], threads: usize) {
+        let (view, first) = (&target.view, target.frame.left * target.view.pixel + target.channel);
+        let rows = &mut out[target.frame.top * view.row..][..view.height * view.row];
+        let strip = if threads > 1 { view.height.div_ceil(4 * threads) } else { view.height };
+        let work = |(i, rows): (usize, &mut [T])| {
+            let mut sums = vec![0.0; view.channels];
+            for (j, row) in rows.chunks_mut(view.row).enumerate() {
+                let pixels = row[first..].chunks_mut(view.pixel).take(view.width);
+                for (x, to) in pixels.enumerate() {
+                    self.pixel(sources, slots, i * strip + j, x, &mut to[..view.channels], &mut sums);
+                }
+            }
+        };
+        if threads > 1 {
+            rows.par_chunks_mut(strip * view.row).enumerate().for_each(work);
+        } else {
+            rows.chunks_mut(strip * view.row).enumerate().for_each(work);
+        }
+    }
+
+    #[inline(always)]
+    fn pixel<T: Value>(&self, sources: &[View], slots: &[Vec<T>], y: usize, x: usize, to: &mut [T], sums: &mut [f32]) {
+        let source = &sources[0];
+        match self {
+            MapOp::MaxPool { window } => {
+                let (rows, columns) = (span(*window, 0, source.height, y), span(*window, 1, source.width, x));
+                to.copy_from_slice(source.at(slots, rows.start, columns.start));
+                for row in rows {
+                    for column in columns.clone() {
+                        for (to, from) in to.iter_mut().zip(source.at(slots, row, column)) {
+                            *to = to.largest(*from);
+                        }
+                    }
+                }
+            }
+            MapOp::AveragePool { window } => {
+                let (rows, columns) = (span(*window, 0, source.height, y), span(*window, 1, source.width, x));
+                let share = 1.0 / (rows.len() * columns.len()) as f32;
+                sums.fill(0.0);
+                for row in rows {
+                    for column in columns.clone() {
+                        for (sum, from) in sums.iter_mut().zip(source.at(slots, row, column)) {
+                            *sum += from.get();
+                        }
+                    }
+                }
+                for (to, sum) in to.iter_mut().zip(sums) {
+                    *to = T::of(*sum * share);
+                }
+            }
+            MapOp::Upsample { factor } => to.copy_from_slice(source.at(slots, y / factor, x / factor)),
+            MapOp::Pointwise(Pointwise::Copy) => to.copy_from_slice(source.at(slots, y, x)),
+            MapOp::Pointwise(Pointwise::Add) => {
+                let pairs = source.at(slots, y, x).iter().zip(sources[1].at(slots, y, x));
+                for (to, (a, b)) in to.iter_mut().zip(pairs) {
+                    *to = T::of(a.get() + b.get());
+                }
+            }
+            MapOp::Pointwise(function) => {
+                for (sum, from) in sums.iter_mut().zip(source.at(slots, y, x)) {
+                    *sum = from.get();
+                }
+                function.apply(sums);
+                for (to, value) in to.iter_mut().zip(sums) {
+                    *to = T::of(*value);
+                }
+            }
+        }
+    }
+}
+
+/// Zeros on the target's frame, in its own channels only: other parts of a buffer write theirs.
+pub fn clear_frame<T: Value>(target: &Target, out: &mut [T]) {
+    let Target { view, frame, channel } = target;
+    let columns = frame.left + view.width + frame.right;
+    let mut clear = |y: usize, columns: std::ops::Range<usize>| {
+        let row = &mut out[y * view.row..][..view.row];
+        for x in columns {
+            row[x * view.pixel + channel..][..view.channels].fill(T::default());
+        }
+    };
+    let inner = frame.top..frame.top + view.height;
+    for y in 0..inner.end + frame.bottom {
+        if inner.contains(&y) {
+            clear(y, 0..frame.left);
+            clear(y, frame.left + view.width..columns);
+        } else {
+            clear(y, 0..columns);
+        }
+    }
+}
+
+/// The picture, rows × columns × channels in f32, into its target.
+pub fn enter<T: Value>(image: &[f32], target: &Target, out: &mut [T]) {
+    let (view, frame) = (&target.view, &target.frame);
+    let rows = out[frame.top * view.row..].chunks_mut(view.row);
+    for (row, image) in rows.zip(image.chunks_exact(view.width * view.channels)) {
+        let row = &mut row[frame.left * view.pixel..];
+        for (to, from) in row.chunks_mut(view.pixel).zip(image.chunks_exact(view.channels)) {
+            for (to, from) in to.iter_mut().zip(from) {
+                *to = T::of(*from);
+            }
+        }
+    }
+}
+
+/// How a map becomes a vector.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Leave {
+    /// In (row, column, channel) order.
+    Flat,
+    /// The mean over all pixels.
+    Mean,
+}
+
+/// Reads a map out as f32.
+pub fn leave<T: Value>(how: Leave, view: &View, slots: &[Vec<T>], to: &mut [f32]) {
+    let pixels = (0..view.height).flat_map(|y| (0..view.width).map(move |x| (y, x)));
+    match how {
+        Leave::Flat => {
+            for ((y, x), to) in pixels.zip(to.chunks_exact_mut(view.channels)) {
+                for (to, from) in to.iter_mut().zip(view.at(slots, y, x)) {
+                    *to = from.get();
+                }
+            }
+        }
+        Leave::Mean => {
+            to.fill(0.0);
+            for (y, x) in pixels {
+                for (to, from) in to.iter_mut().zip(view.at(slots, y, x)) {
+                    *to += from.get();
+                }
+            }
+            let share = 1.0 / (view.height * view.width) as f32;
+            to.iter_mut().for_each(|v| *v *= share);
+        }
+    }
+}
