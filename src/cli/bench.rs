@@ -10,13 +10,16 @@ use crate::io;
 use crate::models::model::Model;
 use crate::models::preprocess;
 use crate::models::registry::Registry;
-use crate::nn::exec::{Network, Parameters};
-use crate::nn::graph::Role;
+use crate::nn::exec::{Backend, Network, Parameters, Pass, Runner, Training};
+use crate::nn::graph::{Graph, Parameter, Role};
 use crate::nn::plan::isa::Isa;
-use crate::nn::zoo::Architecture;
+use crate::nn::zoo::{Architecture, Format};
+use crate::train::optimiser::AdamW;
+use crate::train::recipe::Loss;
 use anyhow::{Context, bail};
-use candle_core::{Device, Tensor};
+use candle_core::{Device, Tensor, Var};
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -37,6 +40,9 @@ pub struct Args {
     /// Measure this architecture with arbitrary weights instead of the shipped pair.
     #[arg(long, value_parser = choice(Architecture::ALL, Architecture::id))]
     architecture: Option<Architecture>,
+    /// Measure a step of training at batch 16 instead.
+    #[arg(long, requires = "architecture")]
+    train: bool,
     /// Write the figures as JSON to this file, `-` for standard output.
     #[arg(long, value_name = "FILE|-")]
     json: Option<PathBuf>,
@@ -50,7 +56,8 @@ pub struct Args {
 #[derive(Serialize)]
 struct Figures {
     version: &'static str,
-    isa: &'static str,
+    /// The forced instruction set.
+    isa: Option<&'static str>,
     threads: usize,
     batch: usize,
     runs: usize,
@@ -64,7 +71,15 @@ struct Figures {
 #[serde(untagged)]
 enum Subject {
     Pair(Box<Pair>),
-    Architecture { architecture: &'static str, network_ms: f64 },
+    Architecture {
+        architecture: &'static str,
+        network_ms: f64,
+    },
+    /// One step: forward, backward, AdamW.
+    Training {
+        architecture: &'static str,
+        step_ms: f64,
+    },
 }
 
 /// The shipped classifier and segmenter.
@@ -72,6 +87,8 @@ enum Subject {
 struct Pair {
     classifier: String,
     segmenter: String,
+    classifier_isa: &'static str,
+    segmenter_isa: &'static str,
     classifier_ms: f64,
     segmenter_ms: f64,
     /// Classifier, then segmenter, on prepared inputs.
@@ -99,12 +116,13 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     args.threads.apply()?;
     args.isa.apply()?;
     let subject = match args.architecture {
+        Some(architecture) if args.train => training(architecture, args.runs.get())?,
         Some(architecture) => bare(architecture, &args)?,
         None => Subject::Pair(Box::new(pair(&args)?)),
     };
     let figures = Figures {
         version: env!("CARGO_PKG_VERSION"),
-        isa: Isa::chosen().id(),
+        isa: Isa::forced().map(Isa::id),
         threads: rayon::current_num_threads(),
         batch: args.batch.get(),
         runs: args.runs.get(),
@@ -121,16 +139,17 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
 
 fn table(figures: &Figures) -> String {
     let mut rows = vec![
-        ("instructions", figures.isa.to_string()),
+        ("instructions", figures.isa.unwrap_or("best for each network").to_string()),
         ("threads", figures.threads.to_string()),
         ("batch", figures.batch.to_string()),
     ];
     let ms = |value: f64| format!("{value:.2} ms");
     match &figures.subject {
         Subject::Architecture { architecture, network_ms } => rows.push((architecture, ms(*network_ms))),
+        Subject::Training { architecture, step_ms } => rows.push((architecture, format!("{} a step", ms(*step_ms)))),
         Subject::Pair(pair) => rows.extend([
-            ("classifier", format!("{} ({})", ms(pair.classifier_ms), pair.classifier)),
-            ("segmenter", format!("{} ({})", ms(pair.segmenter_ms), pair.segmenter)),
+            ("classifier", format!("{} ({}, {})", ms(pair.classifier_ms), pair.classifier, pair.classifier_isa)),
+            ("segmenter", format!("{} ({}, {})", ms(pair.segmenter_ms), pair.segmenter, pair.segmenter_isa)),
             ("both networks", ms(pair.both_ms)),
             ("slice to answer", ms(pair.slice_ms)),
             ("slider to mask", ms(pair.slider_ms)),
@@ -205,9 +224,12 @@ fn pair(args: &Args) -> anyhow::Result<Pair> {
         slider(&segmentation, &map, threshold).context("the probability map has another size than its picture")
     })?;
     let per_slice = |ms: f64| ms / batch as f64;
+    let isa = |model: &Model| model.network().isa().map_or("gpu", Isa::id);
     Ok(Pair {
         classifier,
         segmenter,
+        classifier_isa: isa(&classify),
+        segmenter_isa: isa(&segment),
         classifier_ms: per_slice(classifier_ms),
         segmenter_ms: per_slice(segmenter_ms),
         both_ms: per_slice(both_ms),
@@ -234,28 +256,60 @@ fn slider(segmentation: &Segmentation, map: &[f32], threshold: f32) -> Option<Ve
     paint(Some(&mask), None, style)
 }
 
-fn bare(architecture: Architecture, args: &Args) -> anyhow::Result<Subject> {
-    let format = architecture.native();
-    let graph = architecture.with(format)?;
-    // Any numbers do for the time, as long as values neither die out nor explode.
-    let mut parameters = Parameters::new();
-    for p in graph.parameters() {
+/// Any weights do for the time, as long as values neither die out nor explode.
+fn arbitrary(graph: &Graph) -> candle_core::Result<Parameters> {
+    let tensor = |p: Parameter| {
         let fan_in = p.shape.iter().skip(1).product::<usize>() as f32;
         let value = |i: usize| match p.role {
-            Role::Kernel => ((i as f32 * 12.989).sin()) * (3.0 / fan_in).sqrt(),
+            Role::Kernel => (i as f32 * 12.989).sin() * (3.0 / fan_in).sqrt(),
             Role::Scale | Role::RunningVariance => 1.0,
             Role::Bias | Role::RunningMean => 0.0,
         };
         let values: Vec<f32> = (0..p.shape.iter().product()).map(value).collect();
-        parameters.insert(p.name, Tensor::from_vec(values, p.shape.as_slice(), &Device::Cpu)?);
-    }
-    let network = Network::new(&graph, parameters, Device::Cpu)?;
+        Ok((p.name, Tensor::from_vec(values, p.shape.as_slice(), &Device::Cpu)?))
+    };
+    graph.parameters().into_iter().map(tensor).collect()
+}
+
+fn picture(format: Format, batch: usize) -> candle_core::Result<Tensor> {
+    let Format { side, channels, .. } = format;
+    let values: Vec<f32> = (0..batch * side * side * channels).map(|i| (i as f32 * 0.37).sin()).collect();
+    Tensor::from_vec(values, (batch, side, side, channels), &Device::Cpu)
+}
+
+fn bare(architecture: Architecture, args: &Args) -> anyhow::Result<Subject> {
+    let format = architecture.native();
+    let graph = architecture.with(format)?;
+    let network = Network::new(&graph, arbitrary(&graph)?, &Runner::of(&Device::Cpu))?;
     let batch = args.batch.get();
-    let shape = (batch, format.side, format.side, format.channels);
-    let values = (0..batch * graph.input_shape().values()).map(|i| (i as f32 * 0.37).sin()).collect();
-    let x = Tensor::from_vec::<_, f32>(values, shape, &Device::Cpu)?;
+    let x = picture(format, batch)?;
     let network_ms = median(args.runs.get(), || Ok(network.infer(&x, &|| false)?))? / batch as f64;
     Ok(Subject::Architecture { architecture: architecture.id(), network_ms })
+}
+
+fn training(architecture: Architecture, runs: usize) -> anyhow::Result<Subject> {
+    let format = architecture.native();
+    let graph = architecture.with(format)?;
+    let variables: BTreeMap<String, Var> = arbitrary(&graph)?
+        .iter()
+        .map(|(name, t)| Ok((name.clone(), Var::from_tensor(t)?)))
+        .collect::<anyhow::Result<_>>()?;
+    let mut optimiser = AdamW::new(1e-4);
+    let x = picture(format, 16)?;
+    let step_ms = median(runs, || {
+        let parameters: Parameters = variables.iter().map(|(name, v)| (name.clone(), v.as_tensor().clone())).collect();
+        let mut pass = Pass {
+            graph: &graph,
+            parameters: &parameters,
+            backend: Backend::Own,
+            training: Some(Training { statistics: Vec::new(), uniform: &mut |n| vec![0.5; n] }),
+            cancelled: &|| false,
+        };
+        let logits = pass.run(&x, graph.logits())?;
+        let loss = Loss::Bce { smoothing: 0.0 }.of(&logits, &logits.detach().ones_like()?)?;
+        Ok(optimiser.step(&variables, &loss.backward()?, 1e-4)?)
+    })?;
+    Ok(Subject::Training { architecture: architecture.id(), step_ms })
 }
 
 /// The system's high-water mark, on Linux.

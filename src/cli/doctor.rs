@@ -16,7 +16,8 @@ pub fn run(_: Args) -> anyhow::Result<ExitCode> {
     println!("threads       {}", rayon::current_num_threads());
     println!("cpu features  {}", cpu_features().join(" "));
     let paths = Isa::available().iter().map(|isa| isa.id()).collect::<Vec<_>>().join(", ");
-    println!("networks run  {} (of {paths}; {} chooses)", Isa::chosen(), crate::nn::plan::isa::VARIABLE);
+    let forced = Isa::forced().map_or(String::new(), |isa| format!("; {isa} is forced"));
+    println!("cpu paths     {paths}{forced}");
     for choice in [DeviceChoice::Cpu, DeviceChoice::Cuda, DeviceChoice::Metal] {
         let state = device::open(choice).notice.unwrap_or_else(|| "available".into());
         println!("{:<13} {state}", choice.label());

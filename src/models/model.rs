@@ -4,7 +4,7 @@ use super::preprocess;
 use crate::domain::card::{Card, Task};
 use crate::domain::prediction::{Classification, ModelRef, Segmentation};
 use crate::domain::slice::Slice;
-use crate::nn::exec::{ExecError, Network};
+use crate::nn::exec::{ExecError, Network, Runner};
 use crate::nn::graph::{Graph, Shape};
 use crate::nn::weights::{self, WeightsError};
 use crate::nn::zoo::{Architecture, Format};
@@ -128,8 +128,13 @@ pub struct Model {
 }
 
 impl Model {
-    /// Reads card and weights, refuses weights whose hash is not the card's, and builds the network on `device`.
+    /// As [`Self::load_with`], by the process's own choice of instructions when `device` is the CPU.
     pub fn load(source: &Source, device: &Device) -> Result<Self, ModelError> {
+        Self::load_with(source, &Runner::of(device))
+    }
+
+    /// Reads card and weights, refuses weights whose hash is not the card's, and builds the network.
+    pub fn load_with(source: &Source, runner: &Runner) -> Result<Self, ModelError> {
         let card = read_card(source)?;
         let place = source.place();
         let bytes: Cow<[u8]> = match source {
@@ -165,10 +170,10 @@ impl Model {
             );
             return Err(ModelError::Card { place, problem });
         }
-        let parameters = weights::load(&graph, &bytes, device)
+        let parameters = weights::load(&graph, &bytes, &Device::Cpu)
             .map_err(|reason| ModelError::Weights { place: place.clone(), reason })?;
-        let network = Network::new(&graph, parameters, device.clone())
-            .map_err(|e| ModelError::Card { place, problem: e.to_string() })?;
+        let network =
+            Network::new(&graph, parameters, runner).map_err(|e| ModelError::Card { place, problem: e.to_string() })?;
         Ok(Self { card, network })
     }
 

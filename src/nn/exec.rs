@@ -3,7 +3,7 @@
 //! Tensors enter and leave as batch × rows × columns × channels. On the CPU they stay so and run through this crate's own
 //! [`ops`]; on a GPU they are turned to channels-first and run through candle's operations.
 
-use super::fold::fold_batch_norms;
+use super::fold::{FoldError, fold_batch_norms};
 use super::graph::{Activation, Graph, NodeId, Op, Role, Shape};
 use super::ops::{self, BatchStatistics};
 use super::plan::isa::Isa;
@@ -63,20 +63,27 @@ impl Pass<'_> {
     /// The value of node `until` for a batch `x` [batch, rows, columns, channels].
     pub fn run(&mut self, x: &Tensor, until: NodeId) -> std::result::Result<Tensor, ExecError> {
         let last_uses = self.graph.last_uses();
+        let joined = self.joined_sums(until);
         let mut values: Vec<Option<Tensor>> = vec![None; self.graph.nodes().len()];
         for id in self.graph.ids().take(until.0 + 1) {
             if (self.cancelled)() {
                 return Err(ExecError::Cancelled);
             }
+            if joined.values().any(|sum| *sum == id) {
+                continue;
+            }
             let node = self.graph.node(id);
-            let inputs: Vec<Tensor> = node.inputs.iter().filter_map(|i| values[i.0].clone()).collect();
-            let value = match node.op {
-                Op::Input { .. } => self.enter(x),
+            let sum = joined.get(&id);
+            let reads = sum.map_or(&node.inputs, |sum| &self.graph.node(*sum).inputs);
+            let inputs: Vec<Tensor> = reads.iter().filter_map(|i| values[i.0].clone()).collect();
+            let value = match (&node.op, sum) {
+                (Op::Input { .. }, _) => self.enter(x),
+                (_, Some(_)) => ops::add_relu(&inputs[0], &inputs[1]),
                 _ => self.step(id, &inputs),
             };
             values[id.0] = Some(value.map_err(|reason| ExecError::Layer { layer: node.name.clone(), reason })?);
-            for input in &node.inputs {
-                if last_uses[input.0] == id.0 {
+            for input in reads {
+                if last_uses[input.0] <= id.0 {
                     values[input.0] = None;
                 }
             }
@@ -85,6 +92,22 @@ impl Pass<'_> {
             Some(value) => Ok(self.leave(value)?),
             None => Err(candle_core::Error::Msg("the wanted layer was not computed".into()).into()),
         }
+    }
+
+    /// Sums that only the ReLU right behind them reads, by that ReLU: both run as one of this crate's operations.
+    fn joined_sums(&self, until: NodeId) -> HashMap<NodeId, NodeId> {
+        if self.backend == Backend::Stock {
+            return HashMap::new();
+        }
+        let readers = self.graph.readers();
+        let join = |id: NodeId| match (&self.graph.node(id).op, readers[id.0].as_slice()) {
+            (Op::Add, [relu]) if relu.0 == id.0 + 1 && *relu <= until => {
+                let is_relu = self.graph.node(*relu).op == Op::Activation { function: Activation::Relu };
+                is_relu.then_some((*relu, id))
+            }
+            _ => None,
+        };
+        self.graph.ids().filter_map(join).collect()
     }
 
     fn enter(&self, x: &Tensor) -> Result<Tensor> {
@@ -182,6 +205,25 @@ impl Pass<'_> {
     }
 }
 
+/// Where a network runs.
+#[derive(Debug, Clone)]
+pub enum Runner {
+    /// This crate's plan, by the given instruction set or by what suits the network ([`Isa::for_output`]).
+    Cpu(Option<Isa>),
+    /// candle's operations.
+    Gpu(Device),
+}
+
+impl Runner {
+    pub fn of(device: &Device) -> Self {
+        if device.is_cpu() { Runner::Cpu(None) } else { Runner::Gpu(device.clone()) }
+    }
+}
+
+fn on(parameters: Parameters, device: &Device) -> std::result::Result<Parameters, FoldError> {
+    parameters.into_iter().map(|(name, t)| Ok((name, t.to_device(device)?))).collect()
+}
+
 /// A graph with the weights that fill it, ready for inference.
 pub struct Network {
     path: Path,
@@ -199,18 +241,20 @@ impl Network {
     /// `parameters` must hold every tensor of the graph in its shape, as [`super::weights::load`] makes sure.
     ///
     /// Batch-norms that follow a convolution are merged into it.
-    pub fn new(graph: &Graph, parameters: Parameters, device: Device) -> std::result::Result<Self, PlanError> {
-        if device.is_cpu() {
-            return Self::with_isa(graph, parameters, Isa::chosen());
-        }
-        let (graph, parameters) = fold_batch_norms(graph, parameters)?;
-        Ok(Self { path: Path::Stock { graph, parameters, device } })
-    }
-
-    /// On the CPU, by the given instruction set.
-    pub fn with_isa(graph: &Graph, parameters: Parameters, isa: Isa) -> std::result::Result<Self, PlanError> {
-        let plan = Plan::compile(graph, parameters, isa)?;
-        Ok(Self { path: Path::Plan { plan, output: graph.output_shape() } })
+    pub fn new(graph: &Graph, parameters: Parameters, runner: &Runner) -> std::result::Result<Self, PlanError> {
+        let path = match runner {
+            Runner::Cpu(isa) => {
+                let output = graph.output_shape();
+                let isa = isa.unwrap_or_else(|| Isa::for_output(output));
+                Path::Plan { plan: Plan::compile(graph, parameters, isa)?, output }
+            }
+            Runner::Gpu(device) => {
+                let (graph, parameters) = fold_batch_norms(graph, parameters)?;
+                let parameters = on(parameters, device)?;
+                Path::Stock { graph, parameters, device: device.clone() }
+            }
+        };
+        Ok(Self { path })
     }
 
     /// The instruction set in use; `None` on a GPU.

@@ -15,7 +15,7 @@ mod upsample;
 
 pub use batch_norm::{BatchStatistics, batch_norm_train};
 pub use conv::conv2d;
-pub use pointwise::{add, channel_affine, relu};
+pub use pointwise::{add, add_relu, channel_affine, relu};
 pub use pool::{average_pool, max_pool};
 pub use upsample::upsample;
 

@@ -19,6 +19,21 @@ pub fn relu(x: &Tensor, six: bool) -> Result<Tensor> {
     x.contiguous()?.apply_op1(Relu { cap: six.then_some(6.0) })
 }
 
+/// `grad` where the result `y` lies between the corners, else 0.
+fn relu_gradient<T: Element>(y: &Tensor, grad: &Tensor, cap: Option<f64>) -> Result<Tensor> {
+    let (zero, cap) = (T::of(0.0), T::of(cap.unwrap_or(f64::INFINITY)));
+    let dx = with_values::<T, _>(y, |y| {
+        with_values::<T, _>(grad, |grad| {
+            filled(y.len(), |start, dx| {
+                for ((dx, y), grad) in dx.iter_mut().zip(&y[start..]).zip(&grad[start..]) {
+                    *dx = if *y > zero && *y < cap { *grad } else { zero };
+                }
+            })
+        })
+    })??;
+    tensor_like(dx, y)
+}
+
 struct Relu {
     cap: Option<f64>,
 }
@@ -48,28 +63,27 @@ impl CustomOp1 for Relu {
     }
 
     fn bwd(&self, _x: &Tensor, y: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
-        by_dtype!(y, T => {
-            let (zero, cap) = (T::of(0.0), self.cap::<T>());
-            let dx = with_values::<T, _>(y, |y| with_values::<T, _>(grad, |grad| filled(y.len(), |start, dx| {
-                for ((dx, y), grad) in dx.iter_mut().zip(&y[start..]).zip(&grad[start..]) {
-                    *dx = if *y > zero && *y < cap { *grad } else { zero };
-                }
-            })))??;
-            Ok(Some(tensor_like(dx, y)?))
-        })
+        Ok(Some(by_dtype!(y, T => relu_gradient::<T>(y, grad, self.cap)?)))
     }
 }
 
 /// a + b, of one shape.
 pub fn add(a: &Tensor, b: &Tensor) -> Result<Tensor> {
-    a.contiguous()?.apply_op2(&b.contiguous()?, Add)
+    a.contiguous()?.apply_op2(&b.contiguous()?, Add { relu: false })
 }
 
-struct Add;
+/// max(a + b, 0), of one shape; the bare sum is never kept. The gradient at the corner is 0.
+pub fn add_relu(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    a.contiguous()?.apply_op2(&b.contiguous()?, Add { relu: true })
+}
+
+struct Add {
+    relu: bool,
+}
 
 impl CustomOp2 for Add {
     fn name(&self) -> &'static str {
-        "add"
+        if self.relu { "add-relu" } else { "add" }
     }
 
     fn cpu_fwd(
@@ -84,17 +98,20 @@ impl CustomOp2 for Add {
         }
         by_storage!(a, T => {
             let (a, b) = (slice::<T>(a, a_layout)?, slice::<T>(b, b_layout)?);
+            let floor = T::of(if self.relu { 0.0 } else { f64::NEG_INFINITY });
             let sum = filled(a.len(), |start, sum| {
                 for ((sum, a), b) in sum.iter_mut().zip(&a[start..]).zip(&b[start..]) {
-                    *sum = *a + *b;
+                    let value = *a + *b;
+                    *sum = if value < floor { floor } else { value };
                 }
             });
             output(sum, a_layout.shape())
         })
     }
 
-    fn bwd(&self, _a: &Tensor, _b: &Tensor, _sum: &Tensor, grad: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        Ok((Some(grad.clone()), Some(grad.clone())))
+    fn bwd(&self, _a: &Tensor, _b: &Tensor, sum: &Tensor, grad: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let grad = if self.relu { by_dtype!(sum, T => relu_gradient::<T>(sum, grad, None)?) } else { grad.clone() };
+        Ok((Some(grad.clone()), Some(grad)))
     }
 }
 

@@ -78,6 +78,7 @@ fn gradients_of_the_rest() {
     check_gradients(&|t| relu(&t[0], false), &[&[2, 3, 4, 2]]);
     check_gradients(&|t| relu(&(&t[0] * 5.0)?, true), &[&[2, 3, 4, 2]]);
     check_gradients(&|t| add(&t[0], &t[1]), &[&[2, 3, 4, 2], &[2, 3, 4, 2]]);
+    check_gradients(&|t| add_relu(&t[0], &t[1]), &[&[2, 3, 4, 2], &[2, 3, 4, 2]]);
     check_gradients(&|t| upsample(&t[0], 2), &[&[2, 3, 2, 2]]);
     check_gradients(&|t| upsample(&t[0], 3), &[&[1, 2, 3, 1]]);
     // One value used twice: gradients must add up, which candle's own enlargement gets wrong.
