@@ -8,6 +8,7 @@
 
 mod arena;
 mod conv;
+mod direct;
 mod fuse;
 mod head;
 pub mod isa;
@@ -18,6 +19,7 @@ mod pack;
 #[cfg(test)]
 mod tests;
 mod value;
+mod winograd;
 
 use super::exec::Parameters;
 use super::fold::{FoldError, fold_batch_norms};

@@ -31,7 +31,7 @@ impl<'a> Recipe<'a> {
 /// One panel's weights and the constants of its channels, padded to whole registers.
 pub struct PackedPanel<T> {
     pub panel: Panel,
-    /// As [`super::kernels::Tile::weights`] wants them, for every stretch in turn.
+    /// In the order in which the method that uses them reads them.
     pub weights: Vec<T>,
     pub bias: Vec<f32>,
     pub affine: Option<(Vec<f32>, Vec<f32>)>,
@@ -79,13 +79,32 @@ impl Stretch {
 }
 
 impl<T: Value> PackedPanel<T> {
+    /// Without weights yet.
+    pub fn constants(recipe: &Recipe, panel: Panel) -> Self {
+        let padded = |values: &[f32]| {
+            let mut out = values[panel.first..panel.first + panel.channels].to_vec();
+            out.resize(panel.width, 0.0);
+            out
+        };
+        Self {
+            panel,
+            weights: Vec::new(),
+            bias: recipe.bias.map_or_else(|| vec![0.0; panel.width], &padded),
+            affine: recipe.affine.as_ref().map(|(scale, shift)| (padded(scale), padded(shift))),
+        }
+    }
+
+    /// With weights for sums over stretches of the input.
     pub fn new(recipe: &Recipe, panel: Panel, stretches: &[Stretch], group: usize) -> Self {
         let area = recipe.size[0] * recipe.size[1];
         let patch = recipe.kernel.len() / recipe.filters;
         let channels = patch / area;
         // (row, column, channel) order here, (channel, row, column) in the kernel.
         let place = |at: usize| (at % channels) * area + at / channels;
-        let mut weights = Vec::with_capacity(patch.next_multiple_of(group) * panel.width);
+        let mut packed = Self::constants(recipe, panel);
+        packed
+            .weights
+            .reserve_exact(stretches.iter().map(|s| s.len.next_multiple_of(group)).sum::<usize>() * panel.width);
         let mut places = Vec::with_capacity(group);
         for stretch in stretches {
             for at in (0..stretch.len).step_by(group) {
@@ -97,20 +116,10 @@ impl<T: Value> PackedPanel<T> {
                         Some(place) if lane < panel.channels => T::of(recipe.kernel[filter + place]),
                         _ => T::default(),
                     };
-                    weights.extend((0..group).map(value));
+                    packed.weights.extend((0..group).map(value));
                 }
             }
         }
-        let padded = |values: &[f32]| {
-            let mut out = values[panel.first..panel.first + panel.channels].to_vec();
-            out.resize(panel.width, 0.0);
-            out
-        };
-        Self {
-            panel,
-            weights,
-            bias: recipe.bias.map_or_else(|| vec![0.0; panel.width], &padded),
-            affine: recipe.affine.as_ref().map(|(scale, shift)| (padded(scale), padded(shift))),
-        }
+        packed
     }
 }

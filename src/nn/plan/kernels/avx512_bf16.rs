@@ -40,6 +40,12 @@ impl Lanes for Sums {
     }
 
     #[inline(always)]
+    unsafe fn subtract(self, other: Self) -> Self {
+        // SAFETY: the caller has AVX-512 F.
+        unsafe { Self(_mm512_sub_ps(self.0, other.0)) }
+    }
+
+    #[inline(always)]
     unsafe fn clamp(self, lower: Self, upper: Self) -> Self {
         // SAFETY: the caller has AVX-512 F. The sum stands second because a NaN there is kept.
         unsafe { Self(_mm512_min_ps(upper.0, _mm512_max_ps(lower.0, self.0))) }
@@ -101,4 +107,6 @@ pub const KERNEL: Kernel<bf16> = Kernel {
         4 => [1, 2, 3, 4, 5, 6],
         2 => [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12],
         1 => [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16]],
+    // Sums of neighbours would lose what bf16 has no bits for.
+    winograd: None,
 };

@@ -10,9 +10,12 @@ pub mod avx2;
 pub mod avx512;
 #[cfg(target_arch = "x86_64")]
 pub mod avx512_bf16;
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+mod lanes;
 #[cfg(target_arch = "aarch64")]
 pub mod neon;
 pub mod portable;
+pub mod winograd;
 
 use super::value::Value;
 
@@ -99,6 +102,13 @@ pub struct Kernel<T: 'static> {
     group: usize,
     /// Widest first.
     families: &'static [Family<T>],
+    winograd: Option<Winograd<T>>,
+}
+
+/// Transforms around the products of a Winograd convolution.
+struct Winograd<T> {
+    input: unsafe fn(&mut winograd::Input<T>),
+    output: unsafe fn(&mut winograd::Output<T>),
 }
 
 /// Channels that are computed together.
@@ -178,6 +188,7 @@ trait Lanes: Copy {
     unsafe fn load(from: *const f32) -> Self;
     unsafe fn store(self, to: *mut f32);
     unsafe fn add(self, other: Self) -> Self;
+    unsafe fn subtract(self, other: Self) -> Self;
     unsafe fn clamp(self, lower: Self, upper: Self) -> Self;
     /// self · scale + shift
     unsafe fn affine(self, scale: Self, shift: Self) -> Self;
@@ -267,6 +278,7 @@ unsafe fn accumulate_tile<L: Lanes, const P: usize, const N: usize>(tile: &mut T
                         }
                     }
                 }
+                // Plain loops of fixed length keep the sums in registers; only a last, narrower panel takes the detour.
                 if *channels == width {
                     for (p, pixel) in sums.iter().enumerate() {
                         for (n, sum) in pixel.iter().enumerate() {
@@ -274,19 +286,38 @@ unsafe fn accumulate_tile<L: Lanes, const P: usize, const N: usize>(tile: &mut T
                         }
                     }
                 } else {
-                    for (p, pixel) in sums.iter().enumerate() {
-                        let mut whole = [[L::Value::default(); MOST_LANES]; N];
-                        for (n, sum) in pixel.iter().enumerate() {
-                            sum.store_values(whole[n].as_mut_ptr());
+                    let mut whole = [[[L::Value::default(); MOST_LANES]; N]; P];
+                    for (pixel, whole) in sums.iter().zip(&mut whole) {
+                        for (sum, whole) in pixel.iter().zip(whole) {
+                            sum.store_values(whole.as_mut_ptr());
                         }
+                    }
+                    for (p, pixel) in whole.iter().enumerate() {
                         let to = &mut target[p * *stride..][..*channels];
-                        for (n, to) in to.chunks_mut(L::WIDTH).enumerate() {
-                            to.copy_from_slice(&whole[n][..to.len()]);
+                        for (to, from) in to.chunks_mut(L::WIDTH).zip(pixel) {
+                            to.copy_from_slice(&from[..to.len()]);
                         }
                     }
                 }
             }
         }
+    }
+}
+
+/// Stores a register's values at `at` of a pixel, but none past its `channels`.
+///
+/// # Safety
+/// The instruction set of `L` must be there.
+#[inline(always)]
+unsafe fn store_some<L: Lanes>(sums: L, pixel: &mut [L::Value], at: usize, channels: usize) {
+    if at + L::WIDTH <= channels {
+        // SAFETY: the caller checked that the pixel has all its channels.
+        unsafe { sums.store_values(pixel.as_mut_ptr().add(at)) }
+    } else if at < channels {
+        let mut whole = [L::Value::default(); MOST_LANES];
+        // SAFETY: no register is wider than `MOST_LANES`.
+        unsafe { sums.store_values(whole.as_mut_ptr()) };
+        pixel[at..channels].copy_from_slice(&whole[..channels - at]);
     }
 }
 
