@@ -269,8 +269,7 @@ impl Network {
     pub fn infer(&self, x: &Tensor, cancelled: &(dyn Fn() -> bool + Sync)) -> std::result::Result<Tensor, ExecError> {
         match &self.path {
             Path::Plan { plan, output } => {
-                let values = x.flatten_all()?.to_vec1::<f32>()?;
-                let y = plan.run(&values, cancelled).map_err(|_| ExecError::Cancelled)?;
+                let y = ops::with_values(x, |values| plan.run(values, cancelled))?.map_err(|_| ExecError::Cancelled)?;
                 let batch = x.dim(0)?;
                 Ok(match *output {
                     Shape::Image { height, width, channels } => {

@@ -44,7 +44,7 @@ fn slice<'a, T: Element>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a
 }
 
 /// Lends the values of a CPU tensor.
-fn with_values<T: Element, R>(tensor: &Tensor, f: impl FnOnce(&[T]) -> R) -> Result<R> {
+pub(super) fn with_values<T: Element, R>(tensor: &Tensor, f: impl FnOnce(&[T]) -> R) -> Result<R> {
     let tensor = tensor.contiguous()?;
     let (storage, layout) = tensor.storage_and_layout();
     match &*storage {

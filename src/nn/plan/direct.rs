@@ -2,7 +2,7 @@
 
 use super::arena::Workspace;
 use super::conv::{Site, Strip};
-use super::kernels::{End, Finish, Residual, Run, Start, Tile};
+use super::kernels::{End, Finish, Residual, Run, Runs, Start, Tile};
 use super::pack::{PackedPanel, Recipe, stretches};
 use super::value::Value;
 use rayon::prelude::*;
@@ -17,7 +17,7 @@ const FEW_PIXELS: usize = 16;
 
 /// Part of a panel's weights, with the input values they meet.
 struct Block {
-    runs: Vec<Run>,
+    runs: Runs,
     /// In groups of the panel's weights.
     weights: Range<usize>,
 }
@@ -42,13 +42,13 @@ impl<T: Value> Direct<T> {
         let (mut values, mut groups) = (0, 0);
         for stretch in &stretches {
             if blocks.is_empty() || values + stretch.len > most {
-                blocks.push(Block { runs: Vec::new(), weights: groups..groups });
+                blocks.push(Block { runs: Runs::default(), weights: groups..groups });
                 values = 0;
             }
             let run = Run { offset: stretch.offset, groups: stretch.len.div_ceil(group) };
             (values, groups) = (values + stretch.len, groups + run.groups);
             if let Some(block) = blocks.last_mut() {
-                block.runs.push(run);
+                block.runs.push(run, group);
                 block.weights.end = groups;
             }
         }

@@ -1,7 +1,7 @@
 //! The part of a network behind its last map: vectors of a whole batch at a time, so that dense weights are read once.
 
 use super::PlanError;
-use super::kernels::{End, Kernel, Run, Start, Tile};
+use super::kernels::{End, Kernel, Run, Runs, Start, Tile};
 use super::maps::Pointwise;
 use super::pack::{PackedPanel, Recipe, Stretch};
 use super::value::Value;
@@ -13,7 +13,7 @@ pub type Weights<'a> = dyn Fn(NodeId, Role) -> Result<Vec<f32>, PlanError> + 'a;
 
 struct Dense<T> {
     panels: Vec<PackedPanel<T>>,
-    run: Run,
+    runs: Runs,
     features: usize,
     units: usize,
 }
@@ -129,7 +129,9 @@ impl<T: Value> Dense<T> {
         let recipe = Recipe::dense(weights, bias, units);
         let all = [Stretch::whole(features)];
         let panels = panels.map(|panel| PackedPanel::new(&recipe, panel, &all, kernel.group())).collect();
-        Self { panels, run: Run { offset: 0, groups: features.div_ceil(kernel.group()) }, features, units }
+        let mut runs = Runs::default();
+        runs.push(Run { offset: 0, groups: features.div_ceil(kernel.group()) }, kernel.group());
+        Self { panels, runs, features, units }
     }
 
     fn run(
@@ -155,7 +157,7 @@ impl<T: Value> Dense<T> {
                     pixels: most.min(batch - first),
                     source: &rounded[first * self.features..],
                     source_stride: self.features,
-                    runs: std::slice::from_ref(&self.run),
+                    runs: &self.runs,
                     weights: &packed.weights,
                     bias: &packed.bias,
                     sums: &mut sums[first * packed.panel.width..],

@@ -4,6 +4,7 @@ use super::layout::{Target, View};
 use super::value::Value;
 use crate::nn::graph::{Activation, Window};
 use rayon::prelude::*;
+use std::ops::Range;
 
 /// What is done at every pixel.
 #[derive(Debug, Clone, PartialEq)]
@@ -62,11 +63,34 @@ pub enum MapOp {
     Pointwise(Pointwise),
 }
 
-/// A window's rows (axis 0) or columns (axis 1) that lie inside an input of `side`.
-fn span(window: Window, axis: usize, side: usize, at: usize) -> std::ops::Range<usize> {
-    let before = window.pads(axis, side).map_or(0, |p| p.0);
-    let start = at * window.stride[axis];
-    start.saturating_sub(before)..(start + window.size[axis]).saturating_sub(before).min(side)
+/// An output pixel and the input pixels under its window.
+struct Place {
+    y: usize,
+    x: usize,
+    rows: Range<usize>,
+    columns: Range<usize>,
+}
+
+/// Which input pixels an output pixel looks at.
+struct Sliding {
+    window: Window,
+    /// Zeros above and to the left.
+    before: [usize; 2],
+    side: [usize; 2],
+}
+
+impl Sliding {
+    fn new(window: Window, source: &View) -> Self {
+        let side = [source.height, source.width];
+        let before = [0, 1].map(|axis| window.pads(axis, side[axis]).map_or(0, |(before, _)| before));
+        Self { window, before, side }
+    }
+
+    /// Rows (axis 0) or columns (axis 1) under position `at` that lie inside the input.
+    fn span(&self, axis: usize, at: usize) -> Range<usize> {
+        let (start, before) = (at * self.window.stride[axis], self.before[axis]);
+        start.saturating_sub(before)..(start + self.window.size[axis]).saturating_sub(before).min(self.side[axis])
+    }
 }
 
 impl View {
@@ -82,12 +106,20 @@ impl MapOp {
         let (view, first) = (&target.view, target.frame.left * target.view.pixel + target.channel);
         let rows = &mut out[target.frame.top * view.row..][..view.height * view.row];
         let strip = if threads > 1 { view.height.div_ceil(4 * threads) } else { view.height };
+        let sliding = match self {
+            MapOp::MaxPool { window } | MapOp::AveragePool { window } => *window,
+            MapOp::Upsample { .. } | MapOp::Pointwise(_) => Window::tiles(1),
+        };
+        let sliding = Sliding::new(sliding, &sources[0]);
         let work = |(i, rows): (usize, &mut [T])| {
             let mut sums = vec![0.0; view.channels];
             for (j, row) in rows.chunks_mut(view.row).enumerate() {
+                let y = i * strip + j;
+                let under = sliding.span(0, y);
                 let pixels = row[first..].chunks_mut(view.pixel).take(view.width);
                 for (x, to) in pixels.enumerate() {
-                    self.pixel(sources, slots, i * strip + j, x, &mut to[..view.channels], &mut sums);
+                    let place = Place { y, x, rows: under.clone(), columns: sliding.span(1, x) };
+                    self.pixel(sources, slots, place, &mut to[..view.channels], &mut sums);
                 }
             }
         };
@@ -99,11 +131,10 @@ impl MapOp {
     }
 
     #[inline(always)]
-    fn pixel<T: Value>(&self, sources: &[View], slots: &[Vec<T>], y: usize, x: usize, to: &mut [T], sums: &mut [f32]) {
-        let source = &sources[0];
+    fn pixel<T: Value>(&self, sources: &[View], slots: &[Vec<T>], place: Place, to: &mut [T], sums: &mut [f32]) {
+        let (source, Place { y, x, rows, columns }) = (&sources[0], place);
         match self {
-            MapOp::MaxPool { window } => {
-                let (rows, columns) = (span(*window, 0, source.height, y), span(*window, 1, source.width, x));
+            MapOp::MaxPool { .. } => {
                 to.copy_from_slice(source.at(slots, rows.start, columns.start));
                 for row in rows {
                     for column in columns.clone() {
@@ -113,8 +144,7 @@ impl MapOp {
                     }
                 }
             }
-            MapOp::AveragePool { window } => {
-                let (rows, columns) = (span(*window, 0, source.height, y), span(*window, 1, source.width, x));
+            MapOp::AveragePool { .. } => {
                 let share = 1.0 / (rows.len() * columns.len()) as f32;
                 sums.fill(0.0);
                 for row in rows {
@@ -153,7 +183,7 @@ impl MapOp {
 pub fn clear_frame<T: Value>(target: &Target, out: &mut [T]) {
     let Target { view, frame, channel } = target;
     let columns = frame.left + view.width + frame.right;
-    let mut clear = |y: usize, columns: std::ops::Range<usize>| {
+    let mut clear = |y: usize, columns: Range<usize>| {
         let row = &mut out[y * view.row..][..view.row];
         for x in columns {
             row[x * view.pixel + channel..][..view.channels].fill(T::default());

@@ -242,6 +242,40 @@ fn convolutions_of_any_shape() {
     }
 }
 
+/// 3×3 convolutions at stride 1 with many channels, which take Winograd's detour in f32: odd and even sides, every padding, fused
+/// additions, enlarged ones too, and pools.
+#[test]
+fn convolutions_of_three_by_three() {
+    for case in 0..24 {
+        let mut rng = ChaCha8Rng::seed_from_u64(500 + case);
+        let (height, width) = (2 * rng.random_range(2..10), 2 * rng.random_range(2..10));
+        let (height, width) = if case % 3 == 0 { (height + 1, width + 1) } else { (height, width) };
+        let channels = *[32, 48, 64, 272].choose(&mut rng).unwrap();
+        let filters = *[32, 40, 64, 100, 256].choose(&mut rng).unwrap();
+        let padding = if case % 4 == 3 { Padding::Valid } else { Padding::Same };
+        let (mut b, x) = Builder::new(Shape::Image { height, width, channels });
+        let mut y = b.conv("conv", x, filters, Window::dense(3, padding));
+        if case % 4 == 1 {
+            let short = b.conv("short", x, filters, Window::dense(1, Padding::Valid));
+            y = b.push("sum", Op::Add, &[short, y]);
+        } else if case % 4 == 2 && height % 2 == 0 && width % 2 == 0 {
+            let small = b.max_pool("small", x);
+            let small = b.conv("low", small, filters, Window::dense(1, Padding::Valid));
+            let up = b.push("up", Op::Upsample { factor: 2 }, &[small]);
+            y = b.push("sum", Op::Add, &[y, up]);
+        }
+        y = b.relu("relu", y);
+        if case % 5 == 0 {
+            y = b.batch_norm("norm", y);
+        }
+        if case % 2 == 0 {
+            b.max_pool("pool", y);
+        }
+        let graph = b.finish().unwrap();
+        check(&graph, case, 3, &format!("case {case}: {height}×{width}×{channels} by {filters}, {padding:?}"));
+    }
+}
+
 /// Random networks: branches, concatenations of concatenations, enlargements, padding, pools, values read twice, dense heads.
 #[test]
 fn networks_of_any_shape() {

@@ -4,7 +4,7 @@
 use super::arena::Workspace;
 use super::conv::{Site, Strip};
 use super::kernels::winograd::{Input, Output, PRODUCTS, transform_kernel};
-use super::kernels::{End, Finish, Run, Start, Tile};
+use super::kernels::{End, Finish, Run, Runs, Start, Tile};
 use super::pack::{PackedPanel, Recipe};
 use super::value::Value;
 use rayon::prelude::*;
@@ -22,6 +22,8 @@ pub struct Winograd<T: Value> {
     block: usize,
     /// A panel's worth of zeros: the bias comes after the transform.
     zeros: Vec<f32>,
+    /// All channels.
+    runs: Runs,
 }
 
 impl<T: Value> Winograd<T> {
@@ -52,7 +54,9 @@ impl<T: Value> Winograd<T> {
             packed
         };
         let block = (BLOCK_VALUES / (PRODUCTS * channels)).clamp(24, 64);
-        Self { panels: panels.into_par_iter().map(pack).collect(), block, zeros }
+        let mut runs = Runs::default();
+        runs.push(Run { offset: 0, groups: channels }, 1);
+        Self { panels: panels.into_par_iter().map(pack).collect(), block, zeros, runs }
     }
 
     fn tiles_across(site: &Site<T>) -> usize {
@@ -152,7 +156,6 @@ impl<T: Value> Winograd<T> {
         let (panel, channels) = (&packed.panel, site.source.channels);
         let (plane, count) = (self.block * panel.width, tiles.len());
         sums.resize(PRODUCTS * plane, 0.0);
-        let run = Run { offset: 0, groups: channels };
         let pieces = count.div_ceil(panel.most_pixels);
         for k in 0..PRODUCTS {
             let source = &transformed[k * self.block * channels..];
@@ -162,7 +165,7 @@ impl<T: Value> Winograd<T> {
                     pixels: next - first,
                     source: &source[first * channels..],
                     source_stride: channels,
-                    runs: std::slice::from_ref(&run),
+                    runs: &self.runs,
                     weights: &packed.weights[k * channels * panel.width..],
                     bias: &self.zeros,
                     sums: &mut sums[k * plane + first * panel.width..],

@@ -26,6 +26,24 @@ pub struct Run {
     pub groups: usize,
 }
 
+/// Runs that are summed up together.
+#[derive(Debug, Clone, Default)]
+pub struct Runs {
+    all: Vec<Run>,
+    groups: usize,
+    /// Values from a pixel's first that the runs touch.
+    reach: usize,
+}
+
+impl Runs {
+    /// `group` is the kernel's.
+    pub fn push(&mut self, run: Run, group: usize) {
+        self.all.push(run);
+        self.groups += run.groups;
+        self.reach = self.reach.max(run.offset + run.groups * group);
+    }
+}
+
 /// What happens to a sum before it is stored; all slices are padded to whole panels.
 #[derive(Debug, Clone, Copy)]
 pub struct Finish<'a> {
@@ -74,7 +92,7 @@ pub struct Tile<'a, T> {
     pub source: &'a [T],
     /// Input values between neighbouring output pixels.
     pub source_stride: usize,
-    pub runs: &'a [Run],
+    pub runs: &'a Runs,
     /// [run][group][channel of the panel][value of the group]
     pub weights: &'a [T],
     pub bias: &'a [f32],
@@ -152,8 +170,7 @@ impl<T: Value> Kernel<T> {
     /// If a slice is too short for what the tile says; that would be a fault of the plan.
     pub fn tile(&self, panel: &Panel, tile: &mut Tile<T>) {
         let pixels = tile.pixels;
-        let reach = tile.runs.iter().map(|r| r.offset + r.groups * self.group).max().unwrap_or(0);
-        let groups: usize = tile.runs.iter().map(|r| r.groups).sum();
+        let Runs { groups, reach, .. } = *tile.runs;
         assert!((1..=panel.most_pixels).contains(&pixels));
         assert!(tile.source.len() >= (pixels - 1) * tile.source_stride + reach);
         assert!(tile.weights.len() >= groups * panel.width * self.group);
@@ -229,7 +246,7 @@ unsafe fn accumulate_tile<L: Lanes, const P: usize, const N: usize>(tile: &mut T
             }
         }
         let mut weights = tile.weights.as_ptr();
-        for run in tile.runs {
+        for run in &tile.runs.all {
             let source = tile.source.as_ptr().add(run.offset);
             for group in 0..run.groups {
                 let mut packed = [L::weights(weights); N];
