@@ -142,3 +142,51 @@ fn models_and_doctor_tell_what_is_there() {
         assert!(doctor.contains(word), "{word}: {doctor}");
     }
 }
+
+#[test]
+fn bench_tells_all_figures_and_a_wrong_instruction_set_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let output =
+        lesionlens(folder.path(), &["bench", "--runs", "1", "--isa", "portable", "--threads", "1", "--json", "-"]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let figures: Value = serde_json::from_slice(&output.stdout).unwrap();
+    for key in ["classifier_ms", "segmenter_ms", "both_ms", "slice_ms", "slider_ms"] {
+        assert!(figures[key].as_f64().unwrap() > 0.0, "{key}");
+    }
+    assert!(figures["cold_start"]["first_slice_ms"].as_f64().unwrap() > 0.0);
+    assert_eq!((&figures["isa"], &figures["segmenter_isa"]), (&"portable".into(), &"portable".into()));
+    assert_eq!((figures["threads"].as_u64(), figures["batch"].as_u64()), (Some(1), Some(1)));
+
+    let output = lesionlens(folder.path(), &["bench", "--isa", "sse9"]);
+    assert!(!output.status.success());
+    assert!(text(&output.stderr).contains("`sse9`") && text(&output.stderr).contains("portable"));
+}
+
+/// Every path gives the same answer on the example, to what its number format allows.
+#[test]
+fn predict_answers_alike_on_every_path() {
+    let folder = tempfile::tempdir().unwrap();
+    let picture = folder.path().join("head.png");
+    phantom_png(&picture);
+    let doctor = lesionlens(folder.path(), &["doctor"]);
+    let doctor = text(&doctor.stdout);
+    let paths = doctor.lines().find_map(|line| line.strip_prefix("cpu paths")).unwrap().trim().to_string();
+    let answers: Vec<(f64, f64)> = paths
+        .split(", ")
+        .map(|isa| {
+            let picture = picture.to_str().unwrap();
+            let output =
+                lesionlens(folder.path(), &["predict", picture, "--always-segment", "--isa", isa, "--json", "-"]);
+            assert!(output.status.success(), "{isa}: {}", text(&output.stderr));
+            let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+            let first = &report["results"][0];
+            let p = first["classifier"]["classes"]["tumor"].as_f64().unwrap();
+            (p, first["segmenter"]["mask_pixels"].as_f64().unwrap())
+        })
+        .collect();
+    let (p, pixels) = answers[answers.len() - 1];
+    for (other, other_pixels) in &answers {
+        assert!((p - other).abs() < 5e-3, "{paths}: {answers:?}");
+        assert!((pixels - other_pixels).abs() <= 0.03 * pixels.max(100.0), "{paths}: {answers:?}");
+    }
+}

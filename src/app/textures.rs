@@ -13,6 +13,7 @@ use crate::domain::slice::Spacing;
 use crate::domain::window::Window;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use egui::{Color32, ColorImage, Pos2, Rect, TextureFilter, TextureHandle, TextureOptions, pos2, vec2};
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -156,30 +157,31 @@ impl Job {
             None => Some(s.mask(threshold)),
         });
         let facts = MaskFacts::of(mask.as_ref(), self.truth.as_deref(), self.spacing);
-        let shown = |m: &Mask| shrunk(m, self.display);
-        let (mask, truth) = (mask.as_ref().map(shown), self.truth.as_deref().map(shown));
+        let mask = mask.as_ref().map(|m| shrunk(m, self.display));
+        let truth = self.truth.as_deref().map(|m| shrunk(m, self.display));
+        let (mask, truth) = (mask.as_deref(), truth.as_deref());
         let style = self.key.style;
         let colours = style.colours(truth.is_some());
-        let layers = [(&truth, colours.truth), (&mask, colours.prediction)];
+        let layers = [(truth, colours.truth), (mask, colours.prediction)];
         let contours = layers.iter().filter(|_| style.contour);
-        let contours = contours.filter_map(|(mask, colour)| Some(Contour::of(mask.as_ref()?, *colour))).collect();
+        let contours = contours.filter_map(|(mask, colour)| Some(Contour::of((*mask)?, *colour))).collect();
         let filling = OverlayStyle { contour: false, ..style };
-        let image = overlay::paint(mask.as_ref(), truth.as_ref(), filling).map(|pixels| {
-            let colours = pixels.into_iter().map(|[r, g, b, a]| Color32::from_rgba_unmultiplied(r, g, b, a)).collect();
-            ColorImage::new([self.display.0, self.display.1], colours)
-        });
+        let colour = |[r, g, b, a]: [u8; 4]| Color32::from_rgba_unmultiplied(r, g, b, a);
+        let pixels = overlay::paint_as(mask, truth, filling, Color32::TRANSPARENT, colour);
+        let image = pixels.map(|pixels| ColorImage::new([self.display.0, self.display.1], pixels));
         Painted { key: self.key, image, contours, facts }
     }
 }
 
-/// The mask at the size it is drawn at; a copy when that is its own.
-fn shrunk(mask: &Mask, to: (usize, usize)) -> Mask {
+/// The mask at the size it is drawn at.
+fn shrunk(mask: &Mask, to: (usize, usize)) -> Cow<'_, Mask> {
     let from = (mask.width(), mask.height());
     if from == to {
-        return mask.clone();
+        return Cow::Borrowed(mask);
     }
     let values: Vec<f32> = mask.pixels().iter().map(|m| f32::from(u8::from(*m))).collect();
-    Mask::from_probability(&resize(&values, from, to), to.0, to.1, 0.5).unwrap_or_else(|| Mask::empty(to.0, to.1))
+    let small = Mask::from_probability(&resize(&values, from, to), to.0, to.1, 0.5);
+    Cow::Owned(small.unwrap_or_else(|| Mask::empty(to.0, to.1)))
 }
 
 fn options(interpolation: Interpolation) -> TextureOptions {
@@ -285,8 +287,8 @@ impl Textures {
             spacing: entry.slice.spacing,
         };
         if entry.slice.area() <= INLINE_PIXELS {
-            let map = self.map_of(job.segmentation.as_ref()).map(<[f32]>::to_vec);
-            let painted = job.run(map.as_deref());
+            let map = self.map_of(job.segmentation.as_ref());
+            let painted = job.run(map);
             self.show(ctx, painted);
             return;
         }

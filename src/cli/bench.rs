@@ -3,6 +3,8 @@
 use super::choice::choice;
 use super::isa::IsaChoice;
 use super::threads::Threads;
+use crate::domain::mask::Mask;
+use crate::domain::measure::Measurements;
 use crate::domain::overlay::{OverlayStyle, paint};
 use crate::domain::prediction::Segmentation;
 use crate::domain::resample::Placement;
@@ -246,14 +248,11 @@ fn large(segmentation: &Segmentation) -> Segmentation {
     Segmentation { width: SLIDER_SIDE, height: SLIDER_SIDE, placement, ..segmentation.clone() }
 }
 
-/// What the window does when the mask threshold moves: mask, then its pixels.
+/// What the window does when the mask threshold moves: mask, its sizes, its edge, its pixels.
 fn slider(segmentation: &Segmentation, map: &[f32], threshold: f32) -> Option<Vec<[u8; 4]>> {
-    use crate::domain::mask::Mask;
     let mask = Mask::from_probability(map, segmentation.width, segmentation.height, threshold)?;
-    let style = OverlayStyle { contour: false, ..OverlayStyle::default() };
-    let lines = mask.border();
-    black_box(lines);
-    paint(Some(&mask), None, style)
+    black_box((Measurements::of(&mask, None), mask.border()));
+    paint(Some(&mask), None, OverlayStyle { contour: false, ..OverlayStyle::default() })
 }
 
 /// Any weights do for the time, as long as values neither die out nor explode.

@@ -1,5 +1,8 @@
 //! Binary masks and what is measured on them.
 
+use std::collections::BTreeMap;
+use std::ops::Range;
+
 /// A yes/no picture, row-major.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mask {
@@ -12,8 +15,23 @@ pub struct Mask {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Component {
     pub pixels: usize,
-    /// Largest distance between two of its pixel centres, in pixels of the given aspect (see [`Mask::components`]).
-    pub diameter: f64,
+    /// Left and right end of each of its runs: the corners of its convex hull are among them.
+    ends: Vec<(u32, u32)>,
+}
+
+impl Component {
+    /// Largest distance between two of its pixel centres, where a pixel is `pixel` (wide, high).
+    pub fn diameter(&self, pixel: (f64, f64)) -> f64 {
+        diameter(self.ends.iter().map(|(x, y)| (f64::from(*x) * pixel.0, f64::from(*y) * pixel.1)).collect())
+    }
+}
+
+/// Pixels of a mask side by side in one row: columns `start..end`.
+#[derive(Debug, Clone, Copy)]
+struct Run {
+    row: usize,
+    start: usize,
+    end: usize,
 }
 
 impl Mask {
@@ -69,18 +87,46 @@ impl Mask {
         self.at(x, y) && [(-1, 0), (1, 0), (0, -1), (0, 1)].iter().any(|(dx, dy)| !self.at(x + dx, y + dy))
     }
 
+    /// The smallest rectangle around the mask: columns, then rows. `None` for an empty mask.
+    fn bounds(&self) -> Option<(Range<usize>, Range<usize>)> {
+        let runs = self.runs();
+        let (first, last) = (runs.first()?, runs.last()?);
+        let left = runs.iter().map(|run| run.start).min()?;
+        let right = runs.iter().map(|run| run.end).max()?;
+        Some((left..right, first.row..last.row + 1))
+    }
+
+    /// All runs, row by row from left to right.
+    fn runs(&self) -> Vec<Run> {
+        let mut runs = Vec::new();
+        for (row, pixels) in self.pixels.chunks_exact(self.width.max(1)).enumerate() {
+            // Most rows of most masks are empty, and this test is a memory comparison.
+            if !pixels.contains(&true) {
+                continue;
+            }
+            let mut from = 0;
+            while let Some(start) = pixels[from..].iter().position(|p| *p).map(|at| from + at) {
+                let end = pixels[start..].iter().position(|p| !*p).map_or(pixels.len(), |len| start + len);
+                runs.push(Run { row, start, end });
+                from = end;
+            }
+        }
+        runs
+    }
+
     /// The border between inside and outside as straight lines along pixel edges: pairs of corners, (x, y) in pixels with 0 at
     /// the left and upper edge of the picture.
     pub fn border(&self) -> Vec<[(u32, u32); 2]> {
         let mut lines = Vec::new();
-        let mut trace = |long: usize,
-                         across: usize,
+        let Some((columns, rows)) = self.bounds() else { return lines };
+        let mut trace = |long: &Range<usize>,
+                         across: &Range<usize>,
                          differs: &dyn Fn(i64, i64) -> bool,
                          corner: &dyn Fn(u32, u32) -> (u32, u32)| {
-            for step in 0..=across {
+            for step in across.start..=across.end {
                 let mut start = None;
-                for at in 0..=long {
-                    let edge = at < long && differs(at as i64, step as i64);
+                for at in long.start..=long.end {
+                    let edge = at < long.end && differs(at as i64, step as i64);
                     match (edge, start) {
                         (true, None) => start = Some(at),
                         (false, Some(from)) => {
@@ -92,39 +138,43 @@ impl Mask {
                 }
             }
         };
-        trace(self.width, self.height, &|x, y| self.at(x, y - 1) != self.at(x, y), &|x, y| (x, y));
-        trace(self.height, self.width, &|y, x| self.at(x - 1, y) != self.at(x, y), &|y, x| (x, y));
+        trace(&columns, &rows, &|x, y| self.at(x, y - 1) != self.at(x, y), &|x, y| (x, y));
+        trace(&rows, &columns, &|y, x| self.at(x - 1, y) != self.at(x, y), &|y, x| (x, y));
         lines
     }
 
-    /// Connected parts, largest first. `pixel` is a pixel's (width, height) in whatever unit the diameter should have.
-    pub fn components(&self, pixel: (f64, f64)) -> Vec<Component> {
-        let mut seen = vec![false; self.pixels.len()];
-        let mut parts = Vec::new();
-        for start in 0..self.pixels.len() {
-            if !self.pixels[start] || seen[start] {
-                continue;
+    /// Connected parts, largest first.
+    pub fn components(&self) -> Vec<Component> {
+        let runs = self.runs();
+        let mut parent: Vec<usize> = (0..runs.len()).collect();
+        let root = |parent: &mut Vec<usize>, mut at: usize| {
+            while parent[at] != at {
+                parent[at] = parent[parent[at]];
+                at = parent[at];
             }
-            let (mut size, mut edge) = (0, Vec::new());
-            let mut stack = vec![start];
-            seen[start] = true;
-            while let Some(at) = stack.pop() {
-                size += 1;
-                let (x, y) = ((at % self.width) as i64, (at / self.width) as i64);
-                if self.is_edge(x, y) {
-                    edge.push((x as f64 * pixel.0, y as f64 * pixel.1));
-                }
-                for (dx, dy) in (-1..=1).flat_map(|dy| (-1..=1).map(move |dx| (dx, dy))) {
-                    if self.at(x + dx, y + dy) {
-                        let next = (y + dy) as usize * self.width + (x + dx) as usize;
-                        if !std::mem::replace(&mut seen[next], true) {
-                            stack.push(next);
-                        }
-                    }
-                }
+            at
+        };
+        // Runs of neighbouring rows touch when they overlap or meet at a corner; both lists go from left to right.
+        let mut above = 0;
+        for (i, run) in runs.iter().enumerate() {
+            while runs[above].row + 1 < run.row || (runs[above].row + 1 == run.row && runs[above].end < run.start) {
+                above += 1;
             }
-            parts.push(Component { pixels: size, diameter: diameter(edge) });
+            for (j, other) in runs.iter().enumerate().skip(above) {
+                if other.row + 1 != run.row || other.start > run.end {
+                    break;
+                }
+                let (a, b) = (root(&mut parent, i), root(&mut parent, j));
+                parent[a.max(b)] = a.min(b);
+            }
         }
+        let mut parts: BTreeMap<usize, Component> = BTreeMap::new();
+        for (i, run) in runs.iter().enumerate() {
+            let part = parts.entry(root(&mut parent, i)).or_insert(Component { pixels: 0, ends: Vec::new() });
+            part.pixels += run.end - run.start;
+            part.ends.extend([(run.start as u32, run.row as u32), (run.end as u32 - 1, run.row as u32)]);
+        }
+        let mut parts: Vec<Component> = parts.into_values().collect();
         parts.sort_by_key(|part| std::cmp::Reverse(part.pixels));
         parts
     }
@@ -167,13 +217,41 @@ mod tests {
     #[test]
     fn components_are_counted_over_corners_and_measured() {
         let mask = drawn(&["##...", "##...", "..#..", ".....", "....#"]);
-        let parts = mask.components((1.0, 1.0));
+        let parts = mask.components();
         assert_eq!(parts.iter().map(|p| p.pixels).collect::<Vec<_>>(), vec![5, 1]);
         // From (0, 0) to (2, 2): √8.
-        assert!((parts[0].diameter - 8f64.sqrt()).abs() < 1e-12);
-        assert_eq!(parts[1].diameter, 0.0);
+        assert!((parts[0].diameter((1.0, 1.0)) - 8f64.sqrt()).abs() < 1e-12);
+        assert_eq!(parts[1].diameter((1.0, 1.0)), 0.0);
         // Twice as tall pixels: from (0, 0) to (2, 4).
-        assert!((mask.components((1.0, 2.0))[0].diameter - 20f64.sqrt()).abs() < 1e-12);
+        assert!((parts[0].diameter((1.0, 2.0)) - 20f64.sqrt()).abs() < 1e-12);
+    }
+
+    /// Against a flood fill, on noise where parts join late and meet at corners.
+    #[test]
+    fn components_are_those_of_a_flood_fill() {
+        for seed in 0..40 {
+            let (width, height) = (3 + seed % 11, 3 + seed % 7);
+            let noise = |i: usize| ((i * 7919 + seed * 104_729) % 1009) % 5 < 2 + seed % 2;
+            let mask = Mask::new(width, height, (0..width * height).map(noise).collect()).unwrap();
+            let mut left: Vec<(i64, i64)> = (0..height as i64)
+                .flat_map(|y| (0..width as i64).map(move |x| (x, y)))
+                .filter(|(x, y)| mask.at(*x, *y))
+                .collect();
+            let mut sizes = Vec::new();
+            while let Some(start) = left.pop() {
+                let (mut part, mut at) = (vec![start], 0);
+                while at < part.len() {
+                    let (x, y) = part[at];
+                    let (near, far) = left.into_iter().partition(|(a, b)| (a - x).abs() <= 1 && (b - y).abs() <= 1);
+                    part.extend::<Vec<_>>(near);
+                    left = far;
+                    at += 1;
+                }
+                sizes.push(part.len());
+            }
+            sizes.sort_by_key(|size| std::cmp::Reverse(*size));
+            assert_eq!(mask.components().iter().map(|p| p.pixels).collect::<Vec<_>>(), sizes, "seed {seed}");
+        }
     }
 
     #[test]

@@ -17,13 +17,13 @@ pub struct Measurements {
 
 impl Measurements {
     pub fn of(mask: &Mask, spacing: Option<Spacing>) -> Self {
-        let parts = mask.components((1.0, 1.0));
+        let parts = mask.components();
         let pixels = parts.iter().map(|part| part.pixels).sum();
-        let largest = |pixel: (f64, f64)| mask.components(pixel).first().map_or(0.0, |part| part.diameter);
+        let largest = |pixel: (f64, f64)| parts.first().map_or(0.0, |part| part.diameter(pixel));
         Self {
             pixels,
             components: parts.len(),
-            diameter_px: parts.first().map_or(0.0, |part| part.diameter),
+            diameter_px: largest((1.0, 1.0)),
             area_mm2: spacing.map(|s| pixels as f64 * s.row_mm * s.column_mm),
             diameter_mm: spacing.map(|s| largest((s.column_mm, s.row_mm))),
         }

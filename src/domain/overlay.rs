@@ -76,19 +76,38 @@ impl OverlayStyle {
 
 /// Straight-alpha RGBA pixels of the prediction and, when given, of the truth, at the masks' size.
 pub fn paint(prediction: Option<&Mask>, truth: Option<&Mask>, style: OverlayStyle) -> Option<Vec<[u8; 4]>> {
+    paint_as(prediction, truth, style, [0; 4], |pixel| pixel)
+}
+
+/// As [`paint`], each pixel turned into another type on the way; most stay `clear` and cost next to nothing.
+pub fn paint_as<C: Copy>(
+    prediction: Option<&Mask>,
+    truth: Option<&Mask>,
+    style: OverlayStyle,
+    clear: C,
+    colour: impl Fn([u8; 4]) -> C,
+) -> Option<Vec<C>> {
     let size = prediction.or(truth)?;
     let (width, height) = (size.width(), size.height());
     let colours = style.colours(truth.is_some());
     let layers = [(truth, colours.truth), (prediction, colours.prediction)];
-    let mut out = vec![[0; 4]; width * height];
-    for (mask, colour) in layers {
-        let Some(mask) = mask.filter(|m| (m.width(), m.height()) == (width, height)) else { continue };
-        let [r, g, b] = colour.rgb();
-        let fill = (style.opacity.clamp(0.0, 1.0) * 255.0).round() as u8;
-        for (i, pixel) in out.iter_mut().enumerate().filter(|(i, _)| mask.pixels()[*i]) {
-            let edge = style.contour && mask.is_edge((i % width) as i64, (i / width) as i64);
-            let alpha = if edge { 255 } else { fill };
-            *pixel = over([r, g, b, alpha], *pixel);
+    let fits = |mask: &Mask| (mask.width(), mask.height()) == (width, height);
+    let layers: Vec<(&Mask, [u8; 3])> =
+        layers.into_iter().filter_map(|(mask, colour)| Some((mask.filter(|m| fits(m))?, colour.rgb()))).collect();
+    let fill = (style.opacity.clamp(0.0, 1.0) * 255.0).round() as u8;
+    let mut out = vec![clear; width * height];
+    for (y, row) in out.chunks_exact_mut(width.max(1)).enumerate() {
+        let at = |mask: &Mask, x: usize| mask.pixels()[y * width + x];
+        let used = layers.iter().any(|(mask, _)| mask.pixels()[y * width..][..width].contains(&true));
+        for (x, pixel) in row.iter_mut().enumerate().filter(|_| used) {
+            let mut mixed = [0; 4];
+            for (mask, [r, g, b]) in layers.iter().filter(|(mask, _)| at(mask, x)) {
+                let edge = style.contour && mask.is_edge(x as i64, y as i64);
+                mixed = over([*r, *g, *b, if edge { 255 } else { fill }], mixed);
+            }
+            if mixed != [0; 4] {
+                *pixel = colour(mixed);
+            }
         }
     }
     Some(out)
@@ -96,11 +115,11 @@ pub fn paint(prediction: Option<&Mask>, truth: Option<&Mask>, style: OverlayStyl
 
 /// Porter–Duff "over" on straight-alpha pixels.
 fn over(top: [u8; 4], bottom: [u8; 4]) -> [u8; 4] {
+    if bottom[3] == 0 {
+        return top;
+    }
     let (a, b) = (f32::from(top[3]) / 255.0, f32::from(bottom[3]) / 255.0);
     let alpha = a + b * (1.0 - a);
-    if alpha <= 0.0 {
-        return [0; 4];
-    }
     let mix = |t: u8, u: u8| ((f32::from(t) * a + f32::from(u) * b * (1.0 - a)) / alpha).round() as u8;
     [mix(top[0], bottom[0]), mix(top[1], bottom[1]), mix(top[2], bottom[2]), (alpha * 255.0).round() as u8]
 }

@@ -179,7 +179,7 @@ mod tests {
         assert_eq!((slice.width(), slice.height()), (256, 256));
         // Radius 0.17 of a half-side of 128 pixels: about π·21.8² = 1,490 pixels, give or take the ragged edge.
         assert!((1_300..1_700).contains(&mask.area()), "{}", mask.area());
-        assert_eq!(mask.components((1.0, 1.0)).len(), 1);
+        assert_eq!(mask.components().len(), 1);
         let mean = |inside: bool| {
             let picked: Vec<f32> = slice
                 .values()

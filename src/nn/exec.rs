@@ -232,7 +232,7 @@ pub struct Network {
 /// How it runs.
 enum Path {
     /// This crate's compiled plan, on the CPU.
-    Plan { plan: Plan, output: Shape },
+    Plan { plan: Box<Plan>, output: Shape },
     /// candle's operations, node by node.
     Stock { graph: Graph, parameters: Parameters, device: Device },
 }
@@ -246,7 +246,7 @@ impl Network {
             Runner::Cpu(isa) => {
                 let output = graph.output_shape();
                 let isa = isa.unwrap_or_else(|| Isa::for_output(output));
-                Path::Plan { plan: Plan::compile(graph, parameters, isa)?, output }
+                Path::Plan { plan: Box::new(Plan::compile(graph, parameters, isa)?), output }
             }
             Runner::Gpu(device) => {
                 let (graph, parameters) = fold_batch_norms(graph, parameters)?;

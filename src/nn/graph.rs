@@ -256,6 +256,11 @@ impl Graph {
         }
     }
 
+    /// The part of the network that computes `output`.
+    pub fn up_to(&self, output: NodeId) -> Graph {
+        Graph { nodes: self.nodes[..=output.0].to_vec() }
+    }
+
     /// Index of the last node that reads each node's value, so that executors can free it; the output reads itself.
     pub fn last_uses(&self) -> Vec<usize> {
         let mut last: Vec<usize> = (0..self.nodes.len()).collect();

@@ -21,6 +21,8 @@ pub enum TrainError {
     #[error(transparent)]
     Weights(#[from] crate::nn::weights::WeightsError),
     #[error(transparent)]
+    Plan(#[from] crate::nn::plan::PlanError),
+    #[error(transparent)]
     Exec(#[from] crate::nn::exec::ExecError),
     #[error(transparent)]
     Tensor(#[from] candle_core::Error),

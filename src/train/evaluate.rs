@@ -6,8 +6,9 @@ use super::error::TrainError;
 use crate::domain::card::{InputSpec, Level, Metric, Task};
 use crate::domain::metrics::{self, Scored};
 use crate::models::preprocess;
-use crate::nn::exec::{Backend, Parameters, Pass};
+use crate::nn::exec::{Network, Parameters, Runner};
 use crate::nn::graph::{Graph, Shape};
+use crate::nn::plan::isa::Isa;
 use candle_core::{DType, Device, Tensor};
 use std::collections::BTreeMap;
 
@@ -63,15 +64,22 @@ pub struct Evaluator<'a> {
 impl Evaluator<'_> {
     /// Logits of every example, in order; `progress` is told of every batch.
     pub fn run(&self, examples: &[&Example], mut progress: impl FnMut(usize)) -> Result<Vec<SliceResult>, TrainError> {
+        let logits = self.graph.up_to(self.graph.logits());
+        // In f32 whatever runs by default: figures must not depend on the processor.
+        let runner = match Runner::of(self.device) {
+            Runner::Cpu(_) => Runner::Cpu(Some(Isa::exact())),
+            gpu => gpu,
+        };
+        let network = Network::new(&logits, self.parameters.clone(), &runner)?;
         let mut out = Vec::with_capacity(examples.len());
         for chunk in examples.chunks(BATCH) {
-            out.extend(self.batch(chunk)?);
+            out.extend(self.batch(&network, chunk)?);
             progress(chunk.len());
         }
         Ok(out)
     }
 
-    fn batch(&self, examples: &[&Example]) -> Result<Vec<SliceResult>, TrainError> {
+    fn batch(&self, network: &Network, examples: &[&Example]) -> Result<Vec<SliceResult>, TrainError> {
         let side = match self.graph.input_shape() {
             Shape::Image { height, .. } => height,
             Shape::Vector { len } => len,
@@ -79,14 +87,7 @@ impl Evaluator<'_> {
         let pictures: Vec<_> = examples.iter().map(|e| augment::plain(e, side)).collect();
         let positive: Vec<bool> = examples.iter().map(|e| e.is_positive()).collect();
         let (x, target) = batch(&pictures, &positive, self.spec, self.task, self.device)?;
-        let mut pass = Pass {
-            graph: self.graph,
-            parameters: self.parameters,
-            backend: Backend::of(self.device),
-            training: None,
-            cancelled: &|| false,
-        };
-        let logits = pass.run(&x, self.graph.logits())?.flatten_from(1)?.to_dtype(DType::F32)?.to_vec2::<f32>()?;
+        let logits = network.infer(&x, &|| false)?.flatten_from(1)?.to_dtype(DType::F32)?.to_vec2::<f32>()?;
         let truth = target.flatten_from(1)?.to_vec2::<f32>()?;
         let results = examples.iter().zip(&logits).zip(&truth).map(|((example, logits), truth)| SliceResult {
             patient: example.patient.clone(),

@@ -99,22 +99,26 @@ impl<T: Value> Kernel<T> {
 /// # Safety
 /// The instruction set of `L` must be there and the job's slices as long as [`Kernel::winograd_input`] checks.
 #[inline(always)]
+#[expect(clippy::needless_range_loop, reason = "closures of iterators would not have the caller's instruction set")]
 pub(super) unsafe fn input<L: Lanes>(job: &mut Input<L::Value>) {
     // SAFETY: passed on from the caller.
     unsafe {
         for c in (0..job.channels).step_by(L::WIDTH) {
             let mut half = [[L::splat(0.0); 4]; 4];
             for j in 0..4 {
-                let d: [L; 4] =
-                    std::array::from_fn(|i| L::load_values(job.source.as_ptr().add(job.rows[i] + job.columns[j] + c)));
+                let mut d = [L::splat(0.0); 4];
+                for i in 0..4 {
+                    d[i] = L::load_values(job.source.as_ptr().add(job.rows[i] + job.columns[j] + c));
+                }
                 let column = around(d);
                 for i in 0..4 {
                     half[i][j] = column[i];
                 }
             }
-            for (i, row) in half.into_iter().enumerate() {
-                for (j, value) in around(row).into_iter().enumerate() {
-                    value.store_values(job.to.as_mut_ptr().add((4 * i + j) * job.plane + c));
+            for i in 0..4 {
+                let row = around(half[i]);
+                for j in 0..4 {
+                    row[j].store_values(job.to.as_mut_ptr().add((4 * i + j) * job.plane + c));
                 }
             }
         }
@@ -138,6 +142,7 @@ unsafe fn gathered<L: Lanes>([a, b, c, d]: [L; 4]) -> [L; 2] {
 /// # Safety
 /// The instruction set of `L` must be there and the job's slices as long as [`Kernel::winograd_output`] checks.
 #[inline(always)]
+#[expect(clippy::needless_range_loop, reason = "closures of iterators would not have the caller's instruction set")]
 pub(super) unsafe fn output<L: Lanes>(job: &mut Output<L::Value>) {
     // SAFETY: passed on from the caller.
     unsafe {
@@ -145,12 +150,16 @@ pub(super) unsafe fn output<L: Lanes>(job: &mut Output<L::Value>) {
         for c in (0..job.width).step_by(L::WIDTH) {
             let mut half = [[L::splat(0.0); 4]; 2];
             for j in 0..4 {
-                let m: [L; 4] = std::array::from_fn(|i| L::load(job.sums.as_ptr().add((4 * i + j) * job.plane + c)));
+                let mut m = [L::splat(0.0); 4];
+                for i in 0..4 {
+                    m[i] = L::load(job.sums.as_ptr().add((4 * i + j) * job.plane + c));
+                }
                 let column = gathered(m);
                 half[0][j] = column[0];
                 half[1][j] = column[1];
             }
-            let [[a, b], [d, e]] = [gathered(half[0]), gathered(half[1])];
+            let [a, b] = gathered(half[0]);
+            let [d, e] = gathered(half[1]);
             let bias = L::load(job.bias.as_ptr().add(c));
             let mut outputs = [a, b, d, e];
             for (i, y) in outputs.iter_mut().enumerate() {
