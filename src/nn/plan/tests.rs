@@ -1,6 +1,7 @@
 //! The plan on every instruction set against a plain f64 reference, written for clarity and nothing else.
 
 use super::*;
+use crate::nn::exec::{Network, Runner};
 use crate::nn::graph::{Activation, Builder, Padding, Window};
 use crate::nn::zoo::Architecture;
 use candle_core::{Device, Tensor};
@@ -355,6 +356,32 @@ fn networks_of_any_shape() {
 fn both_networks() {
     for (architecture, side) in [(Architecture::ResnetClassifier, 64), (Architecture::Resunet, 32)] {
         check(&architecture.graph(side).unwrap(), 5, 12, architecture.id());
+    }
+}
+
+/// Every architecture at a small size: the plan against candle's own operations, which is what GPUs run, node by node.
+#[test]
+fn every_architecture_runs_as_candle_runs_it() {
+    for architecture in Architecture::ALL {
+        let side = match architecture {
+            Architecture::InceptionV3 => 75,
+            Architecture::Vgg16V2 => 128,
+            _ => 64,
+        };
+        let graph = architecture.graph(side).unwrap();
+        let mut rng = ChaCha8Rng::seed_from_u64(9);
+        let (_, tensors) = weights(&graph, &mut rng);
+        let (shape, x) = (architecture.native().channels, picture(2 * graph.input_shape().values(), &mut rng));
+        let x = Tensor::from_vec(x, (2, side, side, shape), &Device::Cpu).unwrap();
+        let run = |runner: Runner| {
+            let network = Network::new(&graph, tensors.clone(), &runner).unwrap();
+            network.infer(&x, &|| false).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap()
+        };
+        let wanted: Vec<f64> = run(Runner::Gpu(Device::Cpu)).into_iter().map(f64::from).collect();
+        for isa in Isa::available() {
+            let off = difference(&run(Runner::Cpu(Some(isa))), &wanted);
+            assert!(off < tolerance(isa, 60), "{} on {isa}: off by {off:.1e}", architecture.id());
+        }
     }
 }
 
