@@ -135,7 +135,7 @@ def keras_network(name):
         x = stem(stem(x, 32), 64)
         for filters in (64, 128, 256):
             x = block(x, filters)
-        x = L.Flatten()(L.AveragePooling2D()(stem(x, 256)))
+        x = L.Flatten()(L.AveragePooling2D(2)(stem(x, 256)))
         for units in (128, 128, 64):
             x = norm(L.Dense(units, activation="relu")(x))
         return keras.Model(inputs, L.Dense(1, activation="sigmoid")(x))

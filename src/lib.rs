@@ -4,8 +4,8 @@
 //!
 //! - [`domain`]: slices, masks, windows, model cards, figures of merit. Knows nobody.
 //! - [`io`]: pictures on disk → studies, whatever their names. Knows `domain`.
-//! - [`nn`]: a network is a value, [`nn::graph::Graph`]; [`nn::exec`] runs it, [`nn::ops`] are its CPU operations and their
-//!   gradients, [`nn::keras`] reads it from Keras files, [`nn::zoo`] names the known ones. Knows candle.
+//! - [`nn`]: a network is a value, [`nn::graph::Graph`]; [`nn::exec`] runs it, on the CPU through the
+//!   compiled [`nn::plan`]; [`nn::ops`] are the operations of training with their gradients, [`nn::keras`] reads it from Keras files, [`nn::zoo`] names the known ones. Knows candle.
 //! - [`models`]: cards and weights together, preprocessing, lookup, import. Knows `nn`, `domain`.
 //! - [`files`]: writing files whole or not at all.
 //! - [`engine`]: questions and answers in plain types, on a thread of its own. Knows `models`.

@@ -44,7 +44,7 @@ impl Mask {
         Self { width, height, pixels: vec![false; width * height] }
     }
 
-    /// Pixels at or above `threshold` of a probability map.
+    /// Pixels at or above `threshold` of a probability map; `None` unless the map is `width`×`height`.
     pub fn from_probability(map: &[f32], width: usize, height: usize, threshold: f32) -> Option<Self> {
         Self::new(width, height, map.iter().map(|p| *p >= threshold).collect())
     }

@@ -232,7 +232,7 @@ pub struct Network {
 /// How it runs.
 enum Path {
     /// This crate's compiled plan, on the CPU.
-    Plan { plan: Box<Plan>, output: Shape },
+    Plan { plan: Box<Plan>, input: Shape, output: Shape },
     /// candle's operations, node by node.
     Stock { graph: Graph, parameters: Parameters, device: Device },
 }
@@ -241,12 +241,15 @@ impl Network {
     /// `parameters` must hold every tensor of the graph in its shape, as [`super::weights::load`] makes sure.
     ///
     /// Batch-norms that follow a convolution are merged into it.
+    ///
+    /// # Errors
+    /// If a tensor is missing or the processor has not the wanted instructions.
     pub fn new(graph: &Graph, parameters: Parameters, runner: &Runner) -> std::result::Result<Self, PlanError> {
         let path = match runner {
             Runner::Cpu(isa) => {
-                let output = graph.output_shape();
+                let (input, output) = (graph.input_shape(), graph.output_shape());
                 let isa = isa.unwrap_or_else(|| Isa::for_output(output));
-                Path::Plan { plan: Box::new(Plan::compile(graph, parameters, isa)?), output }
+                Path::Plan { plan: Box::new(Plan::compile(graph, parameters, isa)?), input, output }
             }
             Runner::Gpu(device) => {
                 let (graph, parameters) = fold_batch_norms(graph, parameters)?;
@@ -266,9 +269,20 @@ impl Network {
     }
 
     /// Output for a batch [batch, rows, columns, channels]; `cancelled` is asked between layers.
+    ///
+    /// # Errors
+    /// When cancelled, or when the examples have another shape than the network's input.
     pub fn infer(&self, x: &Tensor, cancelled: &(dyn Fn() -> bool + Sync)) -> std::result::Result<Tensor, ExecError> {
         match &self.path {
-            Path::Plan { plan, output } => {
+            Path::Plan { plan, input, output } => {
+                let wanted: &[usize] = match *input {
+                    Shape::Image { height, width, channels } => &[height, width, channels],
+                    Shape::Vector { len } => &[len],
+                };
+                if x.rank() == 0 || x.dims()[1..] != *wanted {
+                    let message = format!("input of {:?}, the network takes {input} an example", x.dims());
+                    return Err(candle_core::Error::Msg(message).into());
+                }
                 let y = ops::with_values(x, |values| plan.run(values, cancelled))?.map_err(|_| ExecError::Cancelled)?;
                 let batch = x.dim(0)?;
                 Ok(match *output {

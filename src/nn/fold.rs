@@ -2,6 +2,7 @@
 
 use super::exec::Parameters;
 use super::graph::{Builder, Graph, GraphError, NodeId, Op, Role};
+use super::simplify::without_dropout;
 use candle_core::Tensor;
 use std::collections::{HashMap, HashSet};
 
@@ -14,8 +15,14 @@ pub enum FoldError {
     Tensor(#[from] candle_core::Error),
 }
 
-/// The same function with every such pair made one; all other nodes keep their names.
+/// The same function with every such pair made one, and without dropout or nodes that the output does not depend on; all other
+/// nodes keep their names.
+///
+/// # Errors
+/// If a tensor of a pair is missing.
 pub fn fold_batch_norms(graph: &Graph, mut parameters: Parameters) -> Result<(Graph, Parameters), FoldError> {
+    // A dead node behind the last convolution would be taken for the output once the batch-norm is gone.
+    let graph = &without_dropout(graph)?;
     let pairs: HashMap<NodeId, NodeId> = graph.ids().filter_map(|id| Some((id, foldable(graph, id)?))).collect();
     let folded: HashSet<NodeId> = pairs.values().copied().collect();
     for (norm, conv) in &pairs {
@@ -53,16 +60,21 @@ fn foldable(graph: &Graph, norm: NodeId) -> Option<NodeId> {
 }
 
 fn merge(graph: &Graph, norm: NodeId, conv: NodeId, parameters: &mut Parameters) -> candle_core::Result<()> {
-    let Op::BatchNorm { epsilon, .. } = graph.node(norm).op else { return Ok(()) };
+    let (Op::BatchNorm { epsilon, scale, .. }, Op::Conv { bias, .. }) = (&graph.node(norm).op, &graph.node(conv).op)
+    else {
+        return Ok(());
+    };
     let name = |id: NodeId, role: Role| format!("{}.{}", graph.node(id).name, role.suffix());
-    let mut take = |id: NodeId, role: Role| parameters.remove(&name(id, role));
-    let missing = |role: Role| candle_core::Error::Msg(format!("no tensor `{}`", name(norm, role)));
-    let (gamma, kernel, bias) = (take(norm, Role::Scale), take(conv, Role::Kernel), take(conv, Role::Bias));
-    let beta = take(norm, Role::Bias).ok_or_else(|| missing(Role::Bias))?;
-    let mean = take(norm, Role::RunningMean).ok_or_else(|| missing(Role::RunningMean))?;
-    let variance = take(norm, Role::RunningVariance).ok_or_else(|| missing(Role::RunningVariance))?;
-    let kernel = kernel.ok_or_else(|| missing(Role::Kernel))?;
-    let scale = (variance + epsilon)?.sqrt()?.recip()?;
+    let mut take = |id: NodeId, role: Role| {
+        let name = name(id, role);
+        parameters.remove(&name).ok_or_else(|| candle_core::Error::Msg(format!("no tensor `{name}`")))
+    };
+    let gamma = scale.then(|| take(norm, Role::Scale)).transpose()?;
+    let bias = bias.then(|| take(conv, Role::Bias)).transpose()?;
+    let kernel = take(conv, Role::Kernel)?;
+    let (beta, mean) = (take(norm, Role::Bias)?, take(norm, Role::RunningMean)?);
+    let variance = take(norm, Role::RunningVariance)?;
+    let scale = (variance + *epsilon)?.sqrt()?.recip()?;
     let scale = gamma.map_or_else(|| Ok(scale.clone()), |gamma| gamma * &scale)?;
     let shift = bias.map_or_else(|| mean.neg(), |bias| bias - &mean)?;
     let bias: Tensor = ((shift * &scale)? + beta)?;
@@ -75,8 +87,26 @@ fn merge(graph: &Graph, norm: NodeId, conv: NodeId, parameters: &mut Parameters)
 mod tests {
     use super::*;
     use crate::nn::exec::{Backend, Pass};
+    use crate::nn::graph::{Padding, Shape, Window};
     use crate::nn::zoo::Architecture;
     use candle_core::{DType, Device};
+
+    /// A node that nobody reads must not become the output when the batch-norm behind it is merged away.
+    #[test]
+    fn the_output_stays_the_output() {
+        let (mut b, x) = Builder::new(Shape::Image { height: 4, width: 4, channels: 2 });
+        let conv = b.conv("conv", x, 2, Window::dense(1, Padding::Valid));
+        b.relu("dead", conv);
+        b.batch_norm("norm", conv);
+        let graph = b.finish().unwrap();
+        let ones = |p: crate::nn::graph::Parameter| {
+            (p.name, Tensor::ones(p.shape.as_slice(), DType::F32, &Device::Cpu).unwrap())
+        };
+        let (folded, _) = fold_batch_norms(&graph, graph.parameters().into_iter().map(ones).collect()).unwrap();
+        assert_eq!(folded.node(folded.output()).name, "conv");
+        let missing = fold_batch_norms(&graph, Parameters::new()).err().unwrap().to_string();
+        assert!(missing.contains("`norm.weight`"), "{missing}");
+    }
 
     /// Both networks give the same probabilities folded and not, to 1e-5, and no foldable batch-norm is left.
     #[test]

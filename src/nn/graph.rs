@@ -87,6 +87,13 @@ impl Window {
         }
     }
 
+    /// Rows (axis 0) or columns (axis 1) of an input of `side` that the window at output position `at` covers.
+    pub fn span(&self, axis: usize, side: usize, at: usize) -> std::ops::Range<usize> {
+        let before = self.pads(axis, side).map_or(0, |(before, _)| before);
+        let start = at * self.stride[axis];
+        start.saturating_sub(before)..(start + self.size[axis]).saturating_sub(before).min(side)
+    }
+
     /// Output side along `axis`; `None` if no window fits.
     pub fn output_side(&self, axis: usize, side: usize) -> Option<usize> {
         let (before, after) = self.pads(axis, side)?;

@@ -28,16 +28,13 @@ struct Geometry {
     input: Dims,
     output: Dims,
     window: Window,
-    before: [usize; 2],
 }
 
 impl Geometry {
     fn new(input: Dims, window: Window) -> Result<Self> {
         let sides = (window.output_side(0, input.height), window.output_side(1, input.width));
-        match (sides, window.pads(0, input.height), window.pads(1, input.width)) {
-            ((Some(height), Some(width)), Some(top), Some(left)) => {
-                Ok(Self { input, output: Dims { height, width, ..input }, window, before: [top.0, left.0] })
-            }
+        match sides {
+            (Some(height), Some(width)) => Ok(Self { input, output: Dims { height, width, ..input }, window }),
             _ => bail!("pooling {input:?} with {window:?}"),
         }
     }
@@ -45,9 +42,7 @@ impl Geometry {
     /// Input rows (axis 0) or columns (axis 1) that output position `at` looks at.
     fn span(&self, axis: usize, at: usize) -> Range<usize> {
         let side = if axis == 0 { self.input.height } else { self.input.width };
-        let start = at * self.window.stride[axis];
-        let first = start.saturating_sub(self.before[axis]);
-        first..(start + self.window.size[axis]).saturating_sub(self.before[axis]).min(side)
+        self.window.span(axis, side, at)
     }
 
     /// Offset of a pixel inside one input image.

@@ -45,7 +45,8 @@ impl<S> DerefMut for Guard<'_, S> {
 
 impl<S> Drop for Guard<'_, S> {
     fn drop(&mut self) {
-        if let Some(lent) = self.lent.take() {
+        // What a panic left half done is not for the next.
+        if let Some(lent) = self.lent.take().filter(|_| !std::thread::panicking()) {
             self.pool.idle.lock().unwrap_or_else(PoisonError::into_inner).push(lent);
         }
     }
@@ -64,8 +65,8 @@ pub struct Workspace<T> {
 #[derive(Default)]
 pub struct Workspaces<T>(Pool<Workspace<T>>);
 
-impl<T> Workspaces<T> {
+impl<T: Default> Workspaces<T> {
     pub fn lend(&self) -> Guard<'_, Workspace<T>> {
-        self.0.lend_or(|| Workspace { sums: Vec::new(), maps: Vec::new() })
+        self.0.lend_or(Workspace::default)
     }
 }

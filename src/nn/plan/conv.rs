@@ -147,14 +147,11 @@ impl<T: Value> Convolution<T> {
     fn run_by_panels(&self, slots: &[Vec<T>], rows: &mut [T], workspaces: &Workspaces<T>) {
         let Target { view, frame, channel } = self.site.target;
         let pixels = view.height * view.width;
-        let prepared = match &self.method {
-            Method::Direct(_) => None,
-            Method::Winograd(winograd) => {
-                let mut space = workspaces.lend();
-                winograd.transform_all(&self.site, slots, &mut space);
-                Some(space)
-            }
-        };
+        let mut prepared = workspaces.lend();
+        if let Method::Winograd(winograd) = &self.method {
+            winograd.transform_all(&self.site, slots, &mut prepared);
+        }
+        let transformed = &prepared.maps;
         let mut gathered = workspaces.lend();
         let width: usize = self.panels().iter().map(|p| p.panel.width).sum();
         gathered.maps.resize(pixels * width, T::default());
@@ -169,12 +166,11 @@ impl<T: Value> Convolution<T> {
             let pixel = packed.panel.width;
             let strip = Strip { first: 0, rows: view.height, row: view.width * pixel, pixel };
             let space: &mut Workspace<T> = &mut workspaces.lend();
-            match (&self.method, &prepared) {
-                (Method::Winograd(winograd), Some(prepared)) => {
-                    winograd.panel(&self.site, packed, &prepared.maps, slots, strip, part, &mut space.sums);
+            match &self.method {
+                Method::Winograd(winograd) => {
+                    winograd.panel(&self.site, packed, transformed, slots, strip, part, &mut space.sums);
                 }
-                (Method::Direct(direct), _) => direct.panel(&self.site, packed, slots, strip, part, space),
-                (Method::Winograd(_), None) => {}
+                Method::Direct(direct) => direct.panel(&self.site, packed, slots, strip, part, space),
             }
         });
         for (packed, part) in parts {

@@ -42,13 +42,13 @@ impl<T: Value> Direct<T> {
         let (mut values, mut groups) = (0, 0);
         for stretch in &stretches {
             if blocks.is_empty() || values + stretch.len > most {
-                blocks.push(Block { runs: Runs::default(), weights: groups..groups });
+                blocks.push(Block { runs: Runs::new(group), weights: groups..groups });
                 values = 0;
             }
             let run = Run { offset: stretch.offset, groups: stretch.len.div_ceil(group) };
             (values, groups) = (values + stretch.len, groups + run.groups);
             if let Some(block) = blocks.last_mut() {
-                block.runs.push(run, group);
+                block.runs.push(run);
                 block.weights.end = groups;
             }
         }

@@ -40,17 +40,12 @@ pub struct Head<T: Value> {
 }
 
 /// Values of a head for one batch, reused.
+#[derive(Default)]
 pub struct HeadSpace<T> {
     pub values: Vec<Vec<f32>>,
     rounded: Vec<T>,
     /// [panel][example][channel of the panel]
     sums: Vec<f32>,
-}
-
-impl<T> Default for HeadSpace<T> {
-    fn default() -> Self {
-        Self { values: Vec::new(), rounded: Vec::new(), sums: Vec::new() }
-    }
 }
 
 impl<T: Value> Head<T> {
@@ -129,8 +124,8 @@ impl<T: Value> Dense<T> {
         let recipe = Recipe::dense(weights, bias, units);
         let all = [Stretch::whole(features)];
         let panels = panels.map(|panel| PackedPanel::new(&recipe, panel, &all, kernel.group())).collect();
-        let mut runs = Runs::default();
-        runs.push(Run { offset: 0, groups: features.div_ceil(kernel.group()) }, kernel.group());
+        let mut runs = Runs::new(kernel.group());
+        runs.push(Run { offset: 0, groups: features.div_ceil(kernel.group()) });
         Self { panels, runs, features, units }
     }
 
@@ -143,10 +138,13 @@ impl<T: Value> Dense<T> {
         sums: &mut Vec<f32>,
         to: &mut [f32],
     ) {
+        // A last group may reach past the last feature; it must not meet the next example there.
+        let stride = self.features.next_multiple_of(kernel.group());
         rounded.clear();
-        rounded.extend(from.iter().map(|v| T::of(*v)));
-        // A last group may reach past the last feature.
-        rounded.resize(from.len() + kernel.group(), T::default());
+        for example in from.chunks_exact(self.features) {
+            rounded.extend(example.iter().map(|v| T::of(*v)));
+            rounded.resize(rounded.len().next_multiple_of(stride), T::default());
+        }
         let width = self.panels.iter().map(|p| p.panel.width).max().unwrap_or(1);
         sums.resize(self.panels.len() * batch * width, 0.0);
         let parts: Vec<_> = self.panels.iter().zip(sums.chunks_exact_mut(batch * width)).collect();
@@ -155,8 +153,8 @@ impl<T: Value> Dense<T> {
             for first in (0..batch).step_by(most) {
                 let mut tile = Tile {
                     pixels: most.min(batch - first),
-                    source: &rounded[first * self.features..],
-                    source_stride: self.features,
+                    source: &rounded[first * stride..],
+                    source_stride: stride,
                     runs: &self.runs,
                     weights: &packed.weights,
                     bias: &packed.bias,

@@ -37,7 +37,7 @@ fn names(all: &[Isa]) -> String {
 }
 
 /// A set of kernels that this processor can run, with the number format they work in.
-pub enum Kernels {
+pub(super) enum Kernels {
     F32(&'static Kernel<f32>),
     Bf16(&'static Kernel<bf16>),
 }
@@ -65,7 +65,7 @@ impl Isa {
     }
 
     /// The kernels, if the processor has the instructions.
-    pub fn kernels(self) -> Option<Kernels> {
+    pub(super) fn kernels(self) -> Option<Kernels> {
         match self {
             #[cfg(target_arch = "x86_64")]
             Isa::Avx512Bf16 => (std::is_x86_feature_detected!("avx512f")

@@ -7,7 +7,7 @@ use super::fuse::{Stage, Work};
 use crate::nn::graph::{Graph, NodeId, Op, Shape, Window};
 
 /// Values that kernels may read past the last pixel: a panel of channels.
-const SLACK: usize = 64;
+pub const SLACK: usize = 64;
 
 /// A map as its readers see it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

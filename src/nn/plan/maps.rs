@@ -1,6 +1,6 @@
 //! Operations of the plan on maps other than convolution; all but the convolutions' share of the time.
 
-use super::layout::{Target, View};
+use super::layout::{SLACK, Target, View};
 use super::value::Value;
 use crate::nn::graph::{Activation, Window};
 use rayon::prelude::*;
@@ -71,28 +71,6 @@ struct Place {
     columns: Range<usize>,
 }
 
-/// Which input pixels an output pixel looks at.
-struct Sliding {
-    window: Window,
-    /// Zeros above and to the left.
-    before: [usize; 2],
-    side: [usize; 2],
-}
-
-impl Sliding {
-    fn new(window: Window, source: &View) -> Self {
-        let side = [source.height, source.width];
-        let before = [0, 1].map(|axis| window.pads(axis, side[axis]).map_or(0, |(before, _)| before));
-        Self { window, before, side }
-    }
-
-    /// Rows (axis 0) or columns (axis 1) under position `at` that lie inside the input.
-    fn span(&self, axis: usize, at: usize) -> Range<usize> {
-        let (start, before) = (at * self.window.stride[axis], self.before[axis]);
-        start.saturating_sub(before)..(start + self.window.size[axis]).saturating_sub(before).min(self.side[axis])
-    }
-}
-
 impl View {
     /// Channels of a pixel.
     pub fn at<'a, T>(&self, slots: &'a [Vec<T>], y: usize, x: usize) -> &'a [T] {
@@ -106,19 +84,21 @@ impl MapOp {
         let (view, first) = (&target.view, target.frame.left * target.view.pixel + target.channel);
         let rows = &mut out[target.frame.top * view.row..][..view.height * view.row];
         let strip = if threads > 1 { view.height.div_ceil(4 * threads) } else { view.height };
-        let sliding = match self {
+        let window = match self {
             MapOp::MaxPool { window } | MapOp::AveragePool { window } => *window,
             MapOp::Upsample { .. } | MapOp::Pointwise(_) => Window::tiles(1),
         };
-        let sliding = Sliding::new(sliding, &sources[0]);
+        let spans = |axis: usize, side: usize, count: usize| -> Vec<Range<usize>> {
+            (0..count).map(|at| window.span(axis, side, at)).collect()
+        };
+        let (down, across) = (spans(0, sources[0].height, view.height), spans(1, sources[0].width, view.width));
         let work = |(i, rows): (usize, &mut [T])| {
             let mut sums = vec![0.0; view.channels];
             for (j, row) in rows.chunks_mut(view.row).enumerate() {
                 let y = i * strip + j;
-                let under = sliding.span(0, y);
                 let pixels = row[first..].chunks_mut(view.pixel).take(view.width);
                 for (x, to) in pixels.enumerate() {
-                    let place = Place { y, x, rows: under.clone(), columns: sliding.span(1, x) };
+                    let place = Place { y, x, rows: down[y].clone(), columns: across[x].clone() };
                     self.pixel(sources, slots, place, &mut to[..view.channels], &mut sums);
                 }
             }
@@ -179,9 +159,12 @@ impl MapOp {
     }
 }
 
-/// Zeros on the target's frame, in its own channels only: other parts of a buffer write theirs.
+/// Zeros on the target's frame, in its own channels only: other parts of a buffer write theirs. Behind the last row too: kernels
+/// multiply what they read there by zero, which must not be 0 · ∞ from another picture.
 pub fn clear_frame<T: Value>(target: &Target, out: &mut [T]) {
     let Target { view, frame, channel } = target;
+    let end = (frame.top + view.height + frame.bottom) * view.row;
+    out[end..][..SLACK].fill(T::default());
     let columns = frame.left + view.width + frame.right;
     let mut clear = |y: usize, columns: Range<usize>| {
         let row = &mut out[y * view.row..][..view.row];

@@ -1,7 +1,7 @@
 //! The CPU path for inference: a [`Graph`] compiled once into a few fused operations over reused buffers.
 //!
-//! Compiling goes: batch-norms into convolutions ([`super::fold`]), dropout away and 1×1 convolutions below enlargements
-//! ([`super::simplify`]), neighbours into one operation ([`fuse`]), values into buffers ([`layout`]), weights into the order of the
+//! Compiling goes: dropout away and batch-norms into convolutions ([`super::fold`]), 1×1 convolutions below enlargements
+//! (`super::simplify`), neighbours into one operation ([`fuse`]), values into buffers ([`layout`]), weights into the order of the
 //! processor's kernels ([`pack`], [`kernels`]). A run then walks the operations; maps are channels last in f32 or bf16, sums
 //! always f32. One picture is shared out by rows, several pictures one to a thread; what lies behind the last map runs for the
 //! whole batch at once ([`head`]).
@@ -24,7 +24,7 @@ mod winograd;
 use super::exec::Parameters;
 use super::fold::{FoldError, fold_batch_norms};
 use super::graph::{Graph, NodeId, Op, Role, Shape};
-use super::simplify::{commute_upsampling, without_dropout};
+use super::simplify::commute_upsampling;
 use arena::{Pool, Workspaces};
 use conv::{Addition, Convolution};
 use fuse::{FusedConv, Stage, Work, fuse};
@@ -73,9 +73,12 @@ enum Compiled {
 
 impl Plan {
     /// Compiles for one instruction set; `parameters` must hold every tensor of the graph in its shape.
+    ///
+    /// # Errors
+    /// If a tensor is missing or not on the CPU, or the processor has not these instructions.
     pub fn compile(graph: &Graph, parameters: Parameters, isa: Isa) -> Result<Self, PlanError> {
         let (graph, parameters) = fold_batch_norms(graph, parameters)?;
-        let (graph, parameters) = commute_upsampling(&without_dropout(&graph)?, parameters)?;
+        let (graph, parameters) = commute_upsampling(&graph, parameters)?;
         let compiled = match isa.kernels().ok_or(PlanError::Isa(isa))? {
             Kernels::F32(kernel) => Compiled::F32(Typed::new(&graph, &parameters, kernel)?),
             Kernels::Bf16(kernel) => Compiled::Bf16(Typed::new(&graph, &parameters, kernel)?),
@@ -89,6 +92,9 @@ impl Plan {
 
     /// Outputs of a batch of examples, each rows × columns × channels, one after the other; `cancelled` is asked between
     /// operations.
+    ///
+    /// # Errors
+    /// When cancelled.
     ///
     /// # Panics
     /// If `examples` is not a whole number of inputs.
@@ -195,7 +201,6 @@ impl<T: Value> Typed<T> {
     }
 
     fn arena(&self) -> Arena<T> {
-        // Frames are cleared by every operation, so stale values are never read; zeros only spare the kernels denormals.
         Arena {
             slots: self.slots.iter().map(|len| vec![T::default(); *len]).collect(),
             vectors: self.entries.iter().map(|len| vec![0.0; *len]).collect(),
@@ -213,9 +218,8 @@ impl<T: Value> Typed<T> {
         let threads = rayon::current_num_threads();
         let batch = examples.len() / input;
         let mut head = self.heads.lend_or(HeadSpace::default);
-        match &self.head {
-            Some(plan) => plan.prepare(&mut head, batch),
-            None => head.values.resize_with(1, Vec::new),
+        if let Some(plan) = &self.head {
+            plan.prepare(&mut head, batch);
         }
         let mut arenas = self.arenas.lend_or(Vec::new);
         let together = if batch >= threads { threads } else { 1 };

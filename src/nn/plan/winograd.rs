@@ -15,7 +15,7 @@ const FEWEST_CHANNELS: usize = 32;
 /// Transformed values of a block of tiles that should stay in the second-level cache: 256 KiB.
 const BLOCK_VALUES: usize = 64 * 1024;
 
-/// Packed weights: [product][input channel][channel of the panel].
+/// Packed weights: [product][group of input channels][channel of the panel][input channel of the group].
 pub struct Winograd<T: Value> {
     pub panels: Vec<PackedPanel<T>>,
     /// Tiles in a block.
@@ -36,7 +36,7 @@ impl<T: Value> Winograd<T> {
     }
 
     pub fn new(recipe: &Recipe, site: &Site<T>) -> Self {
-        let channels = site.source.channels;
+        let (channels, group) = (site.source.channels, site.kernel.group());
         let panels = site.kernel.panels(recipe.filters, usize::MAX);
         let zeros = vec![0.0; panels.iter().map(|p| p.width).max().unwrap_or(0)];
         let pack = |panel| {
@@ -47,15 +47,16 @@ impl<T: Value> Winograd<T> {
                 for (c, g) in filter.chunks_exact(9).enumerate() {
                     let product = transform_kernel([[g[0], g[1], g[2]], [g[3], g[4], g[5]], [g[6], g[7], g[8]]]);
                     for (k, value) in product.into_iter().enumerate() {
-                        packed.weights[(k * channels + c) * panel.width + lane] = T::of(value);
+                        let at = (k * channels + c) / group * panel.width + lane;
+                        packed.weights[at * group + c % group] = T::of(value);
                     }
                 }
             }
             packed
         };
         let block = (BLOCK_VALUES / (PRODUCTS * channels)).clamp(24, 64);
-        let mut runs = Runs::default();
-        runs.push(Run { offset: 0, groups: channels }, 1);
+        let mut runs = Runs::new(group);
+        runs.push(Run { offset: 0, groups: channels / group });
         Self { panels: panels.into_par_iter().map(pack).collect(), block, zeros, runs }
     }
 

@@ -27,21 +27,33 @@ pub struct Run {
 }
 
 /// Runs that are summed up together.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Runs {
     all: Vec<Run>,
+    /// Values of a group.
+    group: usize,
     groups: usize,
     /// Values from a pixel's first that the runs touch.
     reach: usize,
 }
 
 impl Runs {
-    /// `group` is the kernel's.
-    pub fn push(&mut self, run: Run, group: usize) {
+    /// None yet, for a kernel with this group.
+    pub fn new(group: usize) -> Self {
+        Self { all: Vec::new(), group, groups: 0, reach: 0 }
+    }
+
+    pub fn push(&mut self, run: Run) {
         self.all.push(run);
         self.groups += run.groups;
-        self.reach = self.reach.max(run.offset + run.groups * group);
+        self.reach = self.reach.max(run.offset + run.groups * self.group);
     }
+}
+
+/// Values from the first to behind the last of `count` pieces of `len`, `stride` apart.
+fn extent(count: usize, stride: usize, len: usize) -> usize {
+    // Saturating: an extent past counting fits no slice.
+    (count - 1).saturating_mul(stride).saturating_add(len)
 }
 
 /// What happens to a sum before it is stored; all slices are padded to whole panels.
@@ -111,8 +123,8 @@ struct Family<T: 'static> {
     by_pixels: &'static [TileKernel<T>],
 }
 
-/// Everything an instruction set offers. Only this module's children make one, only [`super::isa::Isa`] hands it out, and only
-/// after the processor said that it has the instructions.
+/// Everything an instruction set offers. Only this module's children make one, and only `Isa::kernels` names it, after the
+/// processor said that it has the instructions.
 pub struct Kernel<T: 'static> {
     /// Channels in a register.
     lanes: usize,
@@ -140,6 +152,7 @@ pub struct Panel {
     pub width: usize,
     /// Most pixels in a tile.
     pub most_pixels: usize,
+    /// Of the kernel that made the panel.
     family: usize,
 }
 
@@ -170,22 +183,25 @@ impl<T: Value> Kernel<T> {
     /// If a slice is too short for what the tile says; that would be a fault of the plan.
     pub fn tile(&self, panel: &Panel, tile: &mut Tile<T>) {
         let pixels = tile.pixels;
-        let Runs { groups, reach, .. } = *tile.runs;
-        assert!((1..=panel.most_pixels).contains(&pixels));
-        assert!(tile.source.len() >= (pixels - 1) * tile.source_stride + reach);
-        assert!(tile.weights.len() >= groups * panel.width * self.group);
-        assert!(tile.bias.len() >= panel.width);
+        let Family { vectors, by_pixels } = &self.families[panel.family];
+        let width = vectors * self.lanes;
+        let Runs { group, groups, reach, .. } = *tile.runs;
+        assert!(panel.width == width && group == self.group, "a panel or runs of another kernel");
+        assert!((1..=by_pixels.len()).contains(&pixels));
+        assert!(tile.source.len() >= extent(pixels, tile.source_stride, reach));
+        assert!(tile.weights.len() >= groups * width * self.group);
+        assert!(tile.bias.len() >= width);
         let uses_sums = tile.start == Start::Sums || matches!(tile.end, End::Sums);
-        assert!(!uses_sums || tile.sums.len() >= pixels * panel.width);
+        assert!(!uses_sums || tile.sums.len() >= pixels * width);
         if let End::Values { target, stride, channels, finish, residual } = &tile.end {
-            assert!(*channels <= panel.width && target.len() >= (pixels - 1) * stride + channels);
-            assert!(finish.affine.is_none_or(|(a, b)| a.len() >= panel.width && b.len() >= panel.width));
-            let last = |r: &Residual<T>| ((r.first + pixels - 1) >> r.shift) * r.stride + panel.width;
+            assert!(*channels <= width && target.len() >= extent(pixels, *stride, *channels));
+            assert!(finish.affine.is_none_or(|(a, b)| a.len() >= width && b.len() >= width));
+            let last = |r: &Residual<T>| extent(((r.first + pixels - 1) >> r.shift) + 1, r.stride, width);
             assert!(residual.as_ref().is_none_or(|r| r.values.len() >= last(r)));
         }
         // SAFETY: the processor has the instructions (see `Kernel`), and the assertions above prove for every slice that the
         // last index the kernel touches lies inside it.
-        unsafe { self.families[panel.family].by_pixels[pixels - 1](tile) }
+        unsafe { by_pixels[pixels - 1](tile) }
     }
 }
 
@@ -324,7 +340,7 @@ unsafe fn accumulate_tile<L: Lanes, const P: usize, const N: usize>(tile: &mut T
 /// Stores a register's values at `at` of a pixel, but none past its `channels`.
 ///
 /// # Safety
-/// The instruction set of `L` must be there.
+/// The instruction set of `L` must be there, and `channels` values in the pixel.
 #[inline(always)]
 unsafe fn store_some<L: Lanes>(sums: L, pixel: &mut [L::Value], at: usize, channels: usize) {
     if at + L::WIDTH <= channels {

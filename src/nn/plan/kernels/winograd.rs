@@ -60,7 +60,7 @@ pub fn transform_kernel(g: [[f32; 3]; 3]) -> [f32; PRODUCTS] {
 impl<T: Value> Kernel<T> {
     /// Whether there are transforms for maps of so many channels.
     pub fn has_winograd(&self, channels: usize) -> bool {
-        self.winograd.is_some() && channels.is_multiple_of(self.lanes)
+        self.winograd.is_some() && channels.is_multiple_of(self.lanes.max(self.group))
     }
 
     /// # Panics
@@ -175,9 +175,10 @@ pub(super) unsafe fn output<L: Lanes>(job: &mut Output<L::Value>) {
                 }
             }
             if job.pool {
+                // A clamp from below by the other is the larger of two. A NaN may be lost here, but one anywhere in a tile is in
+                // its neighbours' outputs too, which share half of its pixels.
                 let top = L::splat(f32::INFINITY);
                 let [a, b, d, e] = outputs;
-                // A clamp from below by the other is the larger of two.
                 let largest = a.clamp(b, top).clamp(d.clamp(e, top), top);
                 if let Some(place) = job.places[0] {
                     store_some(largest, &mut job.target[place..], c, job.channels);
