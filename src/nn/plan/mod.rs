@@ -1,10 +1,10 @@
 //! The CPU path for inference: a [`Graph`] compiled once into a few fused operations over reused buffers.
 //!
 //! Compiling goes: dropout away and batch-norms into convolutions ([`super::fold`]), 1×1 convolutions below enlargements
-//! (`super::simplify`), neighbours into one operation ([`fuse`]), values into buffers ([`layout`]), weights into the order of the
-//! processor's kernels ([`pack`], [`kernels`]). A run then walks the operations; maps are channels last in f32 or bf16, sums
+//! (`super::simplify`), neighbours into one operation (`fuse`), values into buffers (`layout`), weights into the order of the
+//! processor's kernels (`pack`, `kernels`). A run then walks the operations; maps are channels last in f32 or bf16, sums
 //! always f32. One picture is shared out by rows, several pictures one to a thread; what lies behind the last map runs for the
-//! whole batch at once ([`head`]).
+//! whole batch at once (`head`).
 
 mod arena;
 mod conv;
