@@ -36,6 +36,9 @@ fn imported_networks_answer_as_keras_does() {
         ("vgg16_kidney", Architecture::Vgg16),
         ("resnet50_bin", Architecture::Resnet50),
         ("cnn_small", Architecture::SmallCnn),
+        ("vgg16_v2", Architecture::Vgg16V2),
+        ("resnet50_4", Architecture::Resnet50),
+        ("inception_4", Architecture::InceptionV3),
     ] {
         let file = unpack(&shared, &format!("{name}.h5"), folder.path());
         let reference = unpack(&shared, &format!("{name}.io.safetensors"), folder.path());

@@ -513,6 +513,11 @@ impl Builder {
         NodeId(self.nodes.len() - 1)
     }
 
+    /// Shape of a node's value.
+    pub fn shape(&self, id: NodeId) -> Shape {
+        self.nodes[id.0].shape
+    }
+
     pub fn finish(self) -> Result<Graph, GraphError> {
         match self.error {
             Some(error) => Err(error),

@@ -247,61 +247,102 @@ impl LayerReader<'_> {
     }
 }
 
-/// Reads a `Functional` or `Sequential` configuration with a single image input.
+/// Reads a `Functional` or `Sequential` configuration with a single image input; models that stand in it as a layer, as Keras
+/// Applications' bases do, become part of the graph, their layers named `model/layer`.
 pub fn graph_from_config(config: &Value) -> Result<Graph, KerasError> {
-    let bad = |what: &str| KerasError::Config(what.to_string());
-    let sequential = match text(config, "class_name") {
-        Some("Functional" | "Model") => false,
-        Some("Sequential") => true,
-        other => return Err(KerasError::Config(format!("class `{}`", other.unwrap_or("none")))),
-    };
-    let layers = config.pointer("/config/layers").and_then(Value::as_array).ok_or_else(|| bad("no layers"))?;
-    let mut problems = Vec::new();
-    let mut builder: Option<Builder> = None;
-    let mut outputs: HashMap<&str, NodeId> = HashMap::new();
-    let mut last = None;
-    for layer in layers {
-        let inner = layer.get("config").unwrap_or(&Value::Null);
-        let name = text(inner, "name").ok_or_else(|| bad("a layer without a name"))?;
-        let class = text(layer, "class_name").ok_or_else(|| bad("a layer without a class"))?;
-        if class == "InputLayer" {
-            if builder.is_some() {
-                problems.push("more than one input".to_string());
+    let mut reader = ModelReader { builder: None, problems: Vec::new() };
+    reader.model(config, "", None)?;
+    if !reader.problems.is_empty() {
+        return Err(KerasError::Unsupported(reader.problems));
+    }
+    Ok(reader.builder.ok_or_else(|| KerasError::Config("no input layer".into()))?.finish()?)
+}
+
+/// Walks a model and the models inside it.
+struct ModelReader {
+    /// There from the first input layer on.
+    builder: Option<Builder>,
+    problems: Vec<String>,
+}
+
+impl ModelReader {
+    /// Adds the layers of a model, their names behind `prefix`; `given` is what flows into its input layer, `None` for the
+    /// outermost. Returns what flows out.
+    fn model(&mut self, config: &Value, prefix: &str, given: Option<NodeId>) -> Result<NodeId, KerasError> {
+        let bad = |what: &str| KerasError::Config(what.to_string());
+        let sequential = match text(config, "class_name") {
+            Some("Functional" | "Model") => false,
+            Some("Sequential") => true,
+            other => return Err(KerasError::Config(format!("class `{}`", other.unwrap_or("none")))),
+        };
+        let layers = config.pointer("/config/layers").and_then(Value::as_array).ok_or_else(|| bad("no layers"))?;
+        let mut outputs: HashMap<&str, NodeId> = HashMap::new();
+        let (mut last, mut inputs_seen) = (None, 0);
+        for layer in layers {
+            let inner = layer.get("config").unwrap_or(&Value::Null);
+            let name = text(inner, "name").ok_or_else(|| bad("a layer without a name"))?;
+            let class = text(layer, "class_name").ok_or_else(|| bad("a layer without a class"))?;
+            if class == "InputLayer" {
+                inputs_seen += 1;
+                if inputs_seen > 1 {
+                    self.problems.push("more than one input".to_string());
+                    continue;
+                }
+                let id = match given {
+                    Some(id) => id,
+                    None => {
+                        let (started, id) = Builder::new(input_shape(inner)?);
+                        self.builder = Some(started);
+                        id
+                    }
+                };
+                outputs.insert(name, id);
+                last = Some(id);
                 continue;
             }
-            let (started, id) = Builder::new(input_shape(inner)?);
-            builder = Some(started);
-            outputs.insert(name, id);
-            last = Some(id);
-            continue;
-        }
-        let Some(builder) = builder.as_mut() else { return Err(bad("the first layer is not an input")) };
-        let reader = LayerReader { class, name, config: inner };
-        let inputs = if sequential { last.into_iter().collect() } else { inbound(layer, &outputs)? };
-        match reader.ops() {
-            Ok(ops) => {
-                let mut inputs: Vec<NodeId> = inputs;
-                for (i, op) in ops.into_iter().enumerate() {
-                    let node = if i == 0 { name.to_string() } else { format!("{name}/activation") };
-                    inputs = vec![builder.push(node, op, &inputs)];
-                }
-                if let [id] = inputs[..] {
-                    outputs.insert(name, id);
-                    last = Some(id);
-                }
+            let inputs: Vec<NodeId> = if sequential { last.into_iter().collect() } else { inbound(layer, &outputs)? };
+            let output = match class {
+                "Functional" | "Model" | "Sequential" => match inputs[..] {
+                    [input] => Some(self.model(layer, &format!("{prefix}{name}/"), Some(input))?),
+                    _ => return Err(bad("a model inside the model with other than one input")),
+                },
+                _ => self.layer(LayerReader { class, name, config: inner }, prefix, inputs)?,
+            };
+            if let Some(id) = output {
+                outputs.insert(name, id);
+                last = Some(id);
             }
+        }
+        last.ok_or_else(|| bad("no layers"))
+    }
+
+    /// Adds one layer; what cannot be read is noted and skipped, so that every problem is listed at once.
+    fn layer(&mut self, reader: LayerReader, prefix: &str, inputs: Vec<NodeId>) -> Result<Option<NodeId>, KerasError> {
+        let Some(builder) = self.builder.as_mut() else {
+            return Err(KerasError::Config("the first layer is not an input".into()));
+        };
+        let ops = match reader.ops() {
+            Ok(ops) => ops,
             Err(problem) => {
-                problems.push(problem);
-                if let Some(first) = inputs.first() {
-                    outputs.insert(name, *first);
-                }
+                self.problems.push(problem);
+                return Ok(inputs.first().copied());
             }
+        };
+        let mut inputs = inputs;
+        // Keras flattens vectors too, to no effect.
+        let is_vector = |id: &NodeId| matches!(builder.shape(*id), Shape::Vector { .. });
+        if ops == [Op::Flatten] && inputs.iter().all(is_vector) {
+            return Ok(inputs.first().copied());
         }
+        for (i, op) in ops.into_iter().enumerate() {
+            let suffix = if i == 0 { "" } else { "/activation" };
+            inputs = vec![builder.push(format!("{prefix}{}{suffix}", reader.name), op, &inputs)];
+        }
+        Ok(match inputs[..] {
+            [id] => Some(id),
+            _ => None,
+        })
     }
-    if !problems.is_empty() {
-        return Err(KerasError::Unsupported(problems));
-    }
-    Ok(builder.ok_or_else(|| bad("no input layer"))?.finish()?)
 }
 
 fn input_shape(config: &Value) -> Result<Shape, KerasError> {
@@ -348,7 +389,9 @@ fn read_weights(file: &hdf5_pure::File, graph: &Graph) -> Result<Parameters, Ker
     for parameter in graph.parameters() {
         let node = graph.node(parameter.node);
         let stored = keras_name(&node.op, parameter.role);
-        let path = format!("model_weights/{0}/{0}/{stored}:0", node.name);
+        // Layers of a model inside the model lie in that model's group.
+        let place = if node.name.contains('/') { node.name.clone() } else { format!("{0}/{0}", node.name) };
+        let path = format!("model_weights/{place}/{stored}:0");
         match file.dataset(&path) {
             Err(hdf5_pure::Error::Format(FormatError::PathNotFound(_))) => {
                 problems.push(format!("`{path}` is missing"))
@@ -401,4 +444,47 @@ fn tensor(dataset: &hdf5_pure::Dataset, wanted: &[usize]) -> Result<Tensor, Stri
         }
     };
     build().map_err(|e: candle_core::Error| e.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn layer(class: &str, config: Value, inbound: &str) -> Value {
+        let nodes = if inbound.is_empty() { json!([]) } else { json!([[[inbound, 0, 0, {}]]]) };
+        json!({ "class_name": class, "config": config, "inbound_nodes": nodes })
+    }
+
+    /// A base inside a Sequential, as transfer learning writes it: one graph, the base's layers under its name, a Flatten of a
+    /// vector gone.
+    #[test]
+    fn a_model_inside_a_model_becomes_part_of_the_graph() {
+        let conv = json!({ "name": "conv", "filters": 4, "kernel_size": [3, 3], "strides": [1, 1], "padding": "same" });
+        let base = json!({
+            "name": "base",
+            "layers": [
+                layer("InputLayer", json!({ "name": "picture", "batch_input_shape": [null, 8, 8, 3] }), ""),
+                layer("Conv2D", conv, "picture"),
+                layer("GlobalAveragePooling2D", json!({ "name": "mean" }), "conv"),
+            ],
+        });
+        let input = json!({ "name": "input", "batch_input_shape": [null, 8, 8, 3] });
+        let dense = json!({ "name": "dense", "units": 2, "activation": "softmax" });
+        let config = json!({ "class_name": "Sequential", "config": { "name": "whole", "layers": [
+            layer("InputLayer", input, ""),
+            layer("Functional", base, ""),
+            layer("Flatten", json!({ "name": "flatten" }), ""),
+            layer("Dense", dense, ""),
+        ] } });
+        let graph = graph_from_config(&config).unwrap();
+        let names: Vec<&str> = graph.nodes().iter().map(|n| n.name.as_str()).collect();
+        assert_eq!(names, ["input", "base/conv", "base/mean", "dense", "dense/activation"]);
+        assert_eq!(graph.output_shape(), Shape::Vector { len: 2 });
+
+        // What is not known is named, in the inner model too.
+        let text = config.to_string().replace("Conv2D", "Conv3D");
+        let error = graph_from_config(&serde_json::from_str(&text).unwrap()).unwrap_err().to_string();
+        assert!(error.contains("`Conv3D` (`conv`)"), "{error}");
+    }
 }
