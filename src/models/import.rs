@@ -4,7 +4,7 @@ use super::model::ModelError;
 use super::registry;
 use crate::domain::card::{Card, InputSpec, Luminance, Resize, Scale, Task, Threshold, TrainingNote, is_model_id};
 use crate::files::write_atomically;
-use crate::nn::graph::{Graph, Shape};
+use crate::nn::graph::Graph;
 use crate::nn::keras::{self, KerasError};
 use crate::nn::weights::{self, Precision};
 use crate::nn::zoo::{Architecture, Format};
@@ -77,15 +77,8 @@ fn open_to_all(folder: &Path) {
 
 /// Input and output sizes as the file has them.
 fn format(graph: &Graph) -> Format {
-    let side = match graph.input_shape() {
-        Shape::Image { height, .. } => height,
-        Shape::Vector { len } => len,
-    };
-    let outputs = match graph.output_shape() {
-        Shape::Image { channels, .. } => channels,
-        Shape::Vector { len } => len,
-    };
-    Format { side, channels: graph.input_shape().channels(), outputs }
+    let (input, outputs) = (graph.input_shape(), graph.output_shape().channels());
+    Format { side: input.rows(), channels: input.channels(), outputs }
 }
 
 fn card(file: &Path, architecture: Architecture, format: Format, id: &str, weights: &[u8]) -> Card {

@@ -275,22 +275,12 @@ impl Network {
     pub fn infer(&self, x: &Tensor, cancelled: &(dyn Fn() -> bool + Sync)) -> std::result::Result<Tensor, ExecError> {
         match &self.path {
             Path::Plan { plan, input, output } => {
-                let wanted: &[usize] = match *input {
-                    Shape::Image { height, width, channels } => &[height, width, channels],
-                    Shape::Vector { len } => &[len],
-                };
-                if x.rank() == 0 || x.dims()[1..] != *wanted {
+                if x.rank() == 0 || x.dims()[1..] != input.dims() {
                     let message = format!("input of {:?}, the network takes {input} an example", x.dims());
                     return Err(candle_core::Error::Msg(message).into());
                 }
                 let y = ops::with_values(x, |values| plan.run(values, cancelled))?.map_err(|_| ExecError::Cancelled)?;
-                let batch = x.dim(0)?;
-                Ok(match *output {
-                    Shape::Image { height, width, channels } => {
-                        Tensor::from_vec(y, (batch, height, width, channels), &Device::Cpu)?
-                    }
-                    Shape::Vector { len } => Tensor::from_vec(y, (batch, len), &Device::Cpu)?,
-                })
+                Ok(Tensor::from_vec(y, [vec![x.dim(0)?], output.dims()].concat(), &Device::Cpu)?)
             }
             Path::Stock { graph, parameters, device } => {
                 let x = x.to_device(device)?;

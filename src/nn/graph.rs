@@ -25,6 +25,22 @@ impl Shape {
         }
     }
 
+    /// Rows of a feature map or length of a vector.
+    pub fn rows(self) -> usize {
+        match self {
+            Shape::Image { height, .. } => height,
+            Shape::Vector { len } => len,
+        }
+    }
+
+    /// Sides of one example as tensors have them: rows, columns, channels, or the length.
+    pub fn dims(self) -> Vec<usize> {
+        match self {
+            Shape::Image { height, width, channels } => vec![height, width, channels],
+            Shape::Vector { len } => vec![len],
+        }
+    }
+
     /// Values in one example.
     pub fn values(self) -> usize {
         match self {

@@ -7,7 +7,7 @@ use crate::domain::card::{InputSpec, Level, Metric, Task};
 use crate::domain::metrics::{self, Scored};
 use crate::models::preprocess;
 use crate::nn::exec::{Network, Parameters, Runner};
-use crate::nn::graph::{Graph, Shape};
+use crate::nn::graph::Graph;
 use crate::nn::plan::isa::Isa;
 use candle_core::{DType, Device, Tensor};
 use std::collections::BTreeMap;
@@ -80,10 +80,7 @@ impl Evaluator<'_> {
     }
 
     fn batch(&self, network: &Network, examples: &[&Example]) -> Result<Vec<SliceResult>, TrainError> {
-        let side = match self.graph.input_shape() {
-            Shape::Image { height, .. } => height,
-            Shape::Vector { len } => len,
-        };
+        let side = self.graph.input_shape().rows();
         let pictures: Vec<_> = examples.iter().map(|e| augment::plain(e, side)).collect();
         let positive: Vec<bool> = examples.iter().map(|e| e.is_positive()).collect();
         let (x, target) = batch(&pictures, &positive, self.spec, self.task, self.device)?;

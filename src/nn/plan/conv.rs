@@ -2,7 +2,7 @@
 
 use super::arena::{Workspace, Workspaces};
 use super::direct::Direct;
-use super::kernels::Kernel;
+use super::kernels::{Finish, Kernel};
 use super::layout::{Target, View};
 use super::pack::{PackedPanel, Recipe};
 use super::value::Value;
@@ -37,6 +37,12 @@ pub struct Site<T: Value> {
 }
 
 impl<T: Value> Site<T> {
+    /// What happens to a panel's sums.
+    pub fn finish<'a>(&self, packed: &'a PackedPanel<T>) -> Finish<'a> {
+        let affine = packed.affine.as_ref().map(|(a, b)| (a.as_slice(), b.as_slice()));
+        Finish { lower: self.lower, upper: self.upper, affine }
+    }
+
     /// Offset of the first window's first value in the source's slot.
     pub fn origin(&self) -> usize {
         self.source.start - self.before[0] * self.source.row - self.before[1] * self.source.pixel

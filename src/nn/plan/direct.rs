@@ -2,7 +2,7 @@
 
 use super::arena::Workspace;
 use super::conv::{Site, Strip};
-use super::kernels::{End, Finish, Residual, Run, Runs, Start, Tile};
+use super::kernels::{End, Residual, Run, Runs, Start, Tile};
 use super::pack::{PackedPanel, Recipe, stretches};
 use super::value::Value;
 use rayon::prelude::*;
@@ -116,8 +116,7 @@ impl<T: Value> Direct<T> {
         if parts {
             sums.resize(strip.rows * site.width * panel.width, 0.0);
         }
-        let affine = packed.affine.as_ref().map(|(a, b)| (a.as_slice(), b.as_slice()));
-        let finish = Finish { lower: site.lower, upper: site.upper, affine };
+        let finish = site.finish(packed);
         for (b, block) in self.blocks.iter().enumerate() {
             let weights = &packed.weights[block.weights.start * panel.width * group..];
             let last = b + 1 == self.blocks.len();

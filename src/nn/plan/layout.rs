@@ -206,11 +206,6 @@ impl Layout {
         })
     }
 
-    /// Whether the node's value comes into being without an operation of its own.
-    pub fn is_look(&self, id: NodeId) -> bool {
-        matches!(self.places[id.0], Some(Place::Widened { .. }))
-    }
-
     /// Whether `part` was written straight into `concat`.
     pub fn is_in_place(&self, part: NodeId, concat: NodeId) -> bool {
         matches!(self.places[part.0], Some(Place::Part { of, .. }) if of == concat)

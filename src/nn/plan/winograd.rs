@@ -1,10 +1,10 @@
 //! 3×3 convolutions at stride 1 by Winograd's F(2×2, 3×3): transform tiles, multiply, transform back (see
-//! [`super::kernels::winograd`]). In f32 the detour costs no accuracy that matters and saves more than half of the work.
+//! [`super::kernels::winograd`]). The detour costs no accuracy that matters and saves more than half of the work.
 
 use super::arena::Workspace;
 use super::conv::{Site, Strip};
 use super::kernels::winograd::{Input, Output, PRODUCTS, transform_kernel};
-use super::kernels::{End, Finish, Run, Runs, Start, Tile};
+use super::kernels::{End, Run, Runs, Start, Tile};
 use super::pack::{PackedPanel, Recipe};
 use super::value::Value;
 use rayon::prelude::*;
@@ -60,6 +60,11 @@ impl<T: Value> Winograd<T> {
         Self { panels: panels.into_par_iter().map(pack).collect(), block, zeros, runs }
     }
 
+    /// Transformed values of one block of tiles.
+    fn block_values(&self, site: &Site<T>) -> usize {
+        self.block * PRODUCTS * site.source.channels
+    }
+
     fn tiles_across(site: &Site<T>) -> usize {
         site.width.div_ceil(2)
     }
@@ -82,7 +87,7 @@ impl<T: Value> Winograd<T> {
         let tiles = Self::tiles(site, strip);
         for first in tiles.clone().step_by(self.block) {
             let block = first..(first + self.block).min(tiles.end);
-            space.maps.resize(self.block * PRODUCTS * site.source.channels, T::default());
+            space.maps.resize(self.block_values(site), T::default());
             self.transform(site, slots, block.clone(), &mut space.maps);
             for packed in &self.panels {
                 let to = &mut to[packed.panel.first..];
@@ -94,7 +99,7 @@ impl<T: Value> Winograd<T> {
     /// Transforms of all tiles, block after block, into the workspace's maps.
     pub fn transform_all(&self, site: &Site<T>, slots: &[Vec<T>], space: &mut Workspace<T>) {
         let tiles = Self::tiles_across(site) * site.height.div_ceil(2);
-        let values = self.block * PRODUCTS * site.source.channels;
+        let values = self.block_values(site);
         space.maps.resize(tiles.div_ceil(self.block) * values, T::default());
         space.maps.par_chunks_mut(values).enumerate().for_each(|(i, to)| {
             let first = i * self.block;
@@ -115,7 +120,7 @@ impl<T: Value> Winograd<T> {
         sums: &mut Vec<f32>,
     ) {
         let tiles = Self::tiles(site, strip);
-        let values = self.block * PRODUCTS * site.source.channels;
+        let values = self.block_values(site);
         for (first, transformed) in tiles.clone().step_by(self.block).zip(transformed.chunks(values)) {
             let block = first..(first + self.block).min(tiles.end);
             self.finish(site, packed, transformed, block, slots, strip, to, sums);
@@ -176,8 +181,7 @@ impl<T: Value> Winograd<T> {
                 site.kernel.tile(panel, &mut tile);
             }
         }
-        let affine = packed.affine.as_ref().map(|(a, b)| (a.as_slice(), b.as_slice()));
-        let finish = Finish { lower: site.lower, upper: site.upper, affine };
+        let finish = site.finish(packed);
         let across = Self::tiles_across(site);
         for (i, tile) in tiles.enumerate() {
             let (y, x) = (tile / across, tile % across);

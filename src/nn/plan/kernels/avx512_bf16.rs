@@ -1,6 +1,6 @@
 //! AVX-512 BF16: activations and weights as bf16, products of pairs summed in f32, sixteen lanes.
 
-use super::{Kernel, Lanes, Tile, Winograd, accumulate_tile, families, winograd};
+use super::{Kernel, Lanes, Tile, accumulate_tile, kernel, winograd};
 use half::bf16;
 use std::arch::x86_64::*;
 use std::mem::transmute;
@@ -91,37 +91,7 @@ impl Lanes for Sums {
     }
 }
 
-/// # Safety
-/// As [`accumulate_tile`].
-#[target_feature(enable = "avx512f,avx512bf16,avx512bw,avx512vl")]
-unsafe fn entry<const P: usize, const N: usize>(tile: &mut Tile<bf16>) {
-    // SAFETY: this function has the features; the tile is the caller's promise.
-    unsafe { accumulate_tile::<Sums, P, N>(tile) }
-}
-
-/// # Safety
-/// As [`winograd::input`].
-#[target_feature(enable = "avx512f,avx512bf16,avx512bw,avx512vl")]
-unsafe fn winograd_input(job: &mut winograd::Input<bf16>) {
-    // SAFETY: this function has the features; the job is the caller's promise.
-    unsafe { winograd::input::<Sums>(job) }
-}
-
-/// # Safety
-/// As [`winograd::output`].
-#[target_feature(enable = "avx512f,avx512bf16,avx512bw,avx512vl")]
-unsafe fn winograd_output(job: &mut winograd::Output<bf16>) {
-    // SAFETY: this function has the features; the job is the caller's promise.
-    unsafe { winograd::output::<Sums>(job) }
-}
-
-/// For processors with `avx512f`, `avx512bf16`, `avx512bw` and `avx512vl`.
-pub const KERNEL: Kernel<bf16> = Kernel {
-    lanes: 16,
-    group: 2,
-    families: families![entry;
-        4 => [1, 2, 3, 4, 5, 6],
-        2 => [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12],
-        1 => [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16]],
-    winograd: Some(Winograd { input: winograd_input, output: winograd_output }),
-};
+kernel!(Sums, bf16, needs "avx512f,avx512bf16,avx512bw,avx512vl";
+    4 => [1, 2, 3, 4, 5, 6],
+    2 => [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12],
+    1 => [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16]);

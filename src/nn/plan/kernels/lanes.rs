@@ -2,7 +2,7 @@
 
 /// Implements [`super::Lanes`] for a register of f32 by naming its intrinsics.
 macro_rules! f32_lanes {
-    ($register:ty, $width:literal, needs $needs:literal;
+    ($register:ty, $width:literal;
      splat $splat:ident, load $load:ident, store $store:ident, add $add:ident, subtract $subtract:ident,
      clamp $clamp:expr, multiply_add $multiply_add:expr) => {
         impl $crate::nn::plan::kernels::Lanes for $register {
@@ -82,30 +82,6 @@ macro_rules! f32_lanes {
                 // SAFETY: the caller has the instruction set.
                 unsafe { $multiply_add(a, w, self) }
             }
-        }
-
-        /// # Safety
-        /// As [`accumulate_tile`].
-        #[target_feature(enable = $needs)]
-        unsafe fn tile<const P: usize, const N: usize>(tile: &mut Tile<f32>) {
-            // SAFETY: this function has the instructions; the tile is the caller's promise.
-            unsafe { accumulate_tile::<$register, P, N>(tile) }
-        }
-
-        /// # Safety
-        /// As [`winograd::input`].
-        #[target_feature(enable = $needs)]
-        unsafe fn winograd_input(job: &mut winograd::Input<f32>) {
-            // SAFETY: this function has the instructions; the job is the caller's promise.
-            unsafe { winograd::input::<$register>(job) }
-        }
-
-        /// # Safety
-        /// As [`winograd::output`].
-        #[target_feature(enable = $needs)]
-        unsafe fn winograd_output(job: &mut winograd::Output<f32>) {
-            // SAFETY: this function has the instructions; the job is the caller's promise.
-            unsafe { winograd::output::<$register>(job) }
         }
     };
 }

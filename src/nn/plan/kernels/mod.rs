@@ -132,7 +132,7 @@ pub struct Kernel<T: 'static> {
     group: usize,
     /// Widest first.
     families: &'static [Family<T>],
-    winograd: Option<Winograd<T>>,
+    winograd: Winograd<T>,
 }
 
 /// Transforms around the products of a Winograd convolution.
@@ -357,10 +357,44 @@ unsafe fn store_some<L: Lanes>(sums: L, pixel: &mut [L::Value], at: usize, chann
 /// Lanes of the widest register.
 const MOST_LANES: usize = 16;
 
-/// `families![entry; 4 => [1, 2, 3]]`: kernels of 4 registers and 1, 2 or 3 pixels.
-macro_rules! families {
-    ($entry:ident; $($vectors:literal => [$($pixels:literal),*]),*) => {
-        &[$($crate::nn::plan::kernels::Family { vectors: $vectors, by_pixels: &[$($entry::<$pixels, $vectors>),*] }),*]
+/// `kernel!(Lanes, Value, needs "feature"; 4 => [1, 2, 3])`: entries with the features, and `KERNEL` with kernels of 4 registers and 1, 2 or 3
+/// pixels.
+macro_rules! kernel {
+    ($lanes:ty, $value:ty $(, needs $needs:literal)?; $($vectors:literal => [$($pixels:literal),*]),*) => {
+        /// # Safety
+        /// As [`accumulate_tile`].
+        $(#[target_feature(enable = $needs)])?
+        unsafe fn tile<const P: usize, const N: usize>(tile: &mut Tile<$value>) {
+            // SAFETY: this function has the instructions; the tile is the caller's promise.
+            unsafe { accumulate_tile::<$lanes, P, N>(tile) }
+        }
+
+        /// # Safety
+        /// As [`winograd::input`].
+        $(#[target_feature(enable = $needs)])?
+        unsafe fn winograd_input(job: &mut winograd::Input<$value>) {
+            // SAFETY: this function has the instructions; the job is the caller's promise.
+            unsafe { winograd::input::<$lanes>(job) }
+        }
+
+        /// # Safety
+        /// As [`winograd::output`].
+        $(#[target_feature(enable = $needs)])?
+        unsafe fn winograd_output(job: &mut winograd::Output<$value>) {
+            // SAFETY: this function has the instructions; the job is the caller's promise.
+            unsafe { winograd::output::<$lanes>(job) }
+        }
+
+        /// For processors with the features named above.
+        pub const KERNEL: Kernel<$value> = Kernel {
+            lanes: <$lanes as $crate::nn::plan::kernels::Lanes>::WIDTH,
+            group: <$lanes as $crate::nn::plan::kernels::Lanes>::GROUP,
+            families: &[$($crate::nn::plan::kernels::Family {
+                vectors: $vectors,
+                by_pixels: &[$(tile::<$pixels, $vectors>),*],
+            }),*],
+            winograd: $crate::nn::plan::kernels::Winograd { input: winograd_input, output: winograd_output },
+        };
     };
 }
-use families;
+use kernel;

@@ -1,6 +1,6 @@
 //! No particular instructions: four f32 lanes, which the compiler turns into whatever the baseline has.
 
-use super::{Kernel, Lanes, Tile, Winograd, accumulate_tile, families, winograd};
+use super::{Kernel, Lanes, Tile, accumulate_tile, kernel, winograd};
 
 /// Lanes of the smallest vectors in use.
 const LANES: usize = 4;
@@ -90,31 +90,6 @@ impl Lanes for Array {
     }
 }
 
-/// # Safety
-/// As [`accumulate_tile`].
-unsafe fn tile<const P: usize, const N: usize>(tile: &mut Tile<f32>) {
-    // SAFETY: no special instructions; the tile is the caller's promise.
-    unsafe { accumulate_tile::<Array, P, N>(tile) }
-}
-
-/// # Safety
-/// As [`winograd::input`].
-unsafe fn winograd_input(job: &mut winograd::Input<f32>) {
-    // SAFETY: no special instructions; the job is the caller's promise.
-    unsafe { winograd::input::<Array>(job) }
-}
-
-/// # Safety
-/// As [`winograd::output`].
-unsafe fn winograd_output(job: &mut winograd::Output<f32>) {
-    // SAFETY: no special instructions; the job is the caller's promise.
-    unsafe { winograd::output::<Array>(job) }
-}
-
-/// For every processor.
-pub const KERNEL: Kernel<f32> = Kernel {
-    lanes: LANES,
-    group: 1,
-    families: families![tile; 2 => [1, 2, 3, 4], 1 => [1, 2, 3, 4, 5, 6, 7, 8]],
-    winograd: Some(Winograd { input: winograd_input, output: winograd_output }),
-};
+kernel!(Array, f32;
+    2 => [1, 2, 3, 4],
+    1 => [1, 2, 3, 4, 5, 6, 7, 8]);

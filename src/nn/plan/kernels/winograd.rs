@@ -58,22 +58,20 @@ pub fn transform_kernel(g: [[f32; 3]; 3]) -> [f32; PRODUCTS] {
 }
 
 impl<T: Value> Kernel<T> {
-    /// Whether there are transforms for maps of so many channels.
+    /// Whether the transforms work on maps of so many channels.
     pub fn has_winograd(&self, channels: usize) -> bool {
-        self.winograd.is_some() && channels.is_multiple_of(self.lanes.max(self.group))
+        channels.is_multiple_of(self.lanes.max(self.group))
     }
 
     /// # Panics
-    /// If a slice is too short for what the job says, or there are no transforms; that would be a fault of the plan.
+    /// If a slice is too short for what the job says; that would be a fault of the plan.
     pub fn winograd_input(&self, job: &mut Input<T>) {
         let far = |offsets: [usize; 4]| offsets.into_iter().fold(0, usize::max);
         assert!(self.has_winograd(job.channels));
         assert!(job.source.len() >= far(job.rows) + far(job.columns) + job.channels);
         assert!(job.to.len() >= (PRODUCTS - 1) * job.plane + job.channels);
-        if let Some(winograd) = &self.winograd {
-            // SAFETY: the processor has the instructions (see `Kernel`); the assertions prove the last index of either slice.
-            unsafe { (winograd.input)(job) }
-        }
+        // SAFETY: the processor has the instructions (see `Kernel`); the assertions prove the last index of either slice.
+        unsafe { (self.winograd.input)(job) }
     }
 
     /// # Panics
@@ -89,10 +87,8 @@ impl<T: Value> Kernel<T> {
             offsets.into_iter().zip(read).all(|(offset, read)| !read || values.len() >= offset + job.width)
         };
         assert!(job.residual.is_none_or(reaches));
-        if let Some(winograd) = &self.winograd {
-            // SAFETY: as above, for every slice; an output beyond the map reads no residual.
-            unsafe { (winograd.output)(job) }
-        }
+        // SAFETY: as above, for every slice; an output beyond the map reads no residual.
+        unsafe { (self.winograd.output)(job) }
     }
 }
 
