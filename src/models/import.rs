@@ -83,9 +83,9 @@ fn format(graph: &Graph) -> Format {
 
 fn card(file: &Path, architecture: Architecture, format: Format, id: &str, weights: &[u8]) -> Card {
     let (task, scale) = match architecture {
-        Architecture::Resunet => (Task::Segmentation, Scale::Standardize),
+        Architecture::Resunet | Architecture::EfficientnetUnet => (Task::Segmentation, Scale::Standardize),
         Architecture::Vgg16 | Architecture::Vgg16V2 | Architecture::Resnet50 => (Task::Multiclass, Scale::Caffe),
-        Architecture::InceptionV3 => (Task::Multiclass, Scale::Tf),
+        Architecture::InceptionV3 | Architecture::EfficientnetLite0 => (Task::Multiclass, Scale::Tf),
         Architecture::ResnetClassifier | Architecture::SmallCnn => (Task::Multiclass, Scale::Unit),
     };
     let task = if format.outputs == 1 && task == Task::Multiclass { Task::Binary } else { task };

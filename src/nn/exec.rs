@@ -144,6 +144,15 @@ impl Pass<'_> {
                 let bias = self.bias(id, *bias, *filters, x)?;
                 if own { ops::conv2d(x, &kernel, &bias, *window) } else { stock::conv2d(x, &kernel, &bias, *window) }
             }
+            Op::DepthwiseConv { window, bias } => {
+                let kernel = self.parameter(id, Role::Kernel)?;
+                let bias = self.bias(id, *bias, kernel.dim(0)?, x)?;
+                if own {
+                    ops::depthwise(x, &kernel, &bias, *window)
+                } else {
+                    stock::depthwise(x, &kernel, &bias, *window)
+                }
+            }
             Op::Dense { units, bias } => {
                 let kernel = self.parameter(id, Role::Kernel)?;
                 x.matmul(&kernel.t()?)?.broadcast_add(&self.bias(id, *bias, *units, x)?)

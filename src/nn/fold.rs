@@ -39,6 +39,9 @@ pub fn fold_batch_norms(graph: &Graph, mut parameters: Parameters) -> Result<(Gr
                     Op::Conv { filters, window, .. } if folded.contains(&id) => {
                         Op::Conv { filters: *filters, window: *window, bias: true }
                     }
+                    Op::DepthwiseConv { window, .. } if folded.contains(&id) => {
+                        Op::DepthwiseConv { window: *window, bias: true }
+                    }
                     other => other.clone(),
                 };
                 let inputs: Vec<NodeId> = node.inputs.iter().map(|i| place[i]).collect();
@@ -56,11 +59,15 @@ fn foldable(graph: &Graph, norm: NodeId) -> Option<NodeId> {
     let Op::BatchNorm { .. } = node.op else { return None };
     let conv = node.inputs[0];
     let readers = graph.nodes().iter().flat_map(|n| &n.inputs).filter(|i| **i == conv).count();
-    (matches!(graph.node(conv).op, Op::Conv { .. }) && readers == 1).then_some(conv)
+    let is_conv = matches!(graph.node(conv).op, Op::Conv { .. } | Op::DepthwiseConv { .. });
+    (is_conv && readers == 1).then_some(conv)
 }
 
 fn merge(graph: &Graph, norm: NodeId, conv: NodeId, parameters: &mut Parameters) -> candle_core::Result<()> {
-    let (Op::BatchNorm { epsilon, scale, .. }, Op::Conv { bias, .. }) = (&graph.node(norm).op, &graph.node(conv).op)
+    let (
+        Op::BatchNorm { epsilon, scale, .. },
+        Op::Conv { bias, .. } | Op::DepthwiseConv { bias, .. },
+    ) = (&graph.node(norm).op, &graph.node(conv).op)
     else {
         return Ok(());
     };

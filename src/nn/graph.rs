@@ -127,7 +127,8 @@ pub enum Activation {
     Softmax,
 }
 
-/// What a node computes. Weight layouts: convolution [out, in, rows, columns], dense [out, in].
+/// What a node computes. Weight layouts: convolution [out, in, rows, columns], depthwise [channels, 1, rows, columns], dense
+/// [out, in].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Op {
@@ -136,6 +137,11 @@ pub enum Op {
     },
     Conv {
         filters: usize,
+        window: Window,
+        bias: bool,
+    },
+    /// One filter a channel, which sees only that channel.
+    DepthwiseConv {
         window: Window,
         bias: bool,
     },
@@ -322,6 +328,12 @@ impl Graph {
                         add(Role::Bias, vec![*filters]);
                     }
                 }
+                (Op::DepthwiseConv { window, bias }, Some(channels)) => {
+                    add(Role::Kernel, vec![channels, 1, window.size[0], window.size[1]]);
+                    if *bias {
+                        add(Role::Bias, vec![channels]);
+                    }
+                }
                 (Op::Dense { units, bias }, Some(features)) => {
                     add(Role::Kernel, vec![*units, features]);
                     if *bias {
@@ -409,6 +421,7 @@ impl Op {
             Op::Conv { filters, window, .. } => {
                 format!("convolution {}×{} with {filters} filters", window.size[0], window.size[1])
             }
+            Op::DepthwiseConv { window, .. } => format!("depthwise convolution {}×{}", window.size[0], window.size[1]),
             Op::Dense { units, .. } => format!("dense with {units} units"),
             Op::BatchNorm { .. } => "batch normalisation".into(),
             Op::Activation { function } => format!("{function:?}").to_lowercase(),
@@ -450,7 +463,9 @@ impl Op {
                 Err("has no outputs".into())
             }
             Op::Conv { filters, window, .. } => windowed(window, Some(*filters)),
-            Op::MaxPool { window } | Op::AveragePool { window } => windowed(window, None),
+            Op::DepthwiseConv { window, .. } | Op::MaxPool { window } | Op::AveragePool { window } => {
+                windowed(window, None)
+            }
             Op::Dense { units, .. } => match one()? {
                 Shape::Vector { .. } => Ok(Shape::Vector { len: *units }),
                 shape => Err(format!("needs a vector, gets {shape}; flatten first")),
@@ -543,6 +558,10 @@ impl Builder {
 
     pub fn conv(&mut self, name: impl Into<String>, input: NodeId, filters: usize, window: Window) -> NodeId {
         self.push(name, Op::Conv { filters, window, bias: true }, &[input])
+    }
+
+    pub fn depthwise(&mut self, name: impl Into<String>, input: NodeId, window: Window) -> NodeId {
+        self.push(name, Op::DepthwiseConv { window, bias: true }, &[input])
     }
 
     pub fn dense(&mut self, name: impl Into<String>, input: NodeId, units: usize) -> NodeId {

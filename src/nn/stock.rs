@@ -17,6 +17,15 @@ fn pads(x: &Tensor, window: Window) -> Result<[(usize, usize); 2]> {
 }
 
 pub fn conv2d(x: &Tensor, kernel: &Tensor, bias: &Tensor, window: Window) -> Result<Tensor> {
+    grouped(x, kernel, bias, window, 1)
+}
+
+/// One filter a channel; `kernel` is [channels, 1, rows, columns].
+pub fn depthwise(x: &Tensor, kernel: &Tensor, bias: &Tensor, window: Window) -> Result<Tensor> {
+    grouped(x, kernel, bias, window, kernel.dim(0)?)
+}
+
+fn grouped(x: &Tensor, kernel: &Tensor, bias: &Tensor, window: Window, groups: usize) -> Result<Tensor> {
     let [rows, columns] = pads(x, window)?;
     let [stride, other] = window.stride;
     if stride != other {
@@ -27,7 +36,7 @@ pub fn conv2d(x: &Tensor, kernel: &Tensor, bias: &Tensor, window: Window) -> Res
     } else {
         (x.pad_with_zeros(2, rows.0, rows.1)?.pad_with_zeros(3, columns.0, columns.1)?, 0)
     };
-    x.conv2d(kernel, pad, stride, 1, 1)?.broadcast_add(&bias.reshape((1, (), 1, 1))?)
+    x.conv2d(kernel, pad, stride, 1, groups)?.broadcast_add(&bias.reshape((1, (), 1, 1))?)
 }
 
 /// Splits into whole tiles: [batch, channels, rows, k, columns, k].

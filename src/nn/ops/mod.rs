@@ -6,6 +6,7 @@
 
 mod batch_norm;
 mod conv;
+mod depthwise;
 mod matrix;
 mod pointwise;
 mod pool;
@@ -15,6 +16,7 @@ mod upsample;
 
 pub use batch_norm::{BatchStatistics, batch_norm_train};
 pub use conv::conv2d;
+pub use depthwise::depthwise;
 pub use pointwise::{add, add_relu, channel_affine, relu};
 pub use pool::{average_pool, max_pool};
 pub use upsample::upsample;

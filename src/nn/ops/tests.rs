@@ -64,6 +64,14 @@ fn gradients_of_convolution() {
 }
 
 #[test]
+fn gradients_of_depthwise_convolution() {
+    for window in windows() {
+        let kernel = [3, 1, window.size[0], window.size[1]];
+        check_gradients(&|t| depthwise(&t[0], &t[1], &t[2], window), &[&[2, 5, 6, 3], &kernel, &[3]]);
+    }
+}
+
+#[test]
 fn gradients_of_pooling() {
     for window in windows() {
         check_gradients(&|t| max_pool(&t[0], window), &[&[2, 7, 5, 2]]);
@@ -105,6 +113,9 @@ fn own_and_stock_operations_agree() {
         let (kernel, bias) = (tensor(&[4, 3, window.size[0], window.size[1]], 1.0), tensor(&[4], 2.0));
         let own = conv2d(&x, &kernel, &bias, window).unwrap();
         assert_close(&own, &through_stock(&x, |x| stock::conv2d(x, &kernel, &bias, window)).unwrap(), &what);
+        let (kernel, bias) = (tensor(&[3, 1, window.size[0], window.size[1]], 1.0), tensor(&[3], 2.0));
+        let own = depthwise(&x, &kernel, &bias, window).unwrap();
+        assert_close(&own, &through_stock(&x, |x| stock::depthwise(x, &kernel, &bias, window)).unwrap(), &what);
         let own = max_pool(&x, window).unwrap();
         assert_close(&own, &through_stock(&x, |x| stock::max_pool(x, window)).unwrap(), &what);
         let own = average_pool(&x, window).unwrap();

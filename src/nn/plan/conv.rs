@@ -4,10 +4,9 @@ use super::arena::{Workspace, Workspaces};
 use super::direct::Direct;
 use super::kernels::{Finish, Kernel};
 use super::layout::{Target, View};
-use super::pack::{PackedPanel, Recipe};
+use super::pack::{PackedPanel, Recipe, clamp_bounds};
 use super::value::Value;
 use super::winograd::Winograd;
-use crate::nn::graph::Activation;
 use rayon::prelude::*;
 
 /// A map that is added to the sums, enlarged by 2^shift on the way.
@@ -84,11 +83,7 @@ impl<T: Value> Convolution<T> {
     ) -> Self {
         // The last odd row and column of a pooled convolution would be thrown away.
         let pooling = 1 + usize::from(recipe.pool);
-        let (lower, upper) = match recipe.clamp {
-            Some(Activation::Relu) => (0.0, f32::INFINITY),
-            Some(Activation::Relu6) => (0.0, 6.0),
-            _ => (f32::NEG_INFINITY, f32::INFINITY),
-        };
+        let (lower, upper) = clamp_bounds(recipe.clamp);
         let site = Site {
             kernel,
             stride: recipe.stride,

@@ -29,6 +29,8 @@ pub struct FusedConv {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Work {
     Conv(FusedConv),
+    /// With the ReLU behind it.
+    Depthwise { conv: NodeId, clamp: Option<Activation> },
     /// The node alone.
     Node,
 }
@@ -59,6 +61,14 @@ pub fn fuse(graph: &Graph) -> Vec<Stage> {
                 Some(FusedConv { conv: id, addend: None, clamp: None, affine: None, pool: false })
             }
             (Op::Activation { function: function @ (Activation::Relu | Activation::Relu6) }, [input]) => {
+                if let Some(Work::Depthwise { conv, clamp: None }) = stages.get(input)
+                    && joinable(*input)
+                {
+                    let joined = Work::Depthwise { conv: *conv, clamp: Some(*function) };
+                    stages.remove(input);
+                    stages.insert(id, joined);
+                    continue;
+                }
                 conv_at(&stages, *input)
                     .filter(|c| c.clamp.is_none() && c.affine.is_none())
                     .map(|c| FusedConv { clamp: Some(*function), ..c })
@@ -102,6 +112,7 @@ pub fn fuse(graph: &Graph) -> Vec<Stage> {
                 }
                 Work::Conv(conv)
             }
+            None if matches!(node.op, Op::DepthwiseConv { .. }) => Work::Depthwise { conv: id, clamp: None },
             None => Work::Node,
         };
         stages.insert(id, work);
@@ -118,6 +129,7 @@ impl Stage {
             Work::Conv(conv) => {
                 graph.node(conv.conv).inputs.iter().copied().chain(conv.addend.map(|a| a.node)).collect()
             }
+            Work::Depthwise { conv, .. } => graph.node(*conv).inputs.clone(),
             Work::Node => graph.node(self.output).inputs.clone(),
         }
     }

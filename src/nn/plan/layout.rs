@@ -97,9 +97,13 @@ impl Layout {
         let mut layout = Self { places, buffers: vec![None; nodes], shapes, slots: Vec::new() };
         let mut frames = vec![Frame::default(); nodes];
         for stage in stages {
-            if let Work::Conv(conv) = &stage.work
-                && let (Op::Conv { window, .. }, [input]) =
-                    (&graph.node(conv.conv).op, graph.node(conv.conv).inputs.as_slice())
+            let conv = match &stage.work {
+                Work::Conv(fused) => fused.conv,
+                Work::Depthwise { conv, .. } => *conv,
+                Work::Node => continue,
+            };
+            if let (Op::Conv { window, .. } | Op::DepthwiseConv { window, .. }, [input]) =
+                (&graph.node(conv).op, graph.node(conv).inputs.as_slice())
                 && let Shape::Image { height, width, .. } = graph.node(*input).shape
             {
                 frames[input.0] = frames[input.0].covering(Frame::of_window(*window, height, width));

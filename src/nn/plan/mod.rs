@@ -8,6 +8,7 @@
 
 mod arena;
 mod conv;
+mod depthwise;
 mod direct;
 mod fuse;
 mod head;
@@ -23,10 +24,11 @@ mod winograd;
 
 use super::exec::Parameters;
 use super::fold::{FoldError, fold_batch_norms};
-use super::graph::{Graph, NodeId, Op, Role, Shape};
+use super::graph::{Activation, Graph, NodeId, Op, Role, Shape, Window};
 use super::simplify::commute_upsampling;
 use arena::{Pool, Workspaces};
 use conv::{Addition, Convolution};
+use depthwise::Depthwise;
 use fuse::{FusedConv, Stage, Work, fuse};
 use half::bf16;
 use head::{Head, HeadSpace};
@@ -112,6 +114,7 @@ impl Plan {
 /// What a step does to maps.
 enum StepWork<T: Value> {
     Conv(Box<Convolution<T>>),
+    Depthwise(Box<Depthwise<T>>),
     Map {
         op: MapOp,
         sources: Vec<View>,
@@ -284,6 +287,7 @@ impl<T: Value> Typed<T> {
             maps::clear_frame(target, &mut out);
             match &step.work {
                 StepWork::Conv(conv) => conv.run(&arena.slots, &mut out, &self.workspaces, threads),
+                StepWork::Depthwise(conv) => conv.run(&arena.slots, &mut out, threads),
                 StepWork::Map { op, sources } => op.run(sources, target, &arena.slots, &mut out, threads),
                 StepWork::Leave { .. } => {}
             }
@@ -305,10 +309,15 @@ impl<T: Value> Compiler<'_, T> {
     /// Appends the steps of one stage; vectors it leaves to the head are noted in `entries`.
     fn push(&self, stage: &Stage, steps: &mut Vec<Step<T>>, entries: &mut Vec<NodeId>) -> Result<(), PlanError> {
         let node = self.graph.node(stage.output);
-        if let Work::Conv(fused) = &stage.work {
-            let conv = self.convolution(fused, stage.output)?;
-            let target = Some(self.target(stage.output)?);
-            steps.push(Step { work: StepWork::Conv(Box::new(conv)), target });
+        let ready = match &stage.work {
+            Work::Conv(fused) => Some(StepWork::Conv(Box::new(self.convolution(fused, stage.output)?))),
+            Work::Depthwise { conv, clamp } => {
+                Some(StepWork::Depthwise(Box::new(self.depthwise(*conv, *clamp, stage.output)?)))
+            }
+            Work::Node => None,
+        };
+        if let Some(work) = ready {
+            steps.push(Step { work, target: Some(self.target(stage.output)?) });
             return Ok(());
         }
         let mut map = |op: MapOp, inputs: &[NodeId], target: Target| -> Result<(), PlanError> {
@@ -359,8 +368,7 @@ impl<T: Value> Compiler<'_, T> {
             return Err(PlanError::Unsupported(node.name.clone()));
         };
         let source = self.view(node.inputs[0])?;
-        let before =
-            [window.pads(0, source.height), window.pads(1, source.width)].map(|p| p.map_or(0, |(before, _)| before));
+        let before = zeros_before(window, &source);
         let kernel = (self.weights)(fused.conv, Role::Kernel)?;
         let bias = bias.then(|| (self.weights)(fused.conv, Role::Bias)).transpose()?;
         let affine = fused.affine.map(|norm| running_affine(self.graph, norm, self.weights)).transpose()?;
@@ -381,6 +389,38 @@ impl<T: Value> Compiler<'_, T> {
             .transpose()?;
         Ok(Convolution::new(&recipe, self.kernel, source, addition, self.target(output)?))
     }
+
+    fn depthwise(
+        &self,
+        conv: NodeId,
+        clamp: Option<Activation>,
+        output: NodeId,
+    ) -> Result<Depthwise<T>, PlanError> {
+        let node = self.graph.node(conv);
+        let Op::DepthwiseConv { window, bias } = node.op else {
+            return Err(PlanError::Unsupported(node.name.clone()));
+        };
+        let source = self.view(node.inputs[0])?;
+        let kernel = (self.weights)(conv, Role::Kernel)?;
+        let bias = bias.then(|| (self.weights)(conv, Role::Bias)).transpose()?;
+        let recipe = Recipe {
+            kernel: &kernel,
+            bias: bias.as_deref(),
+            filters: source.channels,
+            size: window.size,
+            stride: window.stride,
+            before: zeros_before(window, &source),
+            clamp,
+            affine: None,
+            pool: false,
+        };
+        Ok(Depthwise::new(&recipe, self.kernel, source, self.target(output)?))
+    }
+}
+
+/// Zeros above and to the left.
+fn zeros_before(window: Window, source: &View) -> [usize; 2] {
+    [window.pads(0, source.height), window.pads(1, source.width)].map(|p| p.map_or(0, |(before, _)| before))
 }
 
 /// A batch-norm with its running statistics as scale and shift.

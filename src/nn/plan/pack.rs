@@ -28,6 +28,15 @@ impl<'a> Recipe<'a> {
     }
 }
 
+/// Bounds of the ReLU behind a sum; infinite without one.
+pub fn clamp_bounds(clamp: Option<Activation>) -> (f32, f32) {
+    match clamp {
+        Some(Activation::Relu) => (0.0, f32::INFINITY),
+        Some(Activation::Relu6) => (0.0, 6.0),
+        _ => (f32::NEG_INFINITY, f32::INFINITY),
+    }
+}
+
 /// One panel's weights and the constants of its channels, padded to whole registers.
 pub struct PackedPanel<T> {
     pub panel: Panel,

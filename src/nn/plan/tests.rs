@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::nn::exec::{Network, Runner};
-use crate::nn::graph::{Activation, Builder, Padding, Window};
+use crate::nn::graph::{Builder, Padding};
 use crate::nn::zoo::Architecture;
 use candle_core::{Device, Tensor};
 use rand::seq::IndexedRandom;
@@ -73,6 +73,19 @@ fn reference(graph: &Graph, weights: &Weights, input: &[f32]) -> Vec<f64> {
                         }
                     }
                     sum
+                })
+            }
+            (Op::DepthwiseConv { window, bias }, Some(x)) => {
+                let (top, left) = (window.pads(0, x.height).unwrap().0, window.pads(1, x.width).unwrap().0);
+                let (kernel, offsets) = (weight(Role::Kernel), bias.then(|| weight(Role::Bias)));
+                let [rows, columns] = window.size;
+                Plain::make(node.shape, |y, column, c| {
+                    let tap = |k: usize| {
+                        let from_y = (y * window.stride[0] + k / columns) as isize - top as isize;
+                        let from_x = (column * window.stride[1] + k % columns) as isize - left as isize;
+                        x.at(from_y, from_x, c).unwrap_or(0.0) * kernel[c * rows * columns + k]
+                    };
+                    offsets.map_or(0.0, |bias| bias[c]) + (0..rows * columns).map(tap).sum::<f64>()
                 })
             }
             (Op::MaxPool { window } | Op::AveragePool { window }, Some(x)) => {
@@ -243,6 +256,33 @@ fn convolutions_of_any_shape() {
     }
 }
 
+/// Depthwise convolutions of random shapes, alone and between pointwise ones as inverted bottlenecks have them.
+#[test]
+fn depthwise_convolutions_of_any_shape() {
+    for case in 0..60 {
+        let mut rng = ChaCha8Rng::seed_from_u64(2000 + case);
+        let (height, width) = (rng.random_range(1..20), rng.random_range(1..20));
+        let channels = *[1, 3, 8, 15, 16, 24, 40, 96, 144].choose(&mut rng).unwrap();
+        let size = [rng.random_range(1..=5.min(height)), rng.random_range(1..=5.min(width))];
+        let padding = if rng.random_bool(0.7) { Padding::Same } else { Padding::Valid };
+        let window = Window { size, stride: [rng.random_range(1..=2), rng.random_range(1..=2)], padding };
+        let (mut b, x) = Builder::new(Shape::Image { height, width, channels });
+        let wide = case % 2 == 0;
+        let mut y = if wide { b.conv("expand", x, 2 * channels, Window::dense(1, Padding::Valid)) } else { x };
+        y = b.push("depthwise", Op::DepthwiseConv { window, bias: rng.random_bool(0.5) }, &[y]);
+        if rng.random_bool(0.7) {
+            y = b.batch_norm("norm", y);
+        }
+        if rng.random_bool(0.7) {
+            y = b.activation("relu", y, if case % 3 == 0 { Activation::Relu } else { Activation::Relu6 });
+        }
+        if wide {
+            b.conv("project", y, channels, Window::dense(1, Padding::Valid));
+        }
+        check(&b.finish().unwrap(), case, 4, &format!("case {case}: {height}×{width}×{channels}, {window:?}"));
+    }
+}
+
 /// 3×3 convolutions at stride 1 with many channels, which take Winograd's detour in f32: odd and even sides, every padding, fused
 /// additions, enlarged ones too, and pools.
 #[test]
@@ -290,7 +330,7 @@ fn networks_of_any_shape() {
             let &(from, side) = maps.choose(&mut rng).unwrap();
             let same: Vec<_> = maps.iter().filter(|m| m.1 == side).map(|m| m.0).collect();
             let name = format!("n{step}");
-            let (node, side) = match rng.random_range(0..11) {
+            let (node, side) = match rng.random_range(0..12) {
                 0..3 => {
                     let size = rng.random_range(1..4);
                     (b.conv(name, from, rng.random_range(1..40), Window::dense(size, Padding::Same)), side)
@@ -323,6 +363,7 @@ fn networks_of_any_shape() {
                     let op = if rng.random_bool(0.5) { Op::MaxPool { window } } else { Op::AveragePool { window } };
                     (b.push(name, op, &[from]), side)
                 }
+                10 => (b.depthwise(name, from, Window::dense(3, Padding::Same)), side),
                 _ => (b.push(name, Op::Dropout { rate: 0.5 }, &[from]), side),
             };
             maps.push((node, side));

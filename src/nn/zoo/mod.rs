@@ -1,5 +1,6 @@
 //! The architectures the program knows by name, one builder a file.
 
+mod efficientnet_lite0;
 mod inception_v3;
 mod resnet50;
 mod resnet_classifier;
@@ -21,6 +22,8 @@ pub enum Architecture {
     Resnet50,
     InceptionV3,
     SmallCnn,
+    EfficientnetLite0,
+    EfficientnetUnet,
 }
 
 /// What an architecture is built for.
@@ -35,7 +38,7 @@ pub struct Format {
 }
 
 impl Architecture {
-    pub const ALL: [Architecture; 7] = [
+    pub const ALL: [Architecture; 9] = [
         Architecture::ResnetClassifier,
         Architecture::Resunet,
         Architecture::Vgg16,
@@ -43,6 +46,8 @@ impl Architecture {
         Architecture::Resnet50,
         Architecture::InceptionV3,
         Architecture::SmallCnn,
+        Architecture::EfficientnetLite0,
+        Architecture::EfficientnetUnet,
     ];
 
     /// The name used in cards, recipes and on the command line.
@@ -55,13 +60,17 @@ impl Architecture {
             Architecture::Resnet50 => "resnet50",
             Architecture::InceptionV3 => "inception-v3",
             Architecture::SmallCnn => "small-cnn",
+            Architecture::EfficientnetLite0 => "efficientnet-lite0",
+            Architecture::EfficientnetUnet => "efficientnet-unet",
         }
     }
 
     /// What the published network takes and gives; for the four-class networks, glioma, meningioma, pituitary and none.
     pub fn native(self) -> Format {
         match self {
-            Architecture::ResnetClassifier | Architecture::Resunet => Format { side: 256, channels: 3, outputs: 1 },
+            Architecture::ResnetClassifier | Architecture::Resunet | Architecture::EfficientnetUnet => {
+                Format { side: 256, channels: 3, outputs: 1 }
+            }
             Architecture::SmallCnn => Format { side: 224, channels: 1, outputs: 1 },
             _ => Format { side: 224, channels: 3, outputs: 4 },
         }
@@ -72,7 +81,7 @@ impl Architecture {
         self.with(Format { side, ..self.native() })
     }
 
-    /// The network for inputs and outputs of one's own; the LGG pair always has one output.
+    /// The network for inputs and outputs of one's own; the LGG pair and the other U-Net always have one output.
     pub fn with(self, format: Format) -> Result<Graph, GraphError> {
         let Format { side, channels, outputs } = format;
         let input = Shape::Image { height: side, width: side, channels };
@@ -84,6 +93,8 @@ impl Architecture {
             Architecture::Resnet50 => resnet50::build(input, outputs),
             Architecture::InceptionV3 => inception_v3::build(input, outputs),
             Architecture::SmallCnn => small_cnn::build(input, outputs),
+            Architecture::EfficientnetLite0 => efficientnet_lite0::build(input, outputs),
+            Architecture::EfficientnetUnet => efficientnet_lite0::build_unet(input),
         }
     }
 }
@@ -122,6 +133,8 @@ mod tests {
             (Architecture::Resnet50, 23_587_712 + dense(2048, 128) + dense(128, 4)),
             (Architecture::InceptionV3, 21_802_784 + dense(2048, 256) + dense(256, 4)),
             (Architecture::SmallCnn, small),
+            // Of the PyTorch port, with running statistics, without its own head.
+            (Architecture::EfficientnetLite0, 3_413_024 + dense(1280, 4)),
         ] {
             let graph = architecture.graph(architecture.native().side).unwrap();
             assert_eq!(graph.parameter_count(), count, "{}", architecture.id());

@@ -1,7 +1,7 @@
 //! AVX-512 F: sixteen f32 lanes, thirty-two registers.
 
 use super::lanes::f32_lanes;
-use super::{Kernel, Tile, accumulate_tile, kernel, winograd};
+use super::{Kernel, Tile, accumulate_tile, depthwise, kernel, winograd};
 use std::arch::x86_64::*;
 
 f32_lanes!(__m512, 16;

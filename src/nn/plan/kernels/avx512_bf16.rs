@@ -1,6 +1,6 @@
 //! AVX-512 BF16: activations and weights as bf16, products of pairs summed in f32, sixteen lanes.
 
-use super::{Kernel, Lanes, Tile, accumulate_tile, kernel, winograd};
+use super::{Kernel, Lanes, Tile, accumulate_tile, depthwise, kernel, winograd};
 use half::bf16;
 use std::arch::x86_64::*;
 use std::mem::transmute;

@@ -10,6 +10,7 @@ pub mod avx2;
 pub mod avx512;
 #[cfg(target_arch = "x86_64")]
 pub mod avx512_bf16;
+pub mod depthwise;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod lanes;
 #[cfg(target_arch = "aarch64")]
@@ -133,6 +134,7 @@ pub struct Kernel<T: 'static> {
     /// Widest first.
     families: &'static [Family<T>],
     winograd: Winograd<T>,
+    depthwise: unsafe fn(&mut depthwise::Row<T>),
 }
 
 /// Transforms around the products of a Winograd convolution.
@@ -385,6 +387,14 @@ macro_rules! kernel {
             unsafe { winograd::output::<$lanes>(job) }
         }
 
+        /// # Safety
+        /// As [`depthwise::row`].
+        $(#[target_feature(enable = $needs)])?
+        unsafe fn depthwise_row(row: &mut depthwise::Row<$value>) {
+            // SAFETY: this function has the instructions; the row is the caller's promise.
+            unsafe { depthwise::row::<$lanes>(row) }
+        }
+
         /// For processors with the features named above.
         pub const KERNEL: Kernel<$value> = Kernel {
             lanes: <$lanes as $crate::nn::plan::kernels::Lanes>::WIDTH,
@@ -394,6 +404,7 @@ macro_rules! kernel {
                 by_pixels: &[$(tile::<$pixels, $vectors>),*],
             }),*],
             winograd: $crate::nn::plan::kernels::Winograd { input: winograd_input, output: winograd_output },
+            depthwise: depthwise_row,
         };
     };
 }

@@ -1,7 +1,7 @@
 //! NEON: four f32 lanes, thirty-two registers.
 
 use super::lanes::f32_lanes;
-use super::{Kernel, Tile, accumulate_tile, kernel, winograd};
+use super::{Kernel, Tile, accumulate_tile, depthwise, kernel, winograd};
 use std::arch::aarch64::*;
 
 f32_lanes!(float32x4_t, 4;

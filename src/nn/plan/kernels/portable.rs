@@ -1,6 +1,6 @@
 //! No particular instructions: four f32 lanes, which the compiler turns into whatever the baseline has.
 
-use super::{Kernel, Lanes, Tile, accumulate_tile, kernel, winograd};
+use super::{Kernel, Lanes, Tile, accumulate_tile, depthwise, kernel, winograd};
 
 /// Lanes of the smallest vectors in use.
 const LANES: usize = 4;
