@@ -16,8 +16,8 @@ use crate::nn::exec::{Backend, Network, Parameters, Pass, Runner, Training};
 use crate::nn::graph::{Graph, Parameter, Role};
 use crate::nn::plan::isa::Isa;
 use crate::nn::zoo::{Architecture, Format};
-use crate::train::optimiser::AdamW;
-use crate::train::recipe::Loss;
+use crate::train::loss::Loss;
+use crate::train::optimiser::{Optimiser, Rule};
 use anyhow::{Context, bail};
 use candle_core::{Device, Tensor, Var};
 use serde::Serialize;
@@ -294,7 +294,7 @@ fn training(architecture: Architecture, runs: usize) -> anyhow::Result<Subject> 
         .iter()
         .map(|(name, t)| Ok((name.clone(), Var::from_tensor(t)?)))
         .collect::<anyhow::Result<_>>()?;
-    let mut optimiser = AdamW::new(1e-4);
+    let mut optimiser = Optimiser::new(Rule::AdamW, 1e-4);
     let x = picture(format, TRAINING_BATCH)?;
     let step_ms = median(runs, || {
         let parameters: Parameters = variables.iter().map(|(name, v)| (name.clone(), v.as_tensor().clone())).collect();
@@ -302,7 +302,7 @@ fn training(architecture: Architecture, runs: usize) -> anyhow::Result<Subject> 
             graph: &graph,
             parameters: &parameters,
             backend: Backend::Own,
-            training: Some(Training { statistics: Vec::new(), uniform: &mut |n| vec![0.5; n] }),
+            training: Some(Training { statistics: Vec::new(), frozen: &[], uniform: &mut |n| vec![0.5; n] }),
             cancelled: &|| false,
         };
         let logits = pass.run(&x, graph.logits())?;

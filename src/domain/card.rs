@@ -126,6 +126,32 @@ pub struct TrainingNote {
     pub test_patients: Vec<String>,
 }
 
+/// One epoch of training.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Epoch {
+    pub phase: usize,
+    /// Within the phase.
+    pub epoch: usize,
+    /// Of the pictures.
+    pub side: usize,
+    /// At the epoch's end.
+    pub learning_rate: f64,
+    /// Mean over the training batches.
+    pub loss: f64,
+    /// On validation patients: mean Dice of a segmenter, AUC of a yes-or-no model, mean recall over the classes of a softmax.
+    pub validation: f64,
+}
+
+/// How often each class was taken for each.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Confusion {
+    pub classes: Vec<String>,
+    /// Slices: true classes by row, answers by column.
+    pub counts: Vec<Vec<usize>>,
+}
+
 /// How patients were kept apart when a figure was measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Level {
@@ -171,8 +197,16 @@ pub struct Card {
     pub training: Option<TrainingNote>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub metrics: BTreeMap<String, Metric>,
+    /// The same figures on each of several data sources.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub by_source: BTreeMap<String, BTreeMap<String, Metric>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub measured_on: Option<MeasuredOn>,
+    /// On the patients of `measured_on`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub confusion: Option<Confusion>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub history: Vec<Epoch>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub operating_curve: Vec<OperatingPoint>,
 }
@@ -205,6 +239,12 @@ impl Card {
         }
         if !(16..=2048).contains(&self.input.side) || ![1, 3].contains(&self.input.channels) {
             return unlike("input");
+        }
+        let square = |c: &Confusion| {
+            c.counts.len() == c.classes.len() && c.counts.iter().all(|row| row.len() == c.classes.len())
+        };
+        if self.confusion.as_ref().is_some_and(|c| !square(c)) {
+            return unlike("confusion");
         }
         if self.calibration.is_some_and(|c| !(c.temperature.is_finite() && c.temperature > 0.0)) {
             return unlike("calibration.temperature");

@@ -88,6 +88,11 @@ pub fn bootstrap_ci95<T>(patients: &[T], statistic: impl Fn(&[&T]) -> Option<f64
     Some([at(0.025)?, at(0.975)?])
 }
 
+/// Dice of two masks from the pixels in both, in one and in the other; `None` when both are empty (Dice 1945).
+pub fn dice(both: usize, one: usize, other: usize) -> Option<f64> {
+    (one + other > 0).then(|| 2.0 * both as f64 / (one + other) as f64)
+}
+
 /// Arithmetic mean; `None` for nothing.
 pub fn mean(values: &[f64]) -> Option<f64> {
     (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)

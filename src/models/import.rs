@@ -123,7 +123,10 @@ fn card(file: &Path, architecture: Architecture, format: Format, id: &str, weigh
             ..Default::default()
         }),
         metrics: Default::default(),
+        by_source: Default::default(),
         measured_on: None,
+        confusion: None,
+        history: Vec::new(),
         operating_curve: Vec::new(),
     }
 }

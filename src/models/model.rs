@@ -222,7 +222,7 @@ impl Model {
                 let p = self.calibrated(f64::from(*p));
                 names.zip([p, 1.0 - p]).collect()
             }
-            _ => names.zip(values.iter().map(|v| f64::from(*v))).collect(),
+            _ => names.zip(self.calibrated_classes(&values)).collect(),
         };
         Ok(Classification { model: self.reference(), classes, calibrated: self.card.is_calibrated(), milliseconds })
     }
@@ -239,6 +239,14 @@ impl Model {
             height: slice.height(),
             milliseconds,
         })
+    }
+
+    /// As [`Self::calibrated`] for a softmax: p^(1/T), summing to one again.
+    fn calibrated_classes(&self, p: &[f32]) -> Vec<f64> {
+        let temperature = self.card.calibration.map_or(1.0, |c| c.temperature);
+        let powers: Vec<f64> = p.iter().map(|p| f64::from(*p).max(1e-12).powf(1.0 / temperature)).collect();
+        let total: f64 = powers.iter().sum();
+        powers.into_iter().map(|power| power / total).collect()
     }
 
     /// Temperature scaling (Guo et al. 2017): the logit divided by the card's temperature.

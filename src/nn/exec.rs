@@ -34,6 +34,8 @@ impl Backend {
 pub struct Training<'a> {
     /// Statistics of every batch-norm layer of this pass, for its running averages.
     pub statistics: Vec<(NodeId, BatchStatistics)>,
+    /// Layers whose batch-norms work by their running statistics, as outside training.
+    pub frozen: &'a [NodeId],
     /// Uniform numbers in [0, 1) for dropout: called with how many are wanted.
     pub uniform: &'a mut dyn FnMut(usize) -> Vec<f32>,
 }
@@ -188,7 +190,7 @@ impl Pass<'_> {
     fn batch_norm(&mut self, id: NodeId, x: &Tensor, epsilon: f64, scaled: bool) -> Result<Tensor> {
         let beta = self.parameter(id, Role::Bias)?;
         let gamma = if scaled { self.parameter(id, Role::Scale)? } else { beta.ones_like()? };
-        if let Some(training) = &mut self.training {
+        if let Some(training) = self.training.as_mut().filter(|training| !training.frozen.contains(&id)) {
             let (y, statistics) = match self.backend {
                 Backend::Own => ops::batch_norm_train(x, &gamma, &beta, epsilon)?,
                 Backend::Stock => stock::batch_norm_train(x, &gamma, &beta, epsilon)?,

@@ -64,10 +64,8 @@ fn foldable(graph: &Graph, norm: NodeId) -> Option<NodeId> {
 }
 
 fn merge(graph: &Graph, norm: NodeId, conv: NodeId, parameters: &mut Parameters) -> candle_core::Result<()> {
-    let (
-        Op::BatchNorm { epsilon, scale, .. },
-        Op::Conv { bias, .. } | Op::DepthwiseConv { bias, .. },
-    ) = (&graph.node(norm).op, &graph.node(conv).op)
+    let (Op::BatchNorm { epsilon, scale, .. }, Op::Conv { bias, .. } | Op::DepthwiseConv { bias, .. }) =
+        (&graph.node(norm).op, &graph.node(conv).op)
     else {
         return Ok(());
     };

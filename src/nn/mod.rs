@@ -6,6 +6,7 @@ pub mod graph;
 pub mod keras;
 pub mod ops;
 pub mod plan;
+pub mod pytorch;
 mod simplify;
 mod stock;
 pub mod weights;

@@ -1,7 +1,7 @@
 //! What a run needs to go on as if it had never stopped.
 
 use super::error::TrainError;
-use super::fit::EpochRecord;
+use crate::domain::card::Epoch;
 use crate::nn::exec::Parameters;
 use crate::nn::weights::{self, Precision};
 use candle_core::Device;
@@ -22,7 +22,7 @@ pub struct Position {
     pub loss_sum: f64,
     /// Best validation figure so far.
     pub best: Option<f64>,
-    pub history: Vec<EpochRecord>,
+    pub history: Vec<Epoch>,
     /// Of the recipe and the data, to refuse continuing with others.
     pub recipe_hash: String,
     pub data_hash: String,
@@ -40,6 +40,15 @@ impl RunFolder {
     fn tensors(&self, position: &Position) -> PathBuf {
         let Position { phase, epoch, step, .. } = position;
         self.0.join(format!("checkpoint-{phase}-{epoch}-{step}.safetensors"))
+    }
+
+    /// What the run was made of.
+    pub fn note(&self) -> PathBuf {
+        self.0.join("run.toml")
+    }
+
+    pub fn history(&self) -> PathBuf {
+        self.0.join("history.csv")
     }
 
     fn best(&self) -> PathBuf {

@@ -1,57 +1,65 @@
 //! The training loop. Every random choice is drawn from (seed, phase, epoch, position), never from shared state, so a run is
 //! the same whatever the thread count and however often it is stopped and resumed.
 
-use super::augment;
 use super::checkpoint::{Position, RunFolder, write_atomically};
-use super::dataset::{Dataset, Parts};
+use super::dataset::Dataset;
 use super::error::TrainError;
-use super::evaluate::{self, Evaluator};
-use super::optimiser::AdamW;
+use super::evaluate::Evaluator;
+use super::figures;
+use super::loader::{Batch, Loader};
+use super::optimiser::Optimiser;
 use super::recipe::{Phase, Recipe};
-use crate::domain::card::Task;
+use super::sources::Part;
+use super::start;
+use crate::domain::card::{Epoch, Task};
 use crate::domain::metrics;
 use crate::nn::exec::{Backend, Parameters, Pass, Training};
-use crate::nn::graph::{Graph, Op, Role};
+use crate::nn::graph::{Graph, NodeId, Op, Role};
 use crate::nn::ops::BatchStatistics;
 use candle_core::{DType, Device, Tensor, Var};
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use rayon::prelude::*;
-use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// One row of `history.csv`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct EpochRecord {
-    pub phase: usize,
-    pub epoch: usize,
-    pub side: usize,
-    pub loss: f64,
-    /// Mean Dice per validation patient, or AUC of a classifier.
-    pub validation: f64,
-}
-
 /// Told what happens, for a progress bar.
 pub trait Observer {
     fn step(&mut self, phase: usize, epoch: usize, step: usize, steps: usize, loss: f64);
-    fn epoch(&mut self, record: &EpochRecord);
+    fn epoch(&mut self, record: &Epoch);
 }
 
 /// A run in progress.
 pub struct Fit<'a> {
     recipe: &'a Recipe,
     data: &'a Dataset,
-    parts: &'a Parts,
     device: &'a Device,
     folder: RunFolder,
     variables: BTreeMap<String, Var>,
-    optimiser: AdamW,
+    optimiser: Optimiser,
     /// Running average of all parameters, statistics included.
     average: Parameters,
     position: Position,
+}
+
+/// A network at one phase's picture size, and which of its layers are not trained.
+struct Stage {
+    graph: Graph,
+    phase: Phase,
+    frozen: Vec<NodeId>,
+}
+
+impl Stage {
+    fn new(recipe: &Recipe, phase: &Phase) -> Result<Self, TrainError> {
+        let graph = recipe.architecture.with(recipe.format(phase.side))?;
+        let frozen = start::frozen(&graph, &phase.freeze)?;
+        Ok(Self { graph, phase: phase.clone(), frozen })
+    }
+
+    fn is_frozen(&self, parameter: &str) -> bool {
+        self.phase.freeze.iter().any(|prefix| parameter.starts_with(prefix.as_str()))
+    }
 }
 
 impl<'a> Fit<'a> {
@@ -59,53 +67,44 @@ impl<'a> Fit<'a> {
     pub fn new(
         recipe: &'a Recipe,
         data: &'a Dataset,
-        parts: &'a Parts,
         device: &'a Device,
         folder: RunFolder,
         init: Option<Parameters>,
     ) -> Result<Self, TrainError> {
-        let graph = recipe.architecture.graph(recipe.input.side)?;
-        let values = match init {
-            Some(values) => values,
-            None => initial(&graph, recipe.seed, device)?,
-        };
-        let position =
-            Position { recipe_hash: recipe_hash(recipe), data_hash: data.sha256.clone(), ..Position::default() };
-        let optimiser = AdamW::new(recipe.weight_decay);
+        let graph = recipe.architecture.with(recipe.format(recipe.input.side))?;
+        let mut values = start::random(&graph, recipe.seed, device)?;
+        for (name, tensor) in init.into_iter().flatten() {
+            values.insert(name, tensor.to_device(device)?);
+        }
+        let (recipe_hash, data_hash) = (recipe_hash(recipe), data.sha256().to_string());
+        let position = Position { recipe_hash, data_hash, ..Position::default() };
+        let optimiser = Optimiser::new(recipe.optimiser, recipe.weight_decay);
         let variables = variables(&values)?;
-        Ok(Self { recipe, data, parts, device, folder, variables, optimiser, average: values, position })
+        Ok(Self { recipe, data, device, folder, variables, optimiser, average: values, position })
     }
 
     /// Continues the run in `folder`; recipe and data must be those it was started with.
     pub fn resume(
         recipe: &'a Recipe,
         data: &'a Dataset,
-        parts: &'a Parts,
         device: &'a Device,
         folder: RunFolder,
     ) -> Result<Self, TrainError> {
         let (position, tensors) = folder.load()?;
-        if position.recipe_hash != recipe_hash(recipe) || position.data_hash != data.sha256 {
+        if position.recipe_hash != recipe_hash(recipe) || position.data_hash != data.sha256() {
             return Err(TrainError::file(&folder.position(), "was made with another recipe or other data"));
         }
+        let tensors: Parameters =
+            tensors.into_iter().map(|(name, t)| Ok((name, t.to_device(device)?))).collect::<Result<_, TrainError>>()?;
         let part = |prefix: &str| -> Parameters {
             let named = |(name, t): (&String, &Tensor)| Some((name.strip_prefix(prefix)?.to_string(), t.clone()));
             tensors.iter().filter_map(named).collect()
         };
-        let to_device = |p: Parameters| -> Result<Parameters, TrainError> {
-            p.into_iter().map(|(name, t)| Ok((name, t.to_device(device)?))).collect()
-        };
-        let mut optimiser = AdamW::new(recipe.weight_decay);
-        optimiser.step = position.optimiser_step;
-        let mut second = to_device(part("second."))?;
-        for (name, first) in to_device(part("first."))? {
-            if let Some(second) = second.remove(&name) {
-                optimiser.moments.insert(name, (first, second));
-            }
-        }
-        let variables = variables(&to_device(part("value."))?)?;
-        let average = to_device(part("average."))?;
-        Ok(Self { recipe, data, parts, device, folder, variables, optimiser, average, position })
+        let mut optimiser = Optimiser::new(recipe.optimiser, recipe.weight_decay);
+        optimiser.restore(position.optimiser_step, part("optimiser."));
+        let variables = variables(&part("value."))?;
+        let average = part("average.");
+        Ok(Self { recipe, data, device, folder, variables, optimiser, average, position })
     }
 
     /// Trains to the end of the recipe and returns the best weights by validation, with the history.
@@ -113,11 +112,11 @@ impl<'a> Fit<'a> {
         mut self,
         observer: &mut dyn Observer,
         stop: &AtomicBool,
-    ) -> Result<(Parameters, Vec<EpochRecord>), TrainError> {
-        while let Some(phase) = self.recipe.phases.get(self.position.phase).cloned() {
-            let graph = self.recipe.architecture.graph(phase.side)?;
-            while self.position.epoch < phase.epochs {
-                self.epoch(&graph, &phase, observer, stop)?;
+    ) -> Result<(Parameters, Vec<Epoch>), TrainError> {
+        while let Some(phase) = self.recipe.phases.get(self.position.phase) {
+            let stage = Stage::new(self.recipe, phase)?;
+            while self.position.epoch < phase.epochs && !self.has_stalled(phase) {
+                self.epoch(&stage, observer, stop)?;
             }
             self.position.phase += 1;
             self.position.epoch = 0;
@@ -126,35 +125,48 @@ impl<'a> Fit<'a> {
         Ok((self.folder.load_best()?, self.position.history))
     }
 
-    fn epoch(
-        &mut self,
-        graph: &Graph,
-        phase: &Phase,
-        observer: &mut dyn Observer,
-        stop: &AtomicBool,
-    ) -> Result<(), TrainError> {
+    /// Whether this phase's last epochs brought nothing better than those before.
+    fn has_stalled(&self, phase: &Phase) -> bool {
+        let Some(patience) = phase.patience else { return false };
+        let of_phase: Vec<f64> =
+            self.position.history.iter().filter(|e| e.phase == self.position.phase).map(|e| e.validation).collect();
+        let best = |part: &[f64]| part.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let split = of_phase.len().saturating_sub(patience);
+        split > 0 && best(&of_phase[split..]) <= best(&of_phase[..split])
+    }
+
+    fn epoch(&mut self, stage: &Stage, observer: &mut dyn Observer, stop: &AtomicBool) -> Result<(), TrainError> {
+        let phase = &stage.phase;
         let order = self.order();
         // A last batch of one example has no batch statistics worth the name.
         let batches: Vec<&[usize]> = order.chunks(phase.batch).filter(|b| b.len() > 1).collect();
-        while self.position.step < batches.len() {
+        let steps = batches.len();
+        let place = Place { seed: self.recipe.seed, phase: self.position.phase, epoch: self.position.epoch };
+        let varied = |item: u64| place.rng(2, item);
+        let loader =
+            Loader { recipe: self.recipe, data: self.data, side: phase.side, device: self.device, rng: &varied };
+        let done = self.position.step;
+        let mut rate = 0.0;
+        loader.each(done * phase.batch, &batches[done..], |batch| {
             if stop.load(Ordering::Relaxed) {
                 self.save()?;
                 return Err(TrainError::Interrupted(self.folder.0.clone()));
             }
-            let (step, total) =
-                (self.position.epoch * batches.len() + self.position.step, phase.epochs * batches.len());
-            let rate = phase.learning_rate * phase.schedule.share(step, total);
-            let loss = self.step(graph, phase, batches[self.position.step], rate)?;
+            let epoch = self.position.epoch as f64 + self.position.step as f64 / steps as f64;
+            rate = phase.learning_rate * phase.schedule.share(epoch, phase.epochs as f64);
+            let loss = self.step(stage, place, &batch, rate)?;
             self.position.loss_sum += loss;
             self.position.step += 1;
-            observer.step(self.position.phase, self.position.epoch, self.position.step, batches.len(), loss);
-        }
-        let (validation, candidate) = self.candidate(graph)?;
-        let record = EpochRecord {
+            observer.step(self.position.phase, self.position.epoch, self.position.step, steps, loss);
+            Ok(())
+        })?;
+        let (validation, candidate) = self.candidate(&stage.graph)?;
+        let record = Epoch {
             phase: self.position.phase,
             epoch: self.position.epoch,
             side: phase.side,
-            loss: self.position.loss_sum / batches.len().max(1) as f64,
+            learning_rate: rate,
+            loss: self.position.loss_sum / steps.max(1) as f64,
             validation,
         };
         observer.epoch(&record);
@@ -171,52 +183,49 @@ impl<'a> Fit<'a> {
         self.save()
     }
 
-    /// Generator for one purpose of one place in the run.
-    fn rng(&self, purpose: u64, item: u64) -> ChaCha8Rng {
-        let mut rng = ChaCha8Rng::seed_from_u64(self.recipe.seed ^ (purpose << 56));
-        rng.set_stream(((self.position.phase as u64) << 52) | ((self.position.epoch as u64) << 36) | item);
-        rng
-    }
-
-    /// This epoch's examples: all tumour slices and a fresh draw of the others, shuffled.
+    /// This epoch's examples, drawn anew and shuffled.
     fn order(&self) -> Vec<usize> {
-        let mut rng = self.rng(1, 0);
-        let (mut chosen, mut negatives): (Vec<usize>, Vec<usize>) =
-            self.parts.train.iter().partition(|i| self.data.examples[**i].is_positive());
-        negatives.shuffle(&mut rng);
-        let wanted = (chosen.len() as f64 * self.recipe.sampling.negatives).round() as usize;
-        chosen.extend(negatives.into_iter().take(wanted));
+        let place = Place { seed: self.recipe.seed, phase: self.position.phase, epoch: self.position.epoch };
+        let mut rng = place.rng(1, 0);
+        let mut chosen = Vec::new();
+        for (index, source) in self.recipe.sources.iter().enumerate() {
+            let mut own: Vec<usize> =
+                self.data.part(Part::Train).into_iter().filter(|i| self.data.items[*i].source == index).collect();
+            if let Some(draw) = source.draw {
+                own.shuffle(&mut rng);
+                own.truncate(draw);
+            }
+            chosen.extend(own);
+        }
+        if let Some(share) = self.recipe.sampling.negatives {
+            let (positives, mut negatives): (Vec<usize>, Vec<usize>) =
+                chosen.into_iter().partition(|i| self.data.items[*i].label == 0);
+            negatives.shuffle(&mut rng);
+            negatives.truncate((positives.len() as f64 * share).round() as usize);
+            chosen = [positives, negatives].concat();
+        }
         chosen.shuffle(&mut rng);
         chosen
     }
 
-    fn step(&mut self, graph: &Graph, phase: &Phase, items: &[usize], rate: f64) -> Result<f64, TrainError> {
-        let first = (self.position.step * phase.batch) as u64;
-        let pictures: Vec<augment::Varied> = items
-            .par_iter()
-            .enumerate()
-            .map(|(i, item)| {
-                let mut rng = self.rng(2, first + i as u64);
-                augment::vary(&self.data.examples[*item], phase.side, &self.recipe.augment, &mut rng)
-            })
-            .collect();
-        let positive: Vec<bool> = items.iter().map(|i| self.data.examples[*i].is_positive()).collect();
-        let (x, target) = evaluate::batch(&pictures, &positive, &self.recipe.input, self.recipe.task, self.device)?;
-
-        let mut dropout = self.rng(3, first);
+    fn step(&mut self, stage: &Stage, place: Place, batch: &Batch, rate: f64) -> Result<f64, TrainError> {
+        let mut dropout = place.rng(3, self.position.step as u64);
         let mut uniform = |n: usize| (0..n).map(|_| dropout.random::<f32>()).collect();
-        let parameters: Parameters =
-            self.variables.iter().map(|(name, v)| (name.clone(), v.as_tensor().clone())).collect();
+        let value = |(name, v): (&String, &Var)| {
+            let tensor = if stage.is_frozen(name) { v.as_detached_tensor() } else { v.as_tensor().clone() };
+            (name.clone(), tensor)
+        };
+        let parameters: Parameters = self.variables.iter().map(value).collect();
         let mut pass = Pass {
-            graph,
+            graph: &stage.graph,
             parameters: &parameters,
             backend: Backend::of(self.device),
-            training: Some(Training { statistics: Vec::new(), uniform: &mut uniform }),
+            training: Some(Training { statistics: Vec::new(), frozen: &stage.frozen, uniform: &mut uniform }),
             cancelled: &|| false,
         };
-        let logits = pass.run(&x, graph.logits())?;
+        let logits = pass.run(&batch.input, stage.graph.logits())?;
         let statistics = pass.training.map(|t| t.statistics).unwrap_or_default();
-        let loss = self.recipe.loss.of(&logits, &target)?;
+        let loss = self.recipe.loss.of(&logits, &batch.target)?;
         let value = loss.to_dtype(DType::F32)?.to_scalar::<f32>()?;
         if !value.is_finite() {
             let Position { epoch, step, .. } = self.position;
@@ -226,19 +235,14 @@ impl<'a> Fit<'a> {
         self.optimiser.step(&self.variables, &grads, rate)?;
         self.position.optimiser_step = self.optimiser.step;
         for (node, batch) in statistics {
-            self.update_running(graph, node, &batch)?;
+            self.update_running(&stage.graph, node, &batch)?;
         }
         self.update_average()?;
         Ok(f64::from(value))
     }
 
     /// running = momentum · running + (1 − momentum) · batch, as Keras does, with the biased variance.
-    fn update_running(
-        &self,
-        graph: &Graph,
-        node: crate::nn::graph::NodeId,
-        batch: &BatchStatistics,
-    ) -> Result<(), TrainError> {
+    fn update_running(&self, graph: &Graph, node: NodeId, batch: &BatchStatistics) -> Result<(), TrainError> {
         let node = graph.node(node);
         let Op::BatchNorm { momentum, .. } = node.op else { return Ok(()) };
         for (role, values) in [(Role::RunningMean, &batch.mean), (Role::RunningVariance, &batch.variance)] {
@@ -274,18 +278,18 @@ impl<'a> Fit<'a> {
     }
 
     fn validate(&self, graph: &Graph, parameters: &Parameters) -> Result<f64, TrainError> {
-        let examples: Vec<_> = self.parts.validation.iter().map(|i| &self.data.examples[*i]).collect();
-        let Recipe { input, task, .. } = self.recipe;
-        let evaluator = Evaluator { graph, parameters, spec: input, task: *task, device: self.device };
-        let results = evaluator.run(&examples, |_| {})?;
-        Ok(match task {
+        let Self { recipe, data, device, .. } = *self;
+        let results =
+            Evaluator { graph, parameters, recipe, data, device }.run(&data.part(Part::Validation), |_| {})?;
+        let figure = match recipe.task {
             Task::Segmentation => {
-                let patients = evaluate::by_patient(&results);
-                let dices: Vec<f64> = patients.iter().filter_map(|(_, s)| evaluate::patient_dice(s)).collect();
-                metrics::mean(&dices).unwrap_or(0.0)
+                let patients = figures::by_patient(&results);
+                metrics::mean(&figures::dices(&patients.iter().collect::<Vec<_>>()))
             }
-            Task::Binary | Task::Multiclass => metrics::auc(&evaluate::scores(&results, 1.0)).unwrap_or(0.0),
-        })
+            Task::Binary => metrics::auc(&figures::scores(&results, 1.0)),
+            Task::Multiclass => figures::balanced_accuracy(&results, recipe.card.classes.len()),
+        };
+        Ok(figure.unwrap_or(0.0))
     }
 
     fn save(&self) -> Result<(), TrainError> {
@@ -293,20 +297,36 @@ impl<'a> Fit<'a> {
         for (name, variable) in &self.variables {
             tensors.insert(format!("value.{name}"), variable.as_detached_tensor());
         }
-        for (name, (first, second)) in &self.optimiser.moments {
-            tensors.insert(format!("first.{name}"), first.clone());
-            tensors.insert(format!("second.{name}"), second.clone());
+        for (name, tensor) in self.optimiser.state() {
+            tensors.insert(format!("optimiser.{name}"), tensor);
         }
         for (name, average) in &self.average {
             tensors.insert(format!("average.{name}"), average.clone());
         }
         self.folder.save(&self.position, &tensors)?;
         let mut csv = csv::Writer::from_writer(Vec::new());
-        let path = self.folder.0.join("history.csv");
+        let path = self.folder.history();
         for record in &self.position.history {
             csv.serialize(record).map_err(|e| TrainError::file(&path, e))?;
         }
         write_atomically(&path, &csv.into_inner().map_err(|e| TrainError::file(&path, e))?)
+    }
+}
+
+/// A place in a run, from which its random numbers follow.
+#[derive(Clone, Copy)]
+struct Place {
+    seed: u64,
+    phase: usize,
+    epoch: usize,
+}
+
+impl Place {
+    /// Generator for one purpose at one item of the epoch.
+    fn rng(self, purpose: u64, item: u64) -> ChaCha8Rng {
+        let mut rng = ChaCha8Rng::seed_from_u64(self.seed ^ (purpose << 56));
+        rng.set_stream(((self.phase as u64) << 52) | ((self.epoch as u64) << 36) | item);
+        rng
     }
 }
 
@@ -317,24 +337,4 @@ pub fn recipe_hash(recipe: &Recipe) -> String {
 
 fn variables(values: &Parameters) -> Result<BTreeMap<String, Var>, TrainError> {
     values.iter().map(|(name, t)| Ok((name.clone(), Var::from_tensor(t)?))).collect()
-}
-
-/// He-normal kernels (He et al. 2015), zero biases, unit scales, standard running statistics.
-fn initial(graph: &Graph, seed: u64, device: &Device) -> Result<Parameters, TrainError> {
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let mut out = Parameters::new();
-    for parameter in graph.parameters() {
-        let count: usize = parameter.shape.iter().product();
-        let values = match parameter.role {
-            Role::Kernel => {
-                let fan_in = parameter.shape[1..].iter().product::<usize>() as f32;
-                let deviation = (2.0 / fan_in).sqrt();
-                (0..count).map(|_| augment::normal(&mut rng) * deviation).collect()
-            }
-            Role::Bias | Role::RunningMean => vec![0.0; count],
-            Role::Scale | Role::RunningVariance => vec![1.0; count],
-        };
-        out.insert(parameter.name, Tensor::from_vec(values, parameter.shape.as_slice(), device)?);
-    }
-    Ok(out)
 }

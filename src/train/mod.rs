@@ -1,11 +1,19 @@
 //! Training, validation and the writing of model folders.
 
 pub mod augment;
+pub mod cache;
 pub mod checkpoint;
 pub mod dataset;
 pub mod error;
 pub mod evaluate;
+pub mod figures;
 pub mod fit;
+pub mod loader;
 pub mod loss;
 pub mod optimiser;
+pub mod outcome;
 pub mod recipe;
+pub mod run_note;
+pub mod schedule;
+pub mod sources;
+pub mod start;

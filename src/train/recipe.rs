@@ -1,11 +1,15 @@
 //! A training recipe: everything that decides what weights come out, in one TOML file.
 
 use super::error::TrainError;
+use super::loss::Loss;
+use super::optimiser::Rule;
+use super::schedule::Schedule;
 use crate::domain::card::{InputSpec, Task};
 use crate::nn::weights::Precision;
-use crate::nn::zoo::Architecture;
+use crate::nn::zoo::{Architecture, Format};
 use serde::{Deserialize, Serialize};
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 /// How often and how strongly pictures are varied; every value is a largest deviation, 0 switches it off.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -19,6 +23,8 @@ pub struct Augmentation {
     pub scale: f32,
     /// Share of the side.
     pub shift: f32,
+    /// Displacement of a smooth random field, share of the side (Simard et al. 2003).
+    pub elastic: f32,
     /// Exponent is 2^u, u in ±gamma.
     pub gamma: f32,
     /// Factor is 2^u, u in ±contrast.
@@ -31,32 +37,8 @@ pub struct Augmentation {
     pub blur: f32,
     /// Largest relative brightness change of a smooth field over the picture.
     pub bias_field: f32,
-}
-
-/// What is minimised; all work on logits.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
-pub enum Loss {
-    /// Binary cross-entropy with label smoothing in 0–0.5.
-    Bce {
-        #[serde(default)]
-        smoothing: f64,
-    },
-    /// Binary cross-entropy plus soft Dice (Milletari et al. 2016).
-    BceDice,
-    /// (1 − Tversky index)^gamma; alpha weighs misses (Abraham & Khan 2019).
-    FocalTversky { alpha: f64, gamma: f64 },
-}
-
-/// Course of the learning rate within a phase.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Schedule {
-    /// Rises over the first 30 %, then falls along a cosine to nearly nothing (Smith & Topin 2019).
-    OneCycle,
-    /// Falls along a half cosine.
-    Cosine,
-    Constant,
+    /// Largest side of a rectangle that is blackened in half of the pictures, share of the side (DeVries & Taylor 2017).
+    pub cut_out: f32,
 }
 
 /// A stretch of training at one picture size.
@@ -69,23 +51,87 @@ pub struct Phase {
     pub batch: usize,
     pub learning_rate: f64,
     pub schedule: Schedule,
+    /// Layers whose names start so are not trained; their batch-norms use running statistics, as Keras does it.
+    #[serde(default)]
+    pub freeze: Vec<String>,
+    /// Epochs without a better validation figure after which the phase ends early.
+    #[serde(default)]
+    pub patience: Option<usize>,
+}
+
+/// Shares of the patients that are kept from training.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Shares {
+    pub validation: f64,
+    pub test: f64,
+}
+
+impl Shares {
+    fn is_possible(self) -> bool {
+        let share = |v: f64| (0.0..=1.0).contains(&v);
+        share(self.validation) && share(self.test) && share(self.validation + self.test)
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Split {
     pub seed: u64,
-    /// Shares of the patients.
     pub validation: f64,
     pub test: f64,
 }
 
-/// Which slices an epoch shows.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+impl Split {
+    pub fn shares(&self) -> Shares {
+        Shares { validation: self.validation, test: self.test }
+    }
+}
+
+/// Which examples an epoch shows.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct Sampling {
-    /// Tumour-free slices per tumour slice, drawn anew every epoch.
-    pub negatives: f64,
+    /// Tumour-free slices per tumour slice, drawn anew every epoch; all without it.
+    pub negatives: Option<f64>,
+}
+
+/// How a folder of pictures tells their classes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Layout {
+    /// `images/`, `masks/` with the same names and `slices.csv`; its classes are `tumor` and `no_tumor`.
+    #[default]
+    Slices,
+    /// A folder a class.
+    ClassFolders,
+}
+
+/// A folder below `--data`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Source {
+    /// What figures by source call it.
+    pub name: String,
+    pub folder: PathBuf,
+    pub layout: Layout,
+    /// Class of the model for each class of the source; a class that is not named is left out. Empty for classes that are called
+    /// the same.
+    pub classes: BTreeMap<String, String>,
+    /// A CSV with columns `file` (from the CSV's folder) and `patient`, from the source's folder. Without it every picture of class
+    /// folders counts as a patient of its own, and figures are labelled leaky.
+    pub patients: Option<PathBuf>,
+    /// Instead of the recipe's.
+    pub split: Option<Shares>,
+    /// Training examples of this source that an epoch draws; all without it.
+    pub draw: Option<usize>,
+}
+
+impl Source {
+    /// Whether pictures of one patient are known to be such.
+    pub fn knows_patients(&self) -> bool {
+        self.layout == Layout::Slices || self.patients.is_some()
+    }
 }
 
 /// What the card says that no measurement can know.
@@ -109,18 +155,28 @@ pub struct Recipe {
     pub task: Task,
     pub seed: u64,
     pub precision: Precision,
+    #[serde(default)]
+    pub optimiser: Rule,
     pub weight_decay: f64,
     /// Decay of the running average of the weights, which is what is kept; 0 keeps the last weights.
     pub ema: f64,
     pub loss: Loss,
     pub input: InputSpec,
     pub split: Split,
+    #[serde(default)]
     pub sampling: Sampling,
     #[serde(default)]
     pub augment: Augmentation,
+    /// The folder given as `--data` itself, in the layout `slices`, when there is none.
+    #[serde(rename = "source", default = "data_folder")]
+    pub sources: Vec<Source>,
     #[serde(rename = "phase")]
     pub phases: Vec<Phase>,
     pub card: CardText,
+}
+
+fn data_folder() -> Vec<Source> {
+    vec![Source { name: "data".into(), ..Source::default() }]
 }
 
 impl Recipe {
@@ -134,22 +190,47 @@ impl Recipe {
         }
     }
 
+    /// What the network takes and gives at a picture size.
+    pub fn format(&self, side: usize) -> Format {
+        let outputs = if self.task == Task::Multiclass { self.card.classes.len() } else { 1 };
+        Format { side, channels: self.input.channels, outputs }
+    }
+
+    /// Classes that examples may have: a segmenter's pictures are with or without tumour too.
+    pub fn labels(&self) -> Vec<String> {
+        match self.task {
+            Task::Segmentation => vec!["tumor".into(), "no_tumor".into()],
+            Task::Binary | Task::Multiclass => self.card.classes.clone(),
+        }
+    }
+
     fn problem(&self) -> Option<String> {
-        let share = |v: f64| (0.0..1.0).contains(&v);
         if self.phases.is_empty() || self.phases.iter().any(|p| p.batch < 2 || p.epochs == 0) {
             return Some("needs at least one [[phase]] with epochs ≥ 1 and batch ≥ 2".into());
         }
         if self.phases.last().map(|p| p.side) != Some(self.input.side) {
             return Some("the last phase must use `input.side`".into());
         }
-        if !share(self.split.validation) || !share(self.split.test) || !share(self.split.validation + self.split.test) {
-            return Some("`split.validation` and `split.test` are shares whose sum is below 1".into());
+        let mut shares = self.sources.iter().filter_map(|s| s.split).chain([self.split.shares()]);
+        if !shares.all(Shares::is_possible) {
+            return Some("`validation` and `test` are shares whose sum is at most 1".into());
         }
-        if self.task == Task::Multiclass {
-            return Some("multiclass recipes are not supported yet".into());
+        if self.task == Task::Binary && self.card.classes.len() != 2 {
+            return Some("a binary recipe needs two classes in [card], the sigmoid's first".into());
         }
-        if !share(self.ema) {
-            return Some("`ema` must be in 0–1".into());
+        if !self.loss.fits(self.task) {
+            return Some("this loss does not go with the task".into());
+        }
+        if self.loss.class_weights().is_some_and(|w| w.len() != self.card.classes.len()) {
+            return Some("`class_weights` needs one number a class".into());
+        }
+        let labels = self.labels();
+        let named = self.sources.iter().flat_map(|s| s.classes.values());
+        if let Some(class) = named.into_iter().find(|class| !labels.contains(class)) {
+            return Some(format!("a source speaks of class `{class}`; there are {}", labels.join(", ")));
+        }
+        if self.sources.is_empty() || !(0.0..1.0).contains(&self.ema) {
+            return Some("`ema` must be in 0–1, and there must be a [[source]]".into());
         }
         None
     }

@@ -1,6 +1,6 @@
 //! Batch normalisation (Ioffe & Szegedy 2015) over the last axis, with the batch's own statistics.
 
-use super::{Element, by_dtype, by_storage, output, slice, tensor_like, with_values};
+use super::{Element, by_dtype, by_storage, output, slice, tensor_like, wide, with_values};
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 use std::sync::{Arc, OnceLock};
@@ -38,21 +38,23 @@ fn statistics<T: Element>(x: &[T], channels: usize) -> BatchStatistics {
     let blocks: Vec<(usize, Vec<f64>, Vec<f64>)> = x
         .par_chunks(channels * ROWS)
         .map(|block| {
-            let rows = block.len() / channels;
-            let mut mean = vec![T::of(0.0); channels];
-            for row in block.chunks_exact(channels) {
-                mean.iter_mut().zip(row).for_each(|(m, x)| *m += *x);
-            }
-            let share = T::of(1.0 / rows as f64);
-            mean.iter_mut().for_each(|m| *m *= share);
-            let mut squares = vec![T::of(0.0); channels];
-            for row in block.chunks_exact(channels) {
-                for c in 0..channels {
-                    let d = row[c] - mean[c];
-                    squares[c] += d * d;
+            wide(|| {
+                let rows = block.len() / channels;
+                let mut mean = vec![T::of(0.0); channels];
+                for row in block.chunks_exact(channels) {
+                    mean.iter_mut().zip(row).for_each(|(m, x)| *m += *x);
                 }
-            }
-            (rows, mean.iter().map(|v| v.to_f64()).collect(), squares.iter().map(|v| v.to_f64()).collect())
+                let share = T::of(1.0 / rows as f64);
+                mean.iter_mut().for_each(|m| *m *= share);
+                let mut squares = vec![T::of(0.0); channels];
+                for row in block.chunks_exact(channels) {
+                    for c in 0..channels {
+                        let d = row[c] - mean[c];
+                        squares[c] += d * d;
+                    }
+                }
+                (rows, mean.iter().map(|v| v.to_f64()).collect(), squares.iter().map(|v| v.to_f64()).collect())
+            })
         })
         .collect();
     let (mut count, mut mean, mut squares) = (0.0, vec![0.0; channels], vec![0.0; channels]);
@@ -76,14 +78,16 @@ fn gradient_sums<T: Element>(x: &[T], grad: &[T], mean: &[T], inverse: &[T]) -> 
         .par_chunks(channels * ROWS)
         .zip(grad.par_chunks(channels * ROWS))
         .map(|(x, grad)| {
-            let mut sums = (vec![T::of(0.0); channels], vec![T::of(0.0); channels]);
-            for (x, grad) in x.chunks_exact(channels).zip(grad.chunks_exact(channels)) {
-                for c in 0..channels {
-                    sums.0[c] += grad[c];
-                    sums.1[c] += grad[c] * (x[c] - mean[c]) * inverse[c];
+            wide(|| {
+                let mut sums = (vec![T::of(0.0); channels], vec![T::of(0.0); channels]);
+                for (x, grad) in x.chunks_exact(channels).zip(grad.chunks_exact(channels)) {
+                    for c in 0..channels {
+                        sums.0[c] += grad[c];
+                        sums.1[c] += grad[c] * (x[c] - mean[c]) * inverse[c];
+                    }
                 }
-            }
-            sums
+                sums
+            })
         })
         .collect();
     let mut total = (vec![0.0; channels], vec![0.0; channels]);
@@ -128,13 +132,13 @@ impl CustomOp3 for BatchNorm {
             let scale: Vec<T> = gamma.iter().zip(&inverse).map(|(g, i)| *g * *i).collect();
             let shift: Vec<T> = (0..channels).map(|c| beta[c] - T::of(statistics.mean[c]) * scale[c]).collect();
             let mut y = vec![T::of(0.0); x.len()];
-            y.par_chunks_mut(channels * ROWS).zip(x.par_chunks(channels * ROWS)).for_each(|(y, x)| {
+            y.par_chunks_mut(channels * ROWS).zip(x.par_chunks(channels * ROWS)).for_each(|(y, x)| wide(|| {
                 for (y, x) in y.chunks_exact_mut(channels).zip(x.chunks_exact(channels)) {
                     for c in 0..channels {
                         y[c] = x[c] * scale[c] + shift[c];
                     }
                 }
-            });
+            }));
             self.statistics.get_or_init(|| statistics);
             output(y, x_layout.shape())
         })
@@ -165,7 +169,7 @@ impl CustomOp3 for BatchNorm {
                 dx.par_chunks_mut(channels * ROWS)
                     .zip(x.par_chunks(channels * ROWS))
                     .zip(grad.par_chunks(channels * ROWS))
-                    .for_each(|((dx, x), grad)| {
+                    .for_each(|((dx, x), grad)| wide(|| {
                         let rows = dx.chunks_exact_mut(channels).zip(x.chunks_exact(channels)).zip(grad.chunks_exact(channels));
                         for ((dx, x), grad) in rows {
                             for c in 0..channels {
@@ -173,7 +177,7 @@ impl CustomOp3 for BatchNorm {
                                 dx[c] = scale[c] * inverse[c] * (grad[c] - mean_grad[c] - normal * mean_product[c]);
                             }
                         }
-                    });
+                    }));
                 (dx, cast::<T>(grads), cast::<T>(products))
             }))??;
             Ok((Some(tensor_like(dx, x)?), Some(tensor_like(d_gamma, gamma)?), Some(tensor_like(d_beta, beta)?)))

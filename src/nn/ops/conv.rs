@@ -4,7 +4,7 @@
 //! second-level cache and multiplied by the kernel. A 1×1 convolution at stride 1 needs no patches at all.
 
 use super::matrix::{View, product};
-use super::{Dims, Element, by_dtype, by_storage, output, slice, tensor_like, with_values};
+use super::{Dims, Element, by_dtype, by_storage, output, slice, tensor_like, wide, with_values};
 use crate::nn::graph::Window;
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
@@ -110,10 +110,12 @@ impl Geometry {
 
     /// The adjoint of [`Self::gather`]: adds patch values back to where they came from.
     fn scatter<T: Element>(&self, patches: &[T], rows: std::ops::Range<usize>, image: &mut [T]) {
-        self.each_run(rows, |from, to, len| {
-            for (value, add) in image[to..to + len].iter_mut().zip(&patches[from..from + len]) {
-                *value += *add;
-            }
+        wide(|| {
+            self.each_run(rows, |from, to, len| {
+                for (value, add) in image[to..to + len].iter_mut().zip(&patches[from..from + len]) {
+                    *value += *add;
+                }
+            });
         });
     }
 
@@ -186,11 +188,13 @@ fn kernel_gradient<T: Element>(g: &Geometry, x: &[T], grad: &[T]) -> (Vec<T>, Ve
                 let rows = g.rows(tile);
                 let grad = &grad[g.output_span(&rows)];
                 let pixels = rows.len() * g.output.width;
-                for pixel in grad.chunks_exact(bias.len()) {
-                    for (sum, value) in bias.iter_mut().zip(pixel) {
-                        *sum += *value;
+                wide(|| {
+                    for pixel in grad.chunks_exact(bias.len()) {
+                        for (sum, value) in bias.iter_mut().zip(pixel) {
+                            *sum += *value;
+                        }
                     }
-                }
+                });
                 let grad = View::new(grad, pixels, g.output.channels).transposed();
                 product(&mut kernel, grad, g.patches(x, rows, buffer), true);
             }

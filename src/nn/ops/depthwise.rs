@@ -1,6 +1,6 @@
 //! Depthwise convolution over channels-last maps: one filter a channel (Howard et al. 2017), any window, stride and padding.
 
-use super::{Dims, Element, by_dtype, by_storage, output, slice, tensor_like, with_values};
+use super::{Dims, Element, by_dtype, by_storage, output, slice, tensor_like, wide, with_values};
 use crate::nn::graph::Window;
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
@@ -84,10 +84,16 @@ fn forward<T: Element>(g: &Geometry, x: &[T], kernel: &[T], bias: &[T]) -> Vec<T
     let mut y = vec![T::of(0.0); g.output.batch * g.output.image()];
     y.par_chunks_mut(g.output.image()).zip(x.par_chunks(g.input.image())).for_each(|(y, x)| {
         y.par_chunks_mut(g.row()).enumerate().for_each(|(row, y)| {
-            y.chunks_exact_mut(channels).for_each(|pixel| pixel.copy_from_slice(bias));
-            g.each_tap(row, |to, from, tap| {
-                multiply_add(&mut y[to..to + channels], &x[from..from + channels], &taps[tap * channels..][..channels]);
-            });
+            wide(|| {
+                y.chunks_exact_mut(channels).for_each(|pixel| pixel.copy_from_slice(bias));
+                g.each_tap(row, |to, from, tap| {
+                    multiply_add(
+                        &mut y[to..to + channels],
+                        &x[from..from + channels],
+                        &taps[tap * channels..][..channels],
+                    );
+                });
+            })
         });
     });
     y
@@ -102,18 +108,20 @@ fn kernel_gradient<T: Element>(g: &Geometry, x: &[T], grad: &[T]) -> (Vec<T>, Ve
         .par_chunks(g.input.image())
         .zip(grad.par_chunks(g.output.image()))
         .map(|(x, grad)| {
-            let mut sums = vec![T::of(0.0); (area + 1) * channels];
-            let (taps, bias) = sums.split_at_mut(area * channels);
-            for (row, grad) in grad.chunks_exact(g.row()).enumerate() {
-                for pixel in grad.chunks_exact(channels) {
-                    bias.iter_mut().zip(pixel).for_each(|(sum, value)| *sum += *value);
+            wide(|| {
+                let mut sums = vec![T::of(0.0); (area + 1) * channels];
+                let (taps, bias) = sums.split_at_mut(area * channels);
+                for (row, grad) in grad.chunks_exact(g.row()).enumerate() {
+                    for pixel in grad.chunks_exact(channels) {
+                        bias.iter_mut().zip(pixel).for_each(|(sum, value)| *sum += *value);
+                    }
+                    g.each_tap(row, |to, from, tap| {
+                        let sums = &mut taps[tap * channels..][..channels];
+                        multiply_add(sums, &grad[to..to + channels], &x[from..from + channels]);
+                    });
                 }
-                g.each_tap(row, |to, from, tap| {
-                    let sums = &mut taps[tap * channels..][..channels];
-                    multiply_add(sums, &grad[to..to + channels], &x[from..from + channels]);
-                });
-            }
-            sums
+                sums
+            })
         })
         .collect();
     let mut total = vec![T::of(0.0); (area + 1) * channels];
@@ -129,12 +137,14 @@ fn input_gradient<T: Element>(g: &Geometry, kernel: &[T], grad: &[T]) -> Vec<T> 
     let taps = transposed(kernel, channels);
     let mut dx = vec![T::of(0.0); g.input.batch * g.input.image()];
     dx.par_chunks_mut(g.input.image()).zip(grad.par_chunks(g.output.image())).for_each(|(dx, grad)| {
-        for (row, grad) in grad.chunks_exact(g.row()).enumerate() {
-            g.each_tap(row, |to, from, tap| {
-                let weights = &taps[tap * channels..][..channels];
-                multiply_add(&mut dx[from..from + channels], &grad[to..to + channels], weights);
-            });
-        }
+        wide(|| {
+            for (row, grad) in grad.chunks_exact(g.row()).enumerate() {
+                g.each_tap(row, |to, from, tap| {
+                    let weights = &taps[tap * channels..][..channels];
+                    multiply_add(&mut dx[from..from + channels], &grad[to..to + channels], weights);
+                });
+            }
+        })
     });
     dx
 }

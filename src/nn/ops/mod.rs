@@ -37,6 +37,13 @@ pub trait Element: WithDType {
 impl Element for f32 {}
 impl Element for f64 {}
 
+/// Runs a plain loop compiled for the widest registers of this processor; the build itself targets the baseline. Results are the
+/// same bits: no multiplication is merged with an addition that was not merged before.
+#[inline(always)]
+fn wide<R>(work: impl FnOnce() -> R) -> R {
+    pulp::Arch::new().dispatch(work)
+}
+
 /// Values of a storage that must be contiguous, as every operation here asks of its inputs.
 fn slice<'a, T: Element>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [T]> {
     match layout.contiguous_offsets() {

@@ -1,6 +1,6 @@
 //! Operations that look at one value at a time.
 
-use super::{Element, by_dtype, by_storage, output, slice, tensor_like, with_values};
+use super::{Element, by_dtype, by_storage, output, slice, tensor_like, wide, with_values};
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
@@ -10,7 +10,7 @@ const CHUNK: usize = 1 << 14;
 /// A fresh vector whose chunks are filled in parallel by `fill(offset, chunk)`.
 fn filled<T: Element>(len: usize, fill: impl Fn(usize, &mut [T]) + Sync) -> Vec<T> {
     let mut values = vec![T::of(0.0); len];
-    values.par_chunks_mut(CHUNK).enumerate().for_each(|(i, chunk)| fill(i * CHUNK, chunk));
+    values.par_chunks_mut(CHUNK).enumerate().for_each(|(i, chunk)| wide(|| fill(i * CHUNK, chunk)));
     values
 }
 

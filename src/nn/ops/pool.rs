@@ -1,6 +1,6 @@
 //! Max and average pooling over channels-last maps, any window, stride and padding.
 
-use super::{Dims, Element, by_dtype, by_storage, output, slice, tensor_like, with_values};
+use super::{Dims, Element, by_dtype, by_storage, output, slice, tensor_like, wide, with_values};
 use crate::nn::graph::Window;
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
@@ -69,7 +69,7 @@ impl Geometry {
     fn rows<T: Element>(&self, x: &[T], start: f64, fill: impl Fn(usize, &[T], &mut [T]) + Sync) -> Vec<T> {
         let mut out = vec![T::of(start); self.output.batch * self.output.image()];
         out.par_chunks_mut(self.output.image()).zip(x.par_chunks(self.input.image())).for_each(|(out, x)| {
-            out.par_chunks_mut(self.row()).enumerate().for_each(|(y, row)| fill(y, x, row));
+            out.par_chunks_mut(self.row()).enumerate().for_each(|(y, row)| wide(|| fill(y, x, row)));
         });
         out
     }
@@ -107,7 +107,7 @@ impl CustomOp1 for MaxPool {
             let zero = T::of(0.0);
             let dx = with_values::<T, _>(x, |x| with_values::<T, _>(result, |result| with_values::<T, _>(grad, |grad| {
                 let mut dx = vec![zero; x.len()];
-                dx.par_chunks_mut(g.input.image()).enumerate().for_each(|(image, dx)| {
+                dx.par_chunks_mut(g.input.image()).enumerate().for_each(|(image, dx)| wide(|| {
                     let x = &x[image * g.input.image()..][..g.input.image()];
                     // A gradient is spent at the first pixel that equals the maximum.
                     let mut left = grad[image * g.output.image()..][..g.output.image()].to_vec();
@@ -123,7 +123,7 @@ impl CustomOp1 for MaxPool {
                             }
                         });
                     }
-                });
+                }));
                 dx
             })))???;
             Ok(Some(tensor_like(dx, x)?))
@@ -161,7 +161,7 @@ impl CustomOp1 for AveragePool {
         by_dtype!(x, T => {
             let dx = with_values::<T, _>(grad, |grad| {
                 let mut dx = vec![T::of(0.0); g.input.batch * g.input.image()];
-                dx.par_chunks_mut(g.input.image()).zip(grad.par_chunks(g.output.image())).for_each(|(dx, grad)| {
+                dx.par_chunks_mut(g.input.image()).zip(grad.par_chunks(g.output.image())).for_each(|(dx, grad)| wide(|| {
                     for y in 0..g.output.height {
                         let grad = &grad[y * g.row()..][..g.row()];
                         g.each_pixel(y, |to, from| {
@@ -171,7 +171,7 @@ impl CustomOp1 for AveragePool {
                             }
                         });
                     }
-                });
+                }));
                 dx
             })?;
             Ok(Some(tensor_like(dx, x)?))

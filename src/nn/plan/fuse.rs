@@ -30,7 +30,10 @@ pub struct FusedConv {
 pub enum Work {
     Conv(FusedConv),
     /// With the ReLU behind it.
-    Depthwise { conv: NodeId, clamp: Option<Activation> },
+    Depthwise {
+        conv: NodeId,
+        clamp: Option<Activation>,
+    },
     /// The node alone.
     Node,
 }

@@ -390,12 +390,7 @@ impl<T: Value> Compiler<'_, T> {
         Ok(Convolution::new(&recipe, self.kernel, source, addition, self.target(output)?))
     }
 
-    fn depthwise(
-        &self,
-        conv: NodeId,
-        clamp: Option<Activation>,
-        output: NodeId,
-    ) -> Result<Depthwise<T>, PlanError> {
+    fn depthwise(&self, conv: NodeId, clamp: Option<Activation>, output: NodeId) -> Result<Depthwise<T>, PlanError> {
         let node = self.graph.node(conv);
         let Op::DepthwiseConv { window, bias } = node.op else {
             return Err(PlanError::Unsupported(node.name.clone()));

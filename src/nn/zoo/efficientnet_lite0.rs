@@ -70,14 +70,7 @@ fn encoder(b: &mut Builder, input: NodeId) -> Vec<NodeId> {
 }
 
 /// 1×1 expansion → depthwise → 1×1 projection, with a shortcut where nothing changes shape (Sandler et al. 2018).
-fn bottleneck(
-    b: &mut Builder,
-    name: &str,
-    input: NodeId,
-    window: Window,
-    expansion: usize,
-    channels: usize,
-) -> NodeId {
+fn bottleneck(b: &mut Builder, name: &str, input: NodeId, window: Window, expansion: usize, channels: usize) -> NodeId {
     let inputs = b.shape(input).channels();
     let point = Window::dense(1, Padding::Valid);
     let mut x = input;

@@ -1,0 +1,149 @@
+//! What a run leaves: a model folder whose card says how good the weights are, and on whom.
+
+use super::checkpoint::{RunFolder, write_atomically};
+use super::dataset::Dataset;
+use super::error::TrainError;
+use super::evaluate::{Evaluator, SliceResult};
+use super::figures::{self, Judge};
+use super::recipe::Recipe;
+use super::sources::Part;
+use crate::domain::card::{Calibration, Card, Epoch, Level, MeasuredOn, Task, Threshold, TrainingNote};
+use crate::domain::metrics;
+use crate::nn::exec::Parameters;
+use crate::nn::weights;
+use candle_core::Device;
+use sha2::{Digest, Sha256};
+
+/// Recall on validation patients that the default threshold of a yes-or-no model aims at.
+const WANTED_RECALL: f64 = 0.95;
+
+/// What the card tells of a run.
+pub struct Provenance {
+    pub commit: Option<String>,
+    /// The file training started from.
+    pub init: Option<String>,
+    pub history: Vec<Epoch>,
+}
+
+/// Measures `best` as it will be shipped, first on validation patients (temperature, threshold), then once on the test patients,
+/// and writes weights and card. `progress` is told of slices done.
+pub fn write(
+    folder: &RunFolder,
+    recipe: &Recipe,
+    data: &Dataset,
+    best: &Parameters,
+    provenance: Provenance,
+    device: &Device,
+    progress: &mut dyn FnMut(usize),
+) -> Result<Card, TrainError> {
+    let graph = recipe.architecture.with(recipe.format(recipe.input.side))?;
+    let bytes = weights::write(best, recipe.precision)?;
+    let parameters = weights::load(&graph, &bytes, device)?;
+    let evaluator = Evaluator { graph: &graph, parameters: &parameters, recipe, data, device };
+    let mut measure = |part: Part| evaluator.run(&data.part(part), &mut *progress);
+    let (validation, test) = (measure(Part::Validation)?, measure(Part::Test)?);
+    let mut card = blank_card(recipe, &bytes);
+    card.training = Some(training_note(recipe, data, &provenance));
+    card.history = provenance.history;
+    calibrate(&mut card, &validation);
+    judge(&mut card, recipe, data, &test);
+    write_atomically(&folder.0.join("model.safetensors"), &bytes)?;
+    let path = folder.0.join("card.toml");
+    let text = toml::to_string(&card).map_err(|e| TrainError::file(&path, e))?;
+    write_atomically(&path, text.as_bytes())?;
+    Ok(card)
+}
+
+fn training_note(recipe: &Recipe, data: &Dataset, provenance: &Provenance) -> TrainingNote {
+    let init = provenance.init.as_ref().map_or(String::new(), |init| format!("; started from {init}"));
+    TrainingNote {
+        recipe: format!("recipes/{}.toml", recipe.id),
+        data: format!("{}; sha256 {}{init}", recipe.card.data, data.sha256()),
+        seed: Some(recipe.seed),
+        commit: provenance.commit.clone(),
+        train_patients: data.known_patients(recipe, Part::Train),
+        validation_patients: data.known_patients(recipe, Part::Validation),
+        test_patients: data.known_patients(recipe, Part::Test),
+    }
+}
+
+/// Temperature and threshold from validation patients.
+fn calibrate(card: &mut Card, validation: &[SliceResult]) {
+    if card.task == Task::Segmentation {
+        return;
+    }
+    let temperature = figures::fit_temperature(validation);
+    let scores = |t: f64| figures::scores(validation, t);
+    let error = |t: f64| match card.task {
+        Task::Binary => metrics::expected_calibration_error(&scores(t)),
+        _ => figures::confidence_error(validation, t),
+    };
+    card.calibration = Some(Calibration { temperature, ece_before: error(1.0), ece_after: error(temperature) });
+    if card.task == Task::Binary {
+        let curve = metrics::operating_curve(&scores(temperature));
+        let found = curve.into_iter().rev().find(|p| p.recall >= WANTED_RECALL);
+        card.threshold.default = found.map_or(0.5, |p| p.threshold);
+    }
+}
+
+/// Figures on the test patients; without any, nothing is claimed.
+fn judge(card: &mut Card, recipe: &Recipe, data: &Dataset, test: &[SliceResult]) {
+    if test.is_empty() {
+        return;
+    }
+    let temperature = card.calibration.map_or(1.0, |c| c.temperature);
+    let threshold = card.threshold.default;
+    let judge = Judge { task: recipe.task, classes: &recipe.card.classes, temperature, threshold };
+    let level = |source: usize| {
+        if recipe.sources[source].knows_patients() { Level::Patient } else { Level::SliceLeaky }
+    };
+    let leaky = test.iter().any(|r| level(r.source) == Level::SliceLeaky);
+    card.metrics = judge.figures(test, if leaky { Level::SliceLeaky } else { Level::Patient });
+    if recipe.sources.len() > 1 {
+        for (index, source) in recipe.sources.iter().enumerate() {
+            let own: Vec<SliceResult> = test.iter().filter(|r| r.source == index).cloned().collect();
+            if !own.is_empty() {
+                card.by_source.insert(source.name.clone(), judge.figures(&own, level(index)));
+            }
+        }
+    }
+    card.measured_on = Some(MeasuredOn {
+        patients: data.patients(Part::Test).len(),
+        slices: test.len(),
+        source: recipe.card.data.clone(),
+    });
+    match recipe.task {
+        Task::Segmentation => {}
+        Task::Binary => {
+            card.operating_curve = metrics::operating_curve(&figures::scores(test, temperature));
+            card.confusion = Some(figures::confusion_at(test, &recipe.card.classes, temperature, threshold));
+        }
+        Task::Multiclass => card.confusion = Some(figures::confusion(test, &recipe.card.classes)),
+    }
+}
+
+fn blank_card(recipe: &Recipe, weights: &[u8]) -> Card {
+    let text = recipe.card.clone();
+    Card {
+        id: recipe.id.clone(),
+        name: text.name,
+        version: text.version,
+        architecture: recipe.architecture.id().to_string(),
+        task: recipe.task,
+        classes: text.classes,
+        licence: text.licence,
+        intended_use: text.intended_use,
+        limits: text.limits,
+        sha256: format!("{:x}", Sha256::digest(weights)),
+        input: recipe.input.clone(),
+        threshold: Threshold { default: 0.5 },
+        calibration: None,
+        training: None,
+        metrics: Default::default(),
+        by_source: Default::default(),
+        measured_on: None,
+        confusion: None,
+        history: Vec::new(),
+        operating_curve: Vec::new(),
+    }
+}

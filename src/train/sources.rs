@@ -1,0 +1,191 @@
+//! Finds labelled pictures in the folders that a recipe names, and says to which part each belongs.
+
+use super::error::TrainError;
+use super::recipe::{Layout, Recipe, Shares, Source};
+use crate::io;
+use rand::SeedableRng;
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
+use serde::Deserialize;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+/// What an example is for; no patient is in two parts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Part {
+    Train,
+    Validation,
+    Test,
+}
+
+/// One labelled picture, not read yet.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Item {
+    /// From the data folder.
+    pub file: PathBuf,
+    pub outline: Option<Outline>,
+    pub patient: String,
+    /// Index of the recipe's source.
+    pub source: usize,
+    /// Index of the recipe's class.
+    pub label: usize,
+    pub part: Part,
+}
+
+/// Where a tumour's outline is, and how many pixels the list says that it has.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outline {
+    pub file: PathBuf,
+    pub pixels: u64,
+}
+
+/// A picture of a source with the source's own class name.
+struct Found {
+    file: PathBuf,
+    outline: Option<Outline>,
+    patient: String,
+    class: String,
+}
+
+/// A row of `slices.csv`; further columns are ignored.
+#[derive(Debug, Deserialize)]
+struct Row {
+    file: String,
+    patient: String,
+    tumor_pixels: u64,
+}
+
+/// A row of a list of patients.
+#[derive(Debug, Deserialize)]
+struct PatientRow {
+    file: PathBuf,
+    patient: String,
+}
+
+/// All pictures of all sources below `data`, in a fixed order.
+pub fn list(data: &Path, recipe: &Recipe) -> Result<Vec<Item>, TrainError> {
+    let labels = recipe.labels();
+    let mut items = Vec::new();
+    for (index, source) in recipe.sources.iter().enumerate() {
+        let found = match source.layout {
+            Layout::Slices => slices(data, &source.folder)?,
+            Layout::ClassFolders => class_folders(data, source)?,
+        };
+        // Patients are shared out before classes are left out, so that every recipe over a folder has the same test patients.
+        let parts = share_out(&found, recipe.split.seed, source.split.unwrap_or(recipe.split.shares()));
+        let before = items.len();
+        for one in found {
+            let class = match source.classes.get(&one.class) {
+                Some(class) => class,
+                None if source.classes.is_empty() => &one.class,
+                None => continue,
+            };
+            let Some(label) = labels.iter().position(|l| l == class) else {
+                let problem = format!("class `{class}` is none of the recipe's: {}", labels.join(", "));
+                return Err(TrainError::file(&data.join(&one.file), problem));
+            };
+            let part = parts[&one.patient];
+            let Found { file, outline, patient, .. } = one;
+            items.push(Item { file, outline, patient, source: index, label, part });
+        }
+        if items.len() == before {
+            let folder = data.join(&source.folder);
+            return Err(TrainError::file(&folder, "holds no picture of a class that the recipe uses"));
+        }
+    }
+    check_classes(&items, &labels, data)?;
+    Ok(items)
+}
+
+/// Every class must be seen in training and in validation, or nothing could be learnt or chosen.
+fn check_classes(items: &[Item], labels: &[String], data: &Path) -> Result<(), TrainError> {
+    for (label, name) in labels.iter().enumerate() {
+        for (part, what) in [(Part::Train, "training"), (Part::Validation, "validation")] {
+            let count = items.iter().filter(|i| i.label == label && i.part == part).count();
+            if count < 2 {
+                let folder = data.display();
+                return Err(TrainError::Data(format!(
+                    "{folder}: {count} pictures of class `{name}` for {what}, at least 2 are needed; add pictures or change `split`"
+                )));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Shuffles patients under the seed: first test, then validation, then training.
+fn share_out(found: &[Found], seed: u64, shares: Shares) -> BTreeMap<String, Part> {
+    let names: BTreeSet<&String> = found.iter().map(|f| &f.patient).collect();
+    let mut patients: Vec<&String> = names.into_iter().collect();
+    patients.shuffle(&mut ChaCha8Rng::seed_from_u64(seed));
+    let share = |part: f64| (part * patients.len() as f64).round() as usize;
+    let (test, validation) = (share(shares.test), share(shares.validation));
+    let part = |place: usize| match place {
+        p if p < test => Part::Test,
+        p if p < test + validation => Part::Validation,
+        _ => Part::Train,
+    };
+    patients.into_iter().enumerate().map(|(place, patient)| (patient.clone(), part(place))).collect()
+}
+
+fn slices(data: &Path, folder: &Path) -> Result<Vec<Found>, TrainError> {
+    let list = data.join(folder).join("slices.csv");
+    let mut reader = csv::Reader::from_path(&list).map_err(|e| TrainError::file(&list, e))?;
+    let rows: Vec<Row> = reader.deserialize().collect::<Result<_, _>>().map_err(|e| TrainError::file(&list, e))?;
+    let found = rows.into_iter().map(|row| {
+        let outline = Outline { file: folder.join("masks").join(&row.file), pixels: row.tumor_pixels };
+        Found {
+            file: folder.join("images").join(&row.file),
+            outline: (row.tumor_pixels > 0).then_some(outline),
+            class: if row.tumor_pixels > 0 { "tumor" } else { "no_tumor" }.into(),
+            patient: row.patient,
+        }
+    });
+    Ok(found.collect())
+}
+
+fn class_folders(data: &Path, source: &Source) -> Result<Vec<Found>, TrainError> {
+    let patients = source.patients.as_ref().map(|list| patient_list(data, &source.folder.join(list))).transpose()?;
+    let mut found = Vec::new();
+    for class in children(&data.join(&source.folder))? {
+        let name = class.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if !class.is_dir() || !(source.classes.is_empty() || source.classes.contains_key(&name)) {
+            continue;
+        }
+        for path in children(&class)?.into_iter().filter(|path| io::looks_like_image(path)) {
+            let file = path.strip_prefix(data).unwrap_or(&path).to_path_buf();
+            let patient = match &patients {
+                None => file.display().to_string(),
+                Some(patients) => match patients.get(&path.canonicalize().map_err(|e| TrainError::file(&path, e))?) {
+                    Some(patient) => patient.clone(),
+                    None => return Err(TrainError::file(&path, "has no patient in the list of patients")),
+                },
+            };
+            found.push(Found { file, outline: None, patient, class: name.clone() });
+        }
+    }
+    Ok(found)
+}
+
+/// Patient by picture; rows without a patient and pictures that are not there are left out.
+fn patient_list(data: &Path, list: &Path) -> Result<BTreeMap<PathBuf, String>, TrainError> {
+    let list = data.join(list);
+    let folder = list.parent().unwrap_or(data).to_path_buf();
+    let mut reader = csv::Reader::from_path(&list).map_err(|e| TrainError::file(&list, e))?;
+    let mut patients = BTreeMap::new();
+    for row in reader.deserialize::<PatientRow>() {
+        let row = row.map_err(|e| TrainError::file(&list, e))?;
+        if let (false, Ok(path)) = (row.patient.is_empty(), folder.join(row.file).canonicalize()) {
+            patients.insert(path, row.patient);
+        }
+    }
+    Ok(patients)
+}
+
+/// Sorted, so that every machine lists the same.
+fn children(folder: &Path) -> Result<Vec<PathBuf>, TrainError> {
+    let entries = std::fs::read_dir(folder).map_err(|e| TrainError::file(folder, e))?;
+    let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    paths.sort();
+    Ok(paths)
+}

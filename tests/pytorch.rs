@@ -1,0 +1,40 @@
+//! State dicts that PyTorch wrote (`fixtures/pytorch_state_dicts.py`), whole, cut short and spoilt.
+
+use lesionlens::nn::pytorch;
+
+const ARCHIVE: &[u8] = include_bytes!("fixtures/state_dict.pth");
+const STREAM: &[u8] = include_bytes!("fixtures/state_dict_stream.pth");
+const VALUES: &str = include_str!("fixtures/state_dict.txt");
+
+#[test]
+fn both_formats_hold_what_pytorch_says() {
+    for (format, bytes) in [("archive", ARCHIVE), ("stream", STREAM)] {
+        let found = pytorch::read(bytes).unwrap();
+        assert_eq!(found.len(), VALUES.lines().count(), "{format}");
+        for line in VALUES.lines() {
+            let mut words = line.split(' ');
+            let (name, shape) = (words.next().unwrap(), words.next().unwrap());
+            let shape: Vec<usize> = shape.split('x').map(|side| side.parse().unwrap()).collect();
+            let wanted: Vec<f32> = words.map(|word| word.parse().unwrap()).collect();
+            assert_eq!(found[name].dims(), shape, "{format} {name}");
+            // The text has every digit, so f32 values are the same to the bit.
+            assert_eq!(found[name].flatten_all().unwrap().to_vec1::<f32>().unwrap(), wanted, "{format} {name}");
+        }
+    }
+}
+
+/// Every cut and every flipped byte gives tensors or an error, never a panic.
+#[test]
+fn spoilt_files_are_errors() {
+    for bytes in [ARCHIVE, STREAM] {
+        for length in (0..bytes.len()).step_by(7) {
+            assert!(pytorch::read(&bytes[..length]).is_err(), "cut to {length} of {}", bytes.len());
+        }
+        for at in 0..bytes.len() {
+            let mut spoilt = bytes.to_vec();
+            spoilt[at] ^= 0x55;
+            pytorch::read(&spoilt).ok();
+        }
+    }
+    assert!(pytorch::read(b"no weights at all").unwrap_err().to_string().contains("torch.save"));
+}
