@@ -35,7 +35,7 @@ fn operations_and_gradients_are_pytorchs() {
     let stride = Window { size: [3; 2], stride: [2; 2], padding: Padding::Valid };
     check("conv_stride", &inputs, |t| conv(t, stride));
     check("conv_pointwise", &inputs, |t| conv(t, Window::dense(1, Padding::Valid)));
-    check("batch_norm", &["x", "gamma", "beta"], |t| Ok(ops::batch_norm_train(&t[0], &t[1], &t[2], 1e-3)?.0));
+    check("batch_norm", &["x", "gamma", "beta"], |t| Ok(ops::batch_norm_train(&t[0], &t[1], &t[2], 1e-3, None)?.0));
     check("relu", &["x"], |t| ops::relu(&t[0], false));
     check("add_relu", &["a", "b"], |t| ops::add_relu(&t[0], &t[1]));
     check("max_pool", &["x"], |t| ops::max_pool(&t[0], Window::tiles(2)));

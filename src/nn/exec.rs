@@ -65,22 +65,22 @@ impl Pass<'_> {
     /// The value of node `until` for a batch `x` [batch, rows, columns, channels].
     pub fn run(&mut self, x: &Tensor, until: NodeId) -> std::result::Result<Tensor, ExecError> {
         let last_uses = self.graph.last_uses();
-        let joined = self.joined_sums(until);
+        let joined = self.joined(until);
         let mut values: Vec<Option<Tensor>> = vec![None; self.graph.nodes().len()];
         for id in self.graph.ids().take(until.0 + 1) {
             if (self.cancelled)() {
                 return Err(ExecError::Cancelled);
             }
-            if joined.values().any(|sum| *sum == id) {
+            if joined.values().any(|before| *before == id) {
                 continue;
             }
             let node = self.graph.node(id);
-            let sum = joined.get(&id);
-            let reads = sum.map_or(&node.inputs, |sum| &self.graph.node(*sum).inputs);
+            let before = joined.get(&id);
+            let reads = before.map_or(&node.inputs, |before| &self.graph.node(*before).inputs);
             let inputs: Vec<Tensor> = reads.iter().filter_map(|i| values[i.0].clone()).collect();
-            let value = match (&node.op, sum) {
+            let value = match (&node.op, before) {
                 (Op::Input { .. }, _) => self.enter(x),
-                (_, Some(_)) => ops::add_relu(&inputs[0], &inputs[1]),
+                (Op::Activation { function }, Some(before)) => self.with_relu(*before, *function, &inputs),
                 _ => self.step(id, &inputs),
             };
             values[id.0] = Some(value.map_err(|reason| ExecError::Layer { layer: node.name.clone(), reason })?);
@@ -96,20 +96,38 @@ impl Pass<'_> {
         }
     }
 
-    /// Sums that only the ReLU right behind them reads, by that ReLU: both run as one of this crate's operations.
-    fn joined_sums(&self, until: NodeId) -> HashMap<NodeId, NodeId> {
+    /// Sums and batch-norms that only the ReLU right behind them reads, by that ReLU: both run as one of this crate's operations.
+    fn joined(&self, until: NodeId) -> HashMap<NodeId, NodeId> {
         if self.backend == Backend::Stock {
             return HashMap::new();
         }
         let readers = self.graph.readers();
-        let join = |id: NodeId| match (&self.graph.node(id).op, readers[id.0].as_slice()) {
-            (Op::Add, [relu]) if relu.0 == id.0 + 1 && *relu <= until => {
-                let is_relu = self.graph.node(*relu).op == Op::Activation { function: Activation::Relu };
-                is_relu.then_some((*relu, id))
-            }
-            _ => None,
+        let join = |id: NodeId| {
+            let [next] = readers[id.0].as_slice() else { return None };
+            let Op::Activation { function } = self.graph.node(*next).op else { return None };
+            let fits = match self.graph.node(id).op {
+                Op::Add => function == Activation::Relu,
+                Op::BatchNorm { .. } => self.learns(id) && relu_ceiling(function).is_some(),
+                _ => false,
+            };
+            (fits && next.0 == id.0 + 1 && *next <= until).then_some((*next, id))
         };
         self.graph.ids().filter_map(join).collect()
+    }
+
+    /// A sum or batch-norm and the ReLU behind it at once.
+    fn with_relu(&mut self, before: NodeId, function: Activation, inputs: &[Tensor]) -> Result<Tensor> {
+        match self.graph.node(before).op {
+            Op::BatchNorm { epsilon, scale, .. } => {
+                self.batch_norm(before, &inputs[0], epsilon, scale, relu_ceiling(function))
+            }
+            _ => ops::add_relu(&inputs[0], &inputs[1]),
+        }
+    }
+
+    /// Whether a batch-norm uses the batch's own statistics.
+    fn learns(&self, id: NodeId) -> bool {
+        self.training.as_ref().is_some_and(|training| !training.frozen.contains(&id))
     }
 
     fn enter(&self, x: &Tensor) -> Result<Tensor> {
@@ -159,7 +177,7 @@ impl Pass<'_> {
                 let kernel = self.parameter(id, Role::Kernel)?;
                 x.matmul(&kernel.t()?)?.broadcast_add(&self.bias(id, *bias, *units, x)?)
             }
-            Op::BatchNorm { epsilon, scale, .. } => self.batch_norm(id, x, *epsilon, *scale),
+            Op::BatchNorm { epsilon, scale, .. } => self.batch_norm(id, x, *epsilon, *scale, None),
             Op::Activation { function } => match function {
                 Activation::Relu if own => ops::relu(x, false),
                 Activation::Relu6 if own => ops::relu(x, true),
@@ -187,12 +205,14 @@ impl Pass<'_> {
         }
     }
 
-    fn batch_norm(&mut self, id: NodeId, x: &Tensor, epsilon: f64, scaled: bool) -> Result<Tensor> {
+    /// `relu` is the ceiling of a ReLU to do at once; only a batch-norm that learns here can.
+    fn batch_norm(&mut self, id: NodeId, x: &Tensor, epsilon: f64, scaled: bool, relu: Option<f64>) -> Result<Tensor> {
         let beta = self.parameter(id, Role::Bias)?;
         let gamma = if scaled { self.parameter(id, Role::Scale)? } else { beta.ones_like()? };
-        if let Some(training) = self.training.as_mut().filter(|training| !training.frozen.contains(&id)) {
+        let learns = self.learns(id);
+        if let Some(training) = self.training.as_mut().filter(|_| learns) {
             let (y, statistics) = match self.backend {
-                Backend::Own => ops::batch_norm_train(x, &gamma, &beta, epsilon)?,
+                Backend::Own => ops::batch_norm_train(x, &gamma, &beta, epsilon, relu)?,
                 Backend::Stock => stock::batch_norm_train(x, &gamma, &beta, epsilon)?,
             };
             training.statistics.push((id, statistics));
@@ -213,6 +233,15 @@ impl Pass<'_> {
         let keep = (1.0 / (1.0 - rate)) as f32;
         let mask = (training.uniform)(x.elem_count()).into_iter().map(|u| if f64::from(u) < rate { 0.0 } else { keep });
         x * Tensor::from_iter(mask, x.device())?.reshape(x.shape())?.to_dtype(x.dtype())?
+    }
+}
+
+/// The ceiling of a ReLU; `None` for other functions.
+fn relu_ceiling(function: Activation) -> Option<f64> {
+    match function {
+        Activation::Relu => Some(f64::INFINITY),
+        Activation::Relu6 => Some(6.0),
+        Activation::Sigmoid | Activation::Softmax => None,
     }
 }
 

@@ -18,9 +18,18 @@ pub struct BatchStatistics {
 }
 
 /// Normalises `x` [.., channels] by its own statistics, scales by `gamma` and shifts by `beta`; returns the statistics too.
-pub fn batch_norm_train(x: &Tensor, gamma: &Tensor, beta: &Tensor, epsilon: f64) -> Result<(Tensor, BatchStatistics)> {
+///
+/// `relu` is the ceiling (∞ or 6) of a ReLU that follows: done here, its value and gradient cost no pass over memory of their own.
+pub fn batch_norm_train(
+    x: &Tensor,
+    gamma: &Tensor,
+    beta: &Tensor,
+    epsilon: f64,
+    relu: Option<f64>,
+) -> Result<(Tensor, BatchStatistics)> {
     let statistics = Arc::new(OnceLock::new());
-    let op = BatchNorm { epsilon, statistics: statistics.clone() };
+    let (lower, upper) = relu.map_or((f64::NEG_INFINITY, f64::INFINITY), |ceiling| (0.0, ceiling));
+    let op = BatchNorm { epsilon, lower, upper, statistics: statistics.clone() };
     let y = x.contiguous()?.apply_op3(&gamma.contiguous()?, &beta.contiguous()?, op)?;
     match statistics.get() {
         Some(s) => Ok((y, BatchStatistics::clone(s))),
@@ -30,6 +39,9 @@ pub fn batch_norm_train(x: &Tensor, gamma: &Tensor, beta: &Tensor, epsilon: f64)
 
 struct BatchNorm {
     epsilon: f64,
+    /// Bounds of the ReLU behind; infinite without one.
+    lower: f64,
+    upper: f64,
     statistics: Arc<OnceLock<BatchStatistics>>,
 }
 
@@ -38,23 +50,26 @@ fn statistics<T: Element>(x: &[T], channels: usize) -> BatchStatistics {
     let blocks: Vec<(usize, Vec<f64>, Vec<f64>)> = x
         .par_chunks(channels * ROWS)
         .map(|block| {
-            wide(|| {
-                let rows = block.len() / channels;
-                let mut mean = vec![T::of(0.0); channels];
-                for row in block.chunks_exact(channels) {
-                    mean.iter_mut().zip(row).for_each(|(m, x)| *m += *x);
-                }
-                let share = T::of(1.0 / rows as f64);
-                mean.iter_mut().for_each(|m| *m *= share);
-                let mut squares = vec![T::of(0.0); channels];
-                for row in block.chunks_exact(channels) {
-                    for c in 0..channels {
-                        let d = row[c] - mean[c];
-                        squares[c] += d * d;
+            wide(
+                #[inline(always)]
+                || {
+                    let rows = block.len() / channels;
+                    let mut mean = vec![T::of(0.0); channels];
+                    for row in block.chunks_exact(channels) {
+                        mean.iter_mut().zip(row).for_each(|(m, x)| *m += *x);
                     }
-                }
-                (rows, mean.iter().map(|v| v.to_f64()).collect(), squares.iter().map(|v| v.to_f64()).collect())
-            })
+                    let share = T::of(1.0 / rows as f64);
+                    mean.iter_mut().for_each(|m| *m *= share);
+                    let mut squares = vec![T::of(0.0); channels];
+                    for row in block.chunks_exact(channels) {
+                        for ((square, x), mean) in squares.iter_mut().zip(row).zip(&mean) {
+                            let d = *x - *mean;
+                            *square += d * d;
+                        }
+                    }
+                    (rows, mean.iter().map(|v| v.to_f64()).collect(), squares.iter().map(|v| v.to_f64()).collect())
+                },
+            )
         })
         .collect();
     let (mut count, mut mean, mut squares) = (0.0, vec![0.0; channels], vec![0.0; channels]);
@@ -71,43 +86,143 @@ fn statistics<T: Element>(x: &[T], channels: usize) -> BatchStatistics {
     BatchStatistics { mean, variance: squares.iter().map(|s| s / count).collect(), count: count as usize }
 }
 
-/// Per channel: Σ grad and Σ grad · x̂.
-fn gradient_sums<T: Element>(x: &[T], grad: &[T], mean: &[T], inverse: &[T]) -> (Vec<f64>, Vec<f64>) {
-    let channels = mean.len();
-    let blocks: Vec<(Vec<T>, Vec<T>)> = x
-        .par_chunks(channels * ROWS)
-        .zip(grad.par_chunks(channels * ROWS))
-        .map(|(x, grad)| {
-            wide(|| {
-                let mut sums = (vec![T::of(0.0); channels], vec![T::of(0.0); channels]);
-                for (x, grad) in x.chunks_exact(channels).zip(grad.chunks_exact(channels)) {
-                    for c in 0..channels {
-                        sums.0[c] += grad[c];
-                        sums.1[c] += grad[c] * (x[c] - mean[c]) * inverse[c];
-                    }
-                }
-                sums
-            })
-        })
-        .collect();
-    let mut total = (vec![0.0; channels], vec![0.0; channels]);
-    for (grad, product) in &blocks {
-        for c in 0..channels {
-            total.0[c] += grad[c].to_f64();
-            total.1[c] += product[c].to_f64();
-        }
+/// What forward and backward need of one channel.
+#[derive(Clone, Copy)]
+struct Channel<T> {
+    mean: T,
+    /// 1 / standard deviation.
+    inverse: T,
+    /// y = x · scale + shift.
+    scale: T,
+    shift: T,
+}
+
+/// Of all channels, side by side in memory, and the ReLU behind them.
+struct Channels<T> {
+    mean: Vec<T>,
+    inverse: Vec<T>,
+    scale: Vec<T>,
+    shift: Vec<T>,
+    lower: T,
+    upper: T,
+}
+
+impl<T: Element> Channels<T> {
+    fn new(op: &BatchNorm, statistics: &BatchStatistics, gamma: &[T], beta: &[T]) -> Self {
+        let mean: Vec<T> = cast(statistics.mean.iter().copied());
+        let inverse: Vec<T> = cast(statistics.variance.iter().map(|v| 1.0 / (v + op.epsilon).sqrt()));
+        let scale: Vec<T> = gamma.iter().zip(&inverse).map(|(g, i)| *g * *i).collect();
+        let shift = (0..gamma.len()).map(|c| beta[c] - mean[c] * scale[c]).collect();
+        Self { mean, inverse, scale, shift, lower: T::of(op.lower), upper: T::of(op.upper) }
     }
-    total
+
+    fn count(&self) -> usize {
+        self.mean.len()
+    }
+
+    /// Zipped, not indexed, so that loops over it need no bounds and become vectors.
+    #[inline(always)]
+    fn each(&self) -> impl Iterator<Item = Channel<T>> {
+        let pairs = self.mean.iter().zip(&self.inverse).zip(self.scale.iter().zip(&self.shift));
+        pairs.map(|((mean, inverse), (scale, shift))| Channel {
+            mean: *mean,
+            inverse: *inverse,
+            scale: *scale,
+            shift: *shift,
+        })
+    }
+
+    /// What the ReLU lets through of a gradient.
+    #[inline(always)]
+    fn passed(&self, channel: Channel<T>, x: T, grad: T) -> T {
+        let y = x * channel.scale + channel.shift;
+        if y > self.lower && y < self.upper { grad } else { T::of(0.0) }
+    }
+
+    fn forward(&self, x: &[T]) -> Vec<T> {
+        let channels = self.count();
+        let mut y = vec![T::of(0.0); x.len()];
+        y.par_chunks_mut(channels * ROWS).zip(x.par_chunks(channels * ROWS)).for_each(|(y, x)| {
+            wide(
+                #[inline(always)]
+                || {
+                    for (y, x) in y.chunks_exact_mut(channels).zip(x.chunks_exact(channels)) {
+                        for ((y, x), scale) in y.iter_mut().zip(x).zip(self.scale.iter().zip(&self.shift)) {
+                            let value = *x * *scale.0 + *scale.1;
+                            // Written so that a NaN stays one and is noticed.
+                            let value = if value < self.lower { self.lower } else { value };
+                            *y = if value > self.upper { self.upper } else { value };
+                        }
+                    }
+                },
+            )
+        });
+        y
+    }
+
+    /// Per channel: Σ grad and Σ grad · x̂.
+    fn gradient_sums(&self, x: &[T], grad: &[T]) -> (Vec<f64>, Vec<f64>) {
+        let channels = self.count();
+        let block = |(x, grad): (&[T], &[T])| {
+            let mut sums = (vec![T::of(0.0); channels], vec![T::of(0.0); channels]);
+            wide(
+                #[inline(always)]
+                || {
+                    for (x, grad) in x.chunks_exact(channels).zip(grad.chunks_exact(channels)) {
+                        let totals = sums.0.iter_mut().zip(&mut sums.1);
+                        for (((x, grad), channel), (total, product)) in x.iter().zip(grad).zip(self.each()).zip(totals)
+                        {
+                            let grad = self.passed(channel, *x, *grad);
+                            *total += grad;
+                            *product += grad * (*x - channel.mean) * channel.inverse;
+                        }
+                    }
+                },
+            );
+            sums
+        };
+        let blocks: Vec<_> = x.par_chunks(channels * ROWS).zip(grad.par_chunks(channels * ROWS)).map(block).collect();
+        let mut total = (vec![0.0; channels], vec![0.0; channels]);
+        for (grad, product) in &blocks {
+            for c in 0..channels {
+                total.0[c] += grad[c].to_f64();
+                total.1[c] += product[c].to_f64();
+            }
+        }
+        total
+    }
+
+    /// Gradient of x, given the means over the batch of the gradient and of its product with x̂.
+    fn input_gradient(&self, x: &[T], grad: &[T], mean_grad: &[T], mean_product: &[T]) -> Vec<T> {
+        let channels = self.count();
+        let mut dx = vec![T::of(0.0); x.len()];
+        let pieces = dx.par_chunks_mut(channels * ROWS).zip(x.par_chunks(channels * ROWS));
+        pieces.zip(grad.par_chunks(channels * ROWS)).for_each(|((dx, x), grad)| {
+            wide(
+                #[inline(always)]
+                || {
+                    let rows =
+                        dx.chunks_exact_mut(channels).zip(x.chunks_exact(channels)).zip(grad.chunks_exact(channels));
+                    for ((dx, x), grad) in rows {
+                        let means = mean_grad.iter().zip(mean_product);
+                        let values = dx.iter_mut().zip(x).zip(grad);
+                        for (((dx, x), grad), (channel, (mean_grad, mean_product))) in
+                            values.zip(self.each().zip(means))
+                        {
+                            let normal = (*x - channel.mean) * channel.inverse;
+                            let grad = self.passed(channel, *x, *grad);
+                            *dx = channel.scale * (grad - *mean_grad - normal * *mean_product);
+                        }
+                    }
+                },
+            )
+        });
+        dx
+    }
 }
 
 fn cast<T: Element>(values: impl IntoIterator<Item = f64>) -> Vec<T> {
     values.into_iter().map(T::of).collect()
-}
-
-impl BatchNorm {
-    fn inverse_deviation<T: Element>(&self, statistics: &BatchStatistics) -> Vec<T> {
-        cast(statistics.variance.iter().map(|v| 1.0 / (v + self.epsilon).sqrt()))
-    }
 }
 
 impl CustomOp3 for BatchNorm {
@@ -126,19 +241,8 @@ impl CustomOp3 for BatchNorm {
     ) -> Result<(CpuStorage, Shape)> {
         by_storage!(x, T => {
             let (x, gamma, beta) = (slice::<T>(x, x_layout)?, slice::<T>(gamma, gamma_layout)?, slice::<T>(beta, beta_layout)?);
-            let channels = gamma.len();
-            let statistics = statistics(x, channels);
-            let inverse: Vec<T> = self.inverse_deviation(&statistics);
-            let scale: Vec<T> = gamma.iter().zip(&inverse).map(|(g, i)| *g * *i).collect();
-            let shift: Vec<T> = (0..channels).map(|c| beta[c] - T::of(statistics.mean[c]) * scale[c]).collect();
-            let mut y = vec![T::of(0.0); x.len()];
-            y.par_chunks_mut(channels * ROWS).zip(x.par_chunks(channels * ROWS)).for_each(|(y, x)| wide(|| {
-                for (y, x) in y.chunks_exact_mut(channels).zip(x.chunks_exact(channels)) {
-                    for c in 0..channels {
-                        y[c] = x[c] * scale[c] + shift[c];
-                    }
-                }
-            }));
+            let statistics = statistics(x, gamma.len());
+            let y = Channels::new(self, &statistics, gamma, beta).forward(x);
             self.statistics.get_or_init(|| statistics);
             output(y, x_layout.shape())
         })
@@ -156,28 +260,12 @@ impl CustomOp3 for BatchNorm {
             candle_core::bail!("batch-norm backward before forward");
         };
         by_dtype!(x, T => {
-            let scale = gamma.to_vec1::<T>()?;
-            let mean: Vec<T> = cast(statistics.mean.iter().copied());
-            let inverse: Vec<T> = self.inverse_deviation(statistics);
+            let channels = Channels::new(self, statistics, &gamma.to_vec1::<T>()?, &beta.to_vec1::<T>()?);
             let count = statistics.count as f64;
             let (dx, d_beta, d_gamma) = with_values::<T, _>(x, |x| with_values::<T, _>(grad, |grad| {
-                let (grads, products) = gradient_sums(x, grad, &mean, &inverse);
-                let mean_grad: Vec<T> = cast(grads.iter().map(|g| g / count));
-                let mean_product: Vec<T> = cast(products.iter().map(|p| p / count));
-                let channels = mean.len();
-                let mut dx = vec![T::of(0.0); x.len()];
-                dx.par_chunks_mut(channels * ROWS)
-                    .zip(x.par_chunks(channels * ROWS))
-                    .zip(grad.par_chunks(channels * ROWS))
-                    .for_each(|((dx, x), grad)| wide(|| {
-                        let rows = dx.chunks_exact_mut(channels).zip(x.chunks_exact(channels)).zip(grad.chunks_exact(channels));
-                        for ((dx, x), grad) in rows {
-                            for c in 0..channels {
-                                let normal = (x[c] - mean[c]) * inverse[c];
-                                dx[c] = scale[c] * inverse[c] * (grad[c] - mean_grad[c] - normal * mean_product[c]);
-                            }
-                        }
-                    }));
+                let (grads, products) = channels.gradient_sums(x, grad);
+                let mean = |sums: &[f64]| -> Vec<T> { cast(sums.iter().map(|sum| sum / count)) };
+                let dx = channels.input_gradient(x, grad, &mean(&grads), &mean(&products));
                 (dx, cast::<T>(grads), cast::<T>(products))
             }))??;
             Ok((Some(tensor_like(dx, x)?), Some(tensor_like(d_gamma, gamma)?), Some(tensor_like(d_beta, beta)?)))

@@ -77,6 +77,7 @@ impl Geometry {
 
     /// Walks the patches of `rows`: for every run of values that lie side by side in both, calls
     /// `visit(patch offset, image offset, length)`. What is not visited is padding.
+    #[inline(always)]
     fn each_run(&self, rows: std::ops::Range<usize>, mut visit: impl FnMut(usize, usize, usize)) {
         let Self { input, output, window, before, patch, .. } = self;
         let line = window.size[1] * input.channels;
@@ -110,13 +111,16 @@ impl Geometry {
 
     /// The adjoint of [`Self::gather`]: adds patch values back to where they came from.
     fn scatter<T: Element>(&self, patches: &[T], rows: std::ops::Range<usize>, image: &mut [T]) {
-        wide(|| {
-            self.each_run(rows, |from, to, len| {
-                for (value, add) in image[to..to + len].iter_mut().zip(&patches[from..from + len]) {
-                    *value += *add;
-                }
-            });
-        });
+        wide(
+            #[inline(always)]
+            || {
+                self.each_run(rows, |from, to, len| {
+                    for (value, add) in image[to..to + len].iter_mut().zip(&patches[from..from + len]) {
+                        *value += *add;
+                    }
+                });
+            },
+        );
     }
 
     /// `rows` of `image` as a patch matrix; borrows the image where it already is one.
@@ -188,13 +192,16 @@ fn kernel_gradient<T: Element>(g: &Geometry, x: &[T], grad: &[T]) -> (Vec<T>, Ve
                 let rows = g.rows(tile);
                 let grad = &grad[g.output_span(&rows)];
                 let pixels = rows.len() * g.output.width;
-                wide(|| {
-                    for pixel in grad.chunks_exact(bias.len()) {
-                        for (sum, value) in bias.iter_mut().zip(pixel) {
-                            *sum += *value;
+                wide(
+                    #[inline(always)]
+                    || {
+                        for pixel in grad.chunks_exact(bias.len()) {
+                            for (sum, value) in bias.iter_mut().zip(pixel) {
+                                *sum += *value;
+                            }
                         }
-                    }
-                });
+                    },
+                );
                 let grad = View::new(grad, pixels, g.output.channels).transposed();
                 product(&mut kernel, grad, g.patches(x, rows, buffer), true);
             }

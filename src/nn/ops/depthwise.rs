@@ -47,6 +47,7 @@ impl Geometry {
 
     /// Calls `visit(output offset, input offset, tap)` for every pixel under every window of output row `y`; offsets are within the
     /// output row and within one input image.
+    #[inline(always)]
     fn each_tap(&self, y: usize, mut visit: impl FnMut(usize, usize, usize)) {
         let channels = self.input.channels;
         let (rows, first_row) = &self.rows[y];
@@ -72,6 +73,7 @@ fn transposed<T: Element>(values: &[T], rows: usize) -> Vec<T> {
 }
 
 /// out += a · b, value by value.
+#[inline(always)]
 fn multiply_add<T: Element>(out: &mut [T], a: &[T], b: &[T]) {
     for ((out, a), b) in out.iter_mut().zip(a).zip(b) {
         *out += *a * *b;
@@ -84,16 +86,19 @@ fn forward<T: Element>(g: &Geometry, x: &[T], kernel: &[T], bias: &[T]) -> Vec<T
     let mut y = vec![T::of(0.0); g.output.batch * g.output.image()];
     y.par_chunks_mut(g.output.image()).zip(x.par_chunks(g.input.image())).for_each(|(y, x)| {
         y.par_chunks_mut(g.row()).enumerate().for_each(|(row, y)| {
-            wide(|| {
-                y.chunks_exact_mut(channels).for_each(|pixel| pixel.copy_from_slice(bias));
-                g.each_tap(row, |to, from, tap| {
-                    multiply_add(
-                        &mut y[to..to + channels],
-                        &x[from..from + channels],
-                        &taps[tap * channels..][..channels],
-                    );
-                });
-            })
+            wide(
+                #[inline(always)]
+                || {
+                    y.chunks_exact_mut(channels).for_each(|pixel| pixel.copy_from_slice(bias));
+                    g.each_tap(row, |to, from, tap| {
+                        multiply_add(
+                            &mut y[to..to + channels],
+                            &x[from..from + channels],
+                            &taps[tap * channels..][..channels],
+                        );
+                    });
+                },
+            )
         });
     });
     y
@@ -108,20 +113,23 @@ fn kernel_gradient<T: Element>(g: &Geometry, x: &[T], grad: &[T]) -> (Vec<T>, Ve
         .par_chunks(g.input.image())
         .zip(grad.par_chunks(g.output.image()))
         .map(|(x, grad)| {
-            wide(|| {
-                let mut sums = vec![T::of(0.0); (area + 1) * channels];
-                let (taps, bias) = sums.split_at_mut(area * channels);
-                for (row, grad) in grad.chunks_exact(g.row()).enumerate() {
-                    for pixel in grad.chunks_exact(channels) {
-                        bias.iter_mut().zip(pixel).for_each(|(sum, value)| *sum += *value);
+            wide(
+                #[inline(always)]
+                || {
+                    let mut sums = vec![T::of(0.0); (area + 1) * channels];
+                    let (taps, bias) = sums.split_at_mut(area * channels);
+                    for (row, grad) in grad.chunks_exact(g.row()).enumerate() {
+                        for pixel in grad.chunks_exact(channels) {
+                            bias.iter_mut().zip(pixel).for_each(|(sum, value)| *sum += *value);
+                        }
+                        g.each_tap(row, |to, from, tap| {
+                            let sums = &mut taps[tap * channels..][..channels];
+                            multiply_add(sums, &grad[to..to + channels], &x[from..from + channels]);
+                        });
                     }
-                    g.each_tap(row, |to, from, tap| {
-                        let sums = &mut taps[tap * channels..][..channels];
-                        multiply_add(sums, &grad[to..to + channels], &x[from..from + channels]);
-                    });
-                }
-                sums
-            })
+                    sums
+                },
+            )
         })
         .collect();
     let mut total = vec![T::of(0.0); (area + 1) * channels];
@@ -137,14 +145,17 @@ fn input_gradient<T: Element>(g: &Geometry, kernel: &[T], grad: &[T]) -> Vec<T> 
     let taps = transposed(kernel, channels);
     let mut dx = vec![T::of(0.0); g.input.batch * g.input.image()];
     dx.par_chunks_mut(g.input.image()).zip(grad.par_chunks(g.output.image())).for_each(|(dx, grad)| {
-        wide(|| {
-            for (row, grad) in grad.chunks_exact(g.row()).enumerate() {
-                g.each_tap(row, |to, from, tap| {
-                    let weights = &taps[tap * channels..][..channels];
-                    multiply_add(&mut dx[from..from + channels], &grad[to..to + channels], weights);
-                });
-            }
-        })
+        wide(
+            #[inline(always)]
+            || {
+                for (row, grad) in grad.chunks_exact(g.row()).enumerate() {
+                    g.each_tap(row, |to, from, tap| {
+                        let weights = &taps[tap * channels..][..channels];
+                        multiply_add(&mut dx[from..from + channels], &grad[to..to + channels], weights);
+                    });
+                }
+            },
+        )
     });
     dx
 }

@@ -10,7 +10,12 @@ const CHUNK: usize = 1 << 14;
 /// A fresh vector whose chunks are filled in parallel by `fill(offset, chunk)`.
 fn filled<T: Element>(len: usize, fill: impl Fn(usize, &mut [T]) + Sync) -> Vec<T> {
     let mut values = vec![T::of(0.0); len];
-    values.par_chunks_mut(CHUNK).enumerate().for_each(|(i, chunk)| wide(|| fill(i * CHUNK, chunk)));
+    values.par_chunks_mut(CHUNK).enumerate().for_each(|(i, chunk)| {
+        wide(
+            #[inline(always)]
+            || fill(i * CHUNK, chunk),
+        )
+    });
     values
 }
 

@@ -51,6 +51,7 @@ impl Geometry {
     }
 
     /// Calls `visit(output offset, input offset)` for every pixel of every window of output row `y`, within one image.
+    #[inline(always)]
     fn each_pixel(&self, y: usize, mut visit: impl FnMut(usize, usize)) {
         for x in 0..self.output.width {
             for from_y in self.span(0, y) {
@@ -69,7 +70,12 @@ impl Geometry {
     fn rows<T: Element>(&self, x: &[T], start: f64, fill: impl Fn(usize, &[T], &mut [T]) + Sync) -> Vec<T> {
         let mut out = vec![T::of(start); self.output.batch * self.output.image()];
         out.par_chunks_mut(self.output.image()).zip(x.par_chunks(self.input.image())).for_each(|(out, x)| {
-            out.par_chunks_mut(self.row()).enumerate().for_each(|(y, row)| wide(|| fill(y, x, row)));
+            out.par_chunks_mut(self.row()).enumerate().for_each(|(y, row)| {
+                wide(
+                    #[inline(always)]
+                    || fill(y, x, row),
+                )
+            });
         });
         out
     }
@@ -107,7 +113,7 @@ impl CustomOp1 for MaxPool {
             let zero = T::of(0.0);
             let dx = with_values::<T, _>(x, |x| with_values::<T, _>(result, |result| with_values::<T, _>(grad, |grad| {
                 let mut dx = vec![zero; x.len()];
-                dx.par_chunks_mut(g.input.image()).enumerate().for_each(|(image, dx)| wide(|| {
+                dx.par_chunks_mut(g.input.image()).enumerate().for_each(|(image, dx)| wide(#[inline(always)] || {
                     let x = &x[image * g.input.image()..][..g.input.image()];
                     // A gradient is spent at the first pixel that equals the maximum.
                     let mut left = grad[image * g.output.image()..][..g.output.image()].to_vec();
@@ -161,7 +167,7 @@ impl CustomOp1 for AveragePool {
         by_dtype!(x, T => {
             let dx = with_values::<T, _>(grad, |grad| {
                 let mut dx = vec![T::of(0.0); g.input.batch * g.input.image()];
-                dx.par_chunks_mut(g.input.image()).zip(grad.par_chunks(g.output.image())).for_each(|(dx, grad)| wide(|| {
+                dx.par_chunks_mut(g.input.image()).zip(grad.par_chunks(g.output.image())).for_each(|(dx, grad)| wide(#[inline(always)] || {
                     for y in 0..g.output.height {
                         let grad = &grad[y * g.row()..][..g.row()];
                         g.each_pixel(y, |to, from| {

@@ -81,8 +81,12 @@ fn gradients_of_pooling() {
 
 #[test]
 fn gradients_of_the_rest() {
-    check_gradients(&|t| Ok(batch_norm_train(&t[0], &t[1], &t[2], 1e-3)?.0), &[&[2, 3, 4, 3], &[3], &[3]]);
-    check_gradients(&|t| Ok(batch_norm_train(&t[0], &t[1], &t[2], 1e-3)?.0), &[&[5, 3], &[3], &[3]]);
+    check_gradients(&|t| Ok(batch_norm_train(&t[0], &t[1], &t[2], 1e-3, None)?.0), &[&[2, 3, 4, 3], &[3], &[3]]);
+    check_gradients(&|t| Ok(batch_norm_train(&t[0], &t[1], &t[2], 1e-3, None)?.0), &[&[5, 3], &[3], &[3]]);
+    for ceiling in [f64::INFINITY, 0.7] {
+        let shapes: &[&[usize]] = &[&[2, 3, 4, 3], &[3], &[3]];
+        check_gradients(&|t| Ok(batch_norm_train(&t[0], &t[1], &t[2], 1e-3, Some(ceiling))?.0), shapes);
+    }
     check_gradients(&|t| relu(&t[0], false), &[&[2, 3, 4, 2]]);
     check_gradients(&|t| relu(&(&t[0] * 5.0)?, true), &[&[2, 3, 4, 2]]);
     check_gradients(&|t| add(&t[0], &t[1]), &[&[2, 3, 4, 2], &[2, 3, 4, 2]]);
@@ -124,7 +128,7 @@ fn own_and_stock_operations_agree() {
     let own = upsample(&x, 2).unwrap();
     assert_close(&own, &through_stock(&x, |x| stock::upsample(x, 2)).unwrap(), "upsample");
     let (gamma, beta) = (tensor(&[3], 4.0), tensor(&[3], 5.0));
-    let (own, statistics) = batch_norm_train(&x, &gamma, &beta, 1e-3).unwrap();
+    let (own, statistics) = batch_norm_train(&x, &gamma, &beta, 1e-3, None).unwrap();
     let stock_norm = through_stock(&x, |x| {
         let (y, other) = stock::batch_norm_train(x, &gamma, &beta, 1e-3)?;
         assert!(statistics.mean.iter().zip(&other.mean).all(|(a, b)| (a - b).abs() < 1e-12));
@@ -158,7 +162,7 @@ fn results_do_not_depend_on_the_number_of_threads() {
             let x = Var::from_tensor(&tensor(&[3, 40, 40, 8], 1.0).to_dtype(candle_core::DType::F32).unwrap()).unwrap();
             let f32s = |shape: &[usize]| tensor(shape, 2.0).to_dtype(candle_core::DType::F32).unwrap();
             let y = conv2d(&x, &f32s(&[8, 8, 3, 3]), &f32s(&[8]), Window::dense(3, Padding::Same)).unwrap();
-            let (y, _) = batch_norm_train(&y, &f32s(&[8]), &f32s(&[8]), 1e-3).unwrap();
+            let (y, _) = batch_norm_train(&y, &f32s(&[8]), &f32s(&[8]), 1e-3, None).unwrap();
             let grads = y.sqr().unwrap().sum_all().unwrap().backward().unwrap();
             let bits = |t: &Tensor| {
                 t.flatten_all().unwrap().to_vec1::<f32>().unwrap().iter().map(|v| v.to_bits()).collect::<Vec<_>>()

@@ -27,7 +27,7 @@ impl CustomOp1 for Upsample {
             let (small_row, large_row) = (input.width * input.channels, large.width * large.channels);
             let mut y = vec![T::of(0.0); large.batch * large.image()];
             // Rows of the whole batch follow each other, so `f` large rows always stem from one small row.
-            y.par_chunks_mut(large_row * f).zip(x.par_chunks(small_row)).for_each(|(rows, x)| wide(|| {
+            y.par_chunks_mut(large_row * f).zip(x.par_chunks(small_row)).for_each(|(rows, x)| wide(#[inline(always)] || {
                 for row in rows.chunks_exact_mut(large_row) {
                     for (block, pixel) in row.chunks_exact_mut(f * input.channels).zip(x.chunks_exact(input.channels)) {
                         block.chunks_exact_mut(input.channels).for_each(|to| to.copy_from_slice(pixel));
@@ -52,15 +52,20 @@ fn shrink<T: Element>(small: Dims, factor: usize, grad: &[T]) -> Vec<T> {
     let (small_row, large_row) = (small.width * small.channels, small.width * factor * small.channels);
     let mut dx = vec![T::of(0.0); small.batch * small.image()];
     dx.par_chunks_mut(small_row).zip(grad.par_chunks(large_row * factor)).for_each(|(dx, rows)| {
-        wide(|| {
-            for row in rows.chunks_exact(large_row) {
-                for (to, block) in dx.chunks_exact_mut(small.channels).zip(row.chunks_exact(factor * small.channels)) {
-                    for pixel in block.chunks_exact(small.channels) {
-                        to.iter_mut().zip(pixel).for_each(|(sum, value)| *sum += *value);
+        wide(
+            #[inline(always)]
+            || {
+                for row in rows.chunks_exact(large_row) {
+                    for (to, block) in
+                        dx.chunks_exact_mut(small.channels).zip(row.chunks_exact(factor * small.channels))
+                    {
+                        for pixel in block.chunks_exact(small.channels) {
+                            to.iter_mut().zip(pixel).for_each(|(sum, value)| *sum += *value);
+                        }
                     }
                 }
-            }
-        })
+            },
+        )
     });
     dx
 }
