@@ -7,7 +7,6 @@ use super::tasks::{Done, Export, Pick, free_name};
 use super::view::View;
 use super::{Action, App, Dialog, default_thresholds, theme};
 use crate::domain::overlay::OverlayColour;
-use crate::domain::prediction::Verdict;
 use crate::engine::worker::Reply;
 use rust_i18n::t;
 use std::time::{Duration, Instant};
@@ -343,12 +342,7 @@ impl App {
         let mut lines = Vec::new();
         match classification {
             Some(c) => {
-                let verdict = match c.verdict(thresholds.classifier) {
-                    Verdict::Positive(class) => {
-                        t!("verdict.positive", class = super::ui::class_name(&class)).into_owned()
-                    }
-                    Verdict::Negative => t!("verdict.negative").into_owned(),
-                };
+                let verdict = super::ui::verdict_text(&c.verdict(thresholds.classifier));
                 let at = format!("{:.2}", thresholds.classifier);
                 lines.push(t!("export.verdict", verdict = verdict, threshold = at).into_owned());
                 let percent =

@@ -3,10 +3,12 @@
 mod bench;
 mod choice;
 mod doctor;
+mod evaluate;
 mod isa;
 mod models;
 mod phantom;
 mod predict;
+mod runs;
 mod threads;
 mod train;
 mod view;
@@ -15,6 +17,7 @@ use crate::files::write_atomically;
 use crate::nn::plan::isa::Isa;
 use anyhow::Context;
 use clap::{Parser, Subcommand};
+use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -36,6 +39,10 @@ enum Command {
     Models(models::Args),
     /// Train a model from a recipe.
     Train(train::Args),
+    /// List and compare training runs.
+    Runs(runs::Args),
+    /// Measure models on labelled slices.
+    Evaluate(evaluate::Args),
     /// Draw the example head and its lesion's outline.
     Phantom(phantom::Args),
     /// Measure how fast networks run here.
@@ -49,6 +56,24 @@ fn save(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     write_atomically(path, bytes).with_context(|| format!("cannot write {}", path.display()))
 }
 
+/// To a file, or to standard output for `-`; a reader that went away is no error.
+fn emit(target: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    if target.as_os_str() != "-" {
+        return save(target, bytes);
+    }
+    match std::io::stdout().write_all(bytes) {
+        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(e.into()),
+        _ => Ok(()),
+    }
+}
+
+fn probability(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(p) if (0.0..=1.0).contains(&p) => Ok(p),
+        _ => Err("must be a number from 0 to 1".into()),
+    }
+}
+
 /// Runs the command line; `Ok` carries the exit code.
 pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     Isa::force_from_environment()?;
@@ -58,6 +83,8 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Some(Command::Predict(args)) => predict::run(args),
         Some(Command::Models(args)) => models::run(args),
         Some(Command::Train(args)) => train::run(args),
+        Some(Command::Runs(args)) => runs::run(args),
+        Some(Command::Evaluate(args)) => evaluate::run(args),
         Some(Command::Phantom(args)) => phantom::run(args),
         Some(Command::Bench(args)) => bench::run(args),
         Some(Command::Doctor(args)) => doctor::run(args),

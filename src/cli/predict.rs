@@ -2,8 +2,8 @@
 
 use super::choice::choice;
 use super::isa::IsaChoice;
-use super::save;
 use super::threads::Threads;
+use super::{emit, probability, save};
 use crate::domain::card::Task;
 use crate::domain::overlay::{self, OverlayColour, OverlayStyle};
 use crate::domain::prediction::{Classification, Segmentation, Thresholds, gate_is_open};
@@ -70,13 +70,6 @@ pub struct Args {
     /// Write masks (0 and 255, at the picture's size) into this folder.
     #[arg(long, value_name = "DIR")]
     mask: Option<PathBuf>,
-}
-
-fn probability(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(p) if (0.0..=1.0).contains(&p) => Ok(p),
-        _ => Err("must be a number from 0 to 1".into()),
-    }
 }
 
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
@@ -339,17 +332,6 @@ fn round(ms: f64) -> f64 {
     (ms * 1e3).round() / 1e3
 }
 
-/// To a file, or to standard output for `-`; a reader that went away is no error.
-fn emit(target: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-    if target.as_os_str() != "-" {
-        return save(target, bytes);
-    }
-    match std::io::stdout().write_all(bytes) {
-        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(e.into()),
-        _ => Ok(()),
-    }
-}
-
 fn table(report: &Report) {
     let mut out = std::io::stdout().lock();
     let mut pages: BTreeMap<&str, usize> = BTreeMap::new();
@@ -359,7 +341,7 @@ fn table(report: &Report) {
     for r in &report.results {
         let said = r.classifier.as_ref().map(|c| {
             let classes: Vec<String> = c.classes.iter().map(|(name, p)| format!("{name} {:.1} %", p * 100.0)).collect();
-            let verdict = if c.positive { "positive" } else { "negative" };
+            let verdict = if c.positive { "positive" } else { c.verdict.as_str() };
             format!("{verdict} at {} ({})", c.threshold, classes.join(", "))
         });
         let drawn = r.segmenter.as_ref().map(|s| format!("mask {} px² in {} parts", s.mask_pixels, s.components));

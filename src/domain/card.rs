@@ -259,6 +259,12 @@ impl Card {
     }
 }
 
+/// Whether a class of a model or of a data set means that nothing was found.
+pub fn is_normal_class(name: &str) -> bool {
+    let plain = name.to_lowercase().replace([' ', '-', '_'], "");
+    matches!(plain.as_str(), "no" | "none" | "normal" | "healthy" | "notumor" | "notumour" | "negative")
+}
+
 /// Names that are safe as folder names on every system.
 pub fn is_model_id(id: &str) -> bool {
     !id.is_empty() && id.len() <= 64 && id.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_'))

@@ -50,15 +50,46 @@ pub fn operating_curve(scores: &[Scored]) -> Vec<OperatingPoint> {
     (1..100).map(|i| operating_point(scores, f64::from(i) / 100.0)).collect()
 }
 
-/// Expected calibration error with ten equal bins (Guo et al. 2017).
-pub fn expected_calibration_error(scores: &[Scored]) -> f64 {
-    let mut bins = [(0.0, 0.0, 0.0); 10];
+/// The highest threshold of a curve that still catches the wanted share of slices with tumour.
+pub fn threshold_for_recall(curve: &[OperatingPoint], recall: f64) -> Option<OperatingPoint> {
+    curve.iter().rev().find(|point| point.recall >= recall).copied()
+}
+
+/// Operating points at every probability that occurs, falling: the steps of ROC and precision–recall curves, from "no alarm" on.
+pub fn every_operating_point(scores: &[Scored]) -> Vec<OperatingPoint> {
+    let mut thresholds: Vec<f64> = scores.iter().map(|s| s.probability).collect();
+    thresholds.sort_by(|a, b| b.total_cmp(a));
+    thresholds.dedup();
+    [f64::INFINITY].into_iter().chain(thresholds).map(|t| operating_point(scores, t)).collect()
+}
+
+/// Slices whose probabilities lie in one tenth.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ReliabilityBin {
+    /// Mean probability.
+    pub probability: f64,
+    /// Share of them that are positive.
+    pub share: f64,
+    pub count: usize,
+}
+
+/// Ten equal bins of probability, those without slices left out.
+pub fn reliability(scores: &[Scored]) -> Vec<ReliabilityBin> {
+    let mut bins = [(0, 0.0, 0.0); 10];
     for s in scores {
         let bin = &mut bins[((s.probability * 10.0) as usize).min(9)];
-        *bin = (bin.0 + 1.0, bin.1 + s.probability, bin.2 + f64::from(u8::from(s.positive)));
+        *bin = (bin.0 + 1, bin.1 + s.probability, bin.2 + f64::from(u8::from(s.positive)));
     }
+    let mean = |(count, sum, hits): (usize, f64, f64)| {
+        (count > 0).then(|| ReliabilityBin { probability: sum / count as f64, share: hits / count as f64, count })
+    };
+    bins.into_iter().filter_map(mean).collect()
+}
+
+/// Expected calibration error with ten equal bins (Guo et al. 2017).
+pub fn expected_calibration_error(scores: &[Scored]) -> f64 {
     let total = scores.len().max(1) as f64;
-    bins.iter().map(|(_, confidence, hits)| (confidence - hits).abs() / total).sum()
+    reliability(scores).iter().map(|bin| (bin.probability - bin.share).abs() * bin.count as f64 / total).sum()
 }
 
 /// 95 % percentile interval of a statistic under resampling of patients with replacement (2,000 draws, fixed seed).
@@ -86,11 +117,6 @@ pub fn bootstrap_ci95<T>(patients: &[T], statistic: impl Fn(&[&T]) -> Option<f64
     draws.sort_by(f64::total_cmp);
     let at = |q: f64| draws.get(((draws.len().checked_sub(1)?) as f64 * q).round() as usize).copied();
     Some([at(0.025)?, at(0.975)?])
-}
-
-/// Dice of two masks from the pixels in both, in one and in the other; `None` when both are empty (Dice 1945).
-pub fn dice(both: usize, one: usize, other: usize) -> Option<f64> {
-    (one + other > 0).then(|| 2.0 * both as f64 / (one + other) as f64)
 }
 
 /// Arithmetic mean; `None` for nothing.
@@ -132,6 +158,14 @@ mod tests {
         let p = operating_point(&s, 0.5);
         assert_eq!((p.recall, p.precision, p.specificity, p.false_alarms_per_slice), (0.5, 0.5, 0.5, 0.25));
         assert_eq!(operating_point(&s, 0.05).recall, 1.0);
+    }
+
+    #[test]
+    fn curves_start_without_alarms_and_end_with_all() {
+        let s = scores(&[(0.9, true), (0.6, false), (0.4, true)]);
+        let points: Vec<_> = every_operating_point(&s).iter().map(|p| (p.recall, p.specificity)).collect();
+        assert_eq!(points, [(0.0, 1.0), (0.5, 1.0), (0.5, 0.0), (1.0, 0.0)]);
+        assert_eq!(threshold_for_recall(&operating_curve(&s), 0.95).unwrap().threshold, 0.4);
     }
 
     #[test]

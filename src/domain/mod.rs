@@ -1,6 +1,8 @@
 //! What the program is about, free of files, tensors and windows.
 
 pub mod card;
+pub mod evaluation;
+pub mod figures;
 pub mod mask;
 pub mod measure;
 pub mod metrics;

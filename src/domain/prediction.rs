@@ -1,5 +1,6 @@
 //! What models said of a slice.
 
+use super::card::is_normal_class;
 use super::mask::Mask;
 use super::resample::Placement;
 
@@ -18,11 +19,21 @@ impl ModelRef {
     }
 }
 
+/// What a classifier was made to say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answers {
+    /// The first of two classes or not.
+    YesOrNo,
+    /// One of several classes.
+    OneOf,
+}
+
 /// Probability of every class; they sum to 1.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Classification {
     pub model: ModelRef,
-    /// The class of interest first, as the card orders them.
+    pub answers: Answers,
+    /// As the card orders them; the class of interest first for yes or no.
     pub classes: Vec<(String, f64)>,
     /// Whether the card says the probabilities were calibrated.
     pub calibrated: bool,
@@ -33,21 +44,55 @@ pub struct Classification {
 /// A classifier's answer at a threshold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    /// The class of interest reaches the threshold.
+    /// A class of interest reaches the threshold.
     Positive(String),
+    /// Yes or no: the class of interest does not reach it.
     Negative,
+    /// One of several: the class that means "nothing found" reaches it.
+    Normal(String),
+    /// One of several: no class reaches it.
+    Undecided,
+}
+
+impl Verdict {
+    /// Whether a finding is excluded at this threshold.
+    pub fn excludes(&self) -> bool {
+        matches!(self, Verdict::Negative | Verdict::Normal(_))
+    }
 }
 
 impl Classification {
-    /// Probability of the class of interest, the first.
+    /// Place of the class that decides: the first for yes or no, else the likeliest.
+    pub fn deciding(&self) -> usize {
+        let p = |class: usize| self.classes[class].1;
+        match self.answers {
+            Answers::YesOrNo => 0,
+            Answers::OneOf => {
+                (0..self.classes.len()).fold(0, |best, class| if p(class) > p(best) { class } else { best })
+            }
+        }
+    }
+
+    /// Probability of the class that decides.
     pub fn probability(&self) -> f64 {
-        self.classes.first().map_or(0.0, |(_, p)| *p)
+        self.classes.get(self.deciding()).map_or(0.0, |(_, p)| *p)
+    }
+
+    /// Whether a class means that something was found.
+    pub fn is_finding(&self, class: usize) -> bool {
+        match self.answers {
+            Answers::YesOrNo => class == 0,
+            Answers::OneOf => self.classes.get(class).is_some_and(|(name, _)| !is_normal_class(name)),
+        }
     }
 
     pub fn verdict(&self, threshold: f64) -> Verdict {
-        match self.classes.first() {
-            Some((class, p)) if *p >= threshold => Verdict::Positive(class.clone()),
-            _ => Verdict::Negative,
+        let deciding = self.deciding();
+        match (self.classes.get(deciding), self.answers) {
+            (Some((class, p)), _) if *p >= threshold && self.is_finding(deciding) => Verdict::Positive(class.clone()),
+            (Some((class, p)), Answers::OneOf) if *p >= threshold => Verdict::Normal(class.clone()),
+            (_, Answers::OneOf) => Verdict::Undecided,
+            (_, Answers::YesOrNo) => Verdict::Negative,
         }
     }
 }
@@ -109,7 +154,32 @@ pub struct Thresholds {
     pub mask: f32,
 }
 
-/// Whether the cascade shows a mask: no classifier was asked, or it says yes.
+/// Whether the cascade shows a mask: no classifier was asked, or it does not exclude a finding.
 pub fn gate_is_open(classification: Option<&Classification>, threshold: f64) -> bool {
-    classification.is_none_or(|c| c.verdict(threshold) != Verdict::Negative)
+    classification.is_none_or(|c| !c.verdict(threshold).excludes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(answers: Answers, classes: &[(&str, f64)]) -> Classification {
+        let model = ModelRef { id: "m".into(), sha256: String::new() };
+        let classes = classes.iter().map(|(name, p)| (name.to_string(), *p)).collect();
+        Classification { model, answers, classes, calibrated: false, milliseconds: 0.0 }
+    }
+
+    #[test]
+    fn one_of_several_has_four_verdicts_and_yes_or_no_two() {
+        let kinds = |p: [f64; 3]| said(Answers::OneOf, &[("glioma", p[0]), ("meningioma", p[1]), ("no_tumor", p[2])]);
+        assert_eq!(kinds([0.1, 0.7, 0.2]).verdict(0.5), Verdict::Positive("meningioma".into()));
+        assert_eq!(kinds([0.1, 0.2, 0.7]).verdict(0.5), Verdict::Normal("no_tumor".into()));
+        assert_eq!(kinds([0.3, 0.4, 0.3]).verdict(0.5), Verdict::Undecided);
+        // What is not excluded is shown.
+        assert!(gate_is_open(Some(&kinds([0.3, 0.4, 0.3])), 0.5) && !gate_is_open(Some(&kinds([0.1, 0.2, 0.7])), 0.5));
+        let tumour = |p: f64| said(Answers::YesOrNo, &[("tumor", p), ("no_tumor", 1.0 - p)]);
+        assert_eq!(tumour(0.4).verdict(0.4), Verdict::Positive("tumor".into()));
+        assert_eq!(tumour(0.39).verdict(0.4), Verdict::Negative);
+        assert_eq!(tumour(0.39).probability(), 0.39);
+    }
 }

@@ -2,7 +2,7 @@
 
 use super::{Answer, Engine, EngineError, Question};
 use crate::domain::card::Resize;
-use crate::domain::prediction::{Classification, ModelRef, Segmentation};
+use crate::domain::prediction::{Answers, Classification, ModelRef, Segmentation};
 use crate::domain::resample::Placement;
 use crate::domain::slice::Slice;
 
@@ -38,7 +38,13 @@ impl Engine for MockEngine {
             Question::Classify => {
                 let p = f64::from(grey.iter().copied().fold(0.0, f32::max)) / 256.0;
                 let classes = vec![("tumor".into(), p), ("no_tumor".into(), 1.0 - p)];
-                Answer::Classification(Classification { model, classes, calibrated: false, milliseconds: 1.0 })
+                Answer::Classification(Classification {
+                    model,
+                    answers: Answers::YesOrNo,
+                    classes,
+                    calibrated: false,
+                    milliseconds: 1.0,
+                })
             }
             Question::Segment => {
                 let placement = Placement::new(slice.width(), slice.height(), 64, Resize::Fit);

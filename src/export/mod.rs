@@ -1,6 +1,8 @@
 //! Results on disk: annotated pictures, masks, tables. Every file is written whole or not at all.
 
 pub mod annotated_png;
+pub mod evaluation_page;
+pub mod plot;
 pub mod png;
 pub mod report;
 
@@ -17,6 +19,8 @@ pub enum ExportError {
     Font,
     #[error("cannot encode the picture: {0}")]
     Png(#[from] ::png::EncodingError),
+    #[error("cannot draw the plot: {0}")]
+    Plot(String),
     #[error("cannot write the table: {0}")]
     Table(String),
 }

@@ -52,6 +52,8 @@ pub struct ClassifierReport {
     pub classes: BTreeMap<String, f64>,
     pub threshold: f64,
     pub positive: bool,
+    /// The class that reaches the threshold, `negative`, or `undecided` when none of several does.
+    pub verdict: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -66,12 +68,18 @@ pub struct SegmenterReport {
 
 impl ClassifierReport {
     pub fn new(classification: &Classification, thresholds: Thresholds) -> Self {
+        let verdict = classification.verdict(thresholds.classifier);
         Self {
             model: classification.model.id.clone(),
             sha256: classification.model.sha256.clone(),
             classes: classification.classes.iter().cloned().collect(),
             threshold: thresholds.classifier,
-            positive: classification.verdict(thresholds.classifier) != Verdict::Negative,
+            positive: matches!(verdict, Verdict::Positive(_)),
+            verdict: match verdict {
+                Verdict::Positive(class) | Verdict::Normal(class) => class,
+                Verdict::Negative => "negative".into(),
+                Verdict::Undecided => "undecided".into(),
+            },
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::preprocess;
 use crate::domain::card::{Card, Task};
-use crate::domain::prediction::{Classification, ModelRef, Segmentation};
+use crate::domain::prediction::{Answers, Classification, ModelRef, Segmentation};
 use crate::domain::slice::Slice;
 use crate::nn::exec::{ExecError, Network, Runner};
 use crate::nn::graph::{Graph, Shape};
@@ -224,7 +224,14 @@ impl Model {
             }
             _ => names.zip(self.calibrated_classes(&values)).collect(),
         };
-        Ok(Classification { model: self.reference(), classes, calibrated: self.card.is_calibrated(), milliseconds })
+        let answers = if self.card.task == Task::Binary { Answers::YesOrNo } else { Answers::OneOf };
+        Ok(Classification {
+            model: self.reference(),
+            answers,
+            classes,
+            calibrated: self.card.is_calibrated(),
+            milliseconds,
+        })
     }
 
     /// A tumour probability per pixel of a slice.

@@ -25,6 +25,8 @@ pub enum TrainError {
     #[error(transparent)]
     Exec(#[from] crate::nn::exec::ExecError),
     #[error(transparent)]
+    Model(#[from] crate::models::model::ModelError),
+    #[error(transparent)]
     Tensor(#[from] candle_core::Error),
 }
 

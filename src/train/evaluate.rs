@@ -6,6 +6,7 @@ use super::error::TrainError;
 use super::loader;
 use super::recipe::Recipe;
 use crate::domain::card::Task;
+use crate::domain::figures::Overlap;
 use crate::nn::exec::{Network, Parameters, Runner};
 use crate::nn::graph::Graph;
 use crate::nn::plan::isa::Isa;
@@ -26,8 +27,8 @@ pub struct SliceResult {
     pub label: usize,
     /// Of every class for a softmax; else one, of the first class. The largest pixel's for a segmenter.
     pub logits: Vec<f64>,
-    /// Pixels in both masks, in the prediction, in the truth, at probability ½; zero for classifiers.
-    pub overlap: [usize; 3],
+    /// At probability ½; of a segmenter only.
+    pub overlap: Option<Overlap>,
 }
 
 /// A network with what it takes to run it over labelled slices.
@@ -75,15 +76,15 @@ impl Evaluator<'_> {
                 source: item.source,
                 label: item.label,
                 logits: if segments { largest() } else { logits.iter().map(|z| f64::from(*z)).collect() },
-                overlap: if segments { overlap(logits, truth) } else { [0; 3] },
+                overlap: segments.then(|| overlap(logits, truth)),
             }
         });
         Ok(results.collect())
     }
 }
 
-/// Pixels in both masks, in the prediction (logit ≥ 0), in the truth.
-fn overlap(logits: &[f32], truth: &[f32]) -> [usize; 3] {
+/// A pixel is predicted from logit 0 on.
+fn overlap(logits: &[f32], truth: &[f32]) -> Overlap {
     let count = |inside: fn(f32, f32) -> bool| logits.iter().zip(truth).filter(|(z, t)| inside(**z, **t)).count();
-    [count(|z, t| z >= 0.0 && t > 0.5), count(|z, _| z >= 0.0), count(|_, t| t > 0.5)]
+    Overlap { both: count(|z, t| z >= 0.0 && t > 0.5), predicted: count(|z, _| z >= 0.0), truth: count(|_, t| t > 0.5) }
 }

@@ -1,18 +1,18 @@
 //! The training loop. Every random choice is drawn from (seed, phase, epoch, position), never from shared state, so a run is
 //! the same whatever the thread count and however often it is stopped and resumed.
 
+use super::calibration;
 use super::checkpoint::{Position, RunFolder, write_atomically};
 use super::dataset::Dataset;
 use super::error::TrainError;
 use super::evaluate::Evaluator;
-use super::figures;
 use super::loader::{Batch, Loader};
 use super::optimiser::Optimiser;
 use super::recipe::{Phase, Recipe};
 use super::sources::Part;
 use super::start;
 use crate::domain::card::{Epoch, Task};
-use crate::domain::metrics;
+use crate::domain::{figures, metrics};
 use crate::nn::exec::{Backend, Parameters, Pass, Training};
 use crate::nn::graph::{Graph, NodeId, Op, Role};
 use crate::nn::ops::BatchStatistics;
@@ -281,13 +281,14 @@ impl<'a> Fit<'a> {
         let Self { recipe, data, device, .. } = *self;
         let results =
             Evaluator { graph, parameters, recipe, data, device }.run(&data.part(Part::Validation), |_| {})?;
+        let cases = calibration::cases(&results, 1.0);
         let figure = match recipe.task {
             Task::Segmentation => {
-                let patients = figures::by_patient(&results);
-                metrics::mean(&figures::dices(&patients.iter().collect::<Vec<_>>()))
+                let dice = |patient| figures::patient_overlap(patient).dice();
+                metrics::mean(&figures::by_patient(&cases).iter().filter_map(dice).collect::<Vec<_>>())
             }
-            Task::Binary => metrics::auc(&figures::scores(&results, 1.0)),
-            Task::Multiclass => figures::balanced_accuracy(&results, recipe.card.classes.len()),
+            Task::Binary => metrics::auc(&figures::scores(&cases)),
+            Task::Multiclass => figures::balanced_accuracy(&cases, recipe.card.classes.len()),
         };
         Ok(figure.unwrap_or(0.0))
     }

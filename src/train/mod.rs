@@ -1,12 +1,13 @@
 //! Training, validation and the writing of model folders.
 
+pub mod assess;
 pub mod augment;
 pub mod cache;
+pub mod calibration;
 pub mod checkpoint;
 pub mod dataset;
 pub mod error;
 pub mod evaluate;
-pub mod figures;
 pub mod fit;
 pub mod loader;
 pub mod loss;

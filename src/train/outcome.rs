@@ -1,13 +1,14 @@
 //! What a run leaves: a model folder whose card says how good the weights are, and on whom.
 
+use super::calibration;
 use super::checkpoint::{RunFolder, write_atomically};
 use super::dataset::Dataset;
 use super::error::TrainError;
 use super::evaluate::{Evaluator, SliceResult};
-use super::figures::{self, Judge};
-use super::recipe::Recipe;
+use super::recipe::{Recipe, Source};
 use super::sources::Part;
 use crate::domain::card::{Calibration, Card, Epoch, Level, MeasuredOn, Task, Threshold, TrainingNote};
+use crate::domain::figures::{self, Case, Judge};
 use crate::domain::metrics;
 use crate::nn::exec::Parameters;
 use crate::nn::weights;
@@ -72,16 +73,18 @@ fn calibrate(card: &mut Card, validation: &[SliceResult]) {
     if card.task == Task::Segmentation {
         return;
     }
-    let temperature = figures::fit_temperature(validation);
-    let scores = |t: f64| figures::scores(validation, t);
-    let error = |t: f64| match card.task {
-        Task::Binary => metrics::expected_calibration_error(&scores(t)),
-        _ => figures::confidence_error(validation, t),
+    let temperature = calibration::fit_temperature(validation);
+    let error = |t: f64| {
+        let cases = calibration::cases(validation, t);
+        match card.task {
+            Task::Binary => metrics::expected_calibration_error(&figures::scores(&cases)),
+            _ => figures::confidence_error(&cases),
+        }
     };
     card.calibration = Some(Calibration { temperature, ece_before: error(1.0), ece_after: error(temperature) });
     if card.task == Task::Binary {
-        let curve = metrics::operating_curve(&scores(temperature));
-        let found = curve.into_iter().rev().find(|p| p.recall >= WANTED_RECALL);
+        let scores = figures::scores(&calibration::cases(validation, temperature));
+        let found = metrics::threshold_for_recall(&metrics::operating_curve(&scores), WANTED_RECALL);
         card.threshold.default = found.map_or(0.5, |p| p.threshold);
     }
 }
@@ -91,19 +94,19 @@ fn judge(card: &mut Card, recipe: &Recipe, data: &Dataset, test: &[SliceResult])
     if test.is_empty() {
         return;
     }
-    let temperature = card.calibration.map_or(1.0, |c| c.temperature);
     let threshold = card.threshold.default;
-    let judge = Judge { task: recipe.task, classes: &recipe.card.classes, temperature, threshold };
-    let level = |source: usize| {
-        if recipe.sources[source].knows_patients() { Level::Patient } else { Level::SliceLeaky }
+    let cases = calibration::cases(test, card.calibration.map_or(1.0, |c| c.temperature));
+    let judge = Judge { task: recipe.task, classes: &recipe.card.classes, threshold };
+    let level = |sources: &[&Source]| {
+        if sources.iter().all(|s| s.knows_patients()) { Level::Patient } else { Level::SliceLeaky }
     };
-    let leaky = test.iter().any(|r| level(r.source) == Level::SliceLeaky);
-    card.metrics = judge.figures(test, if leaky { Level::SliceLeaky } else { Level::Patient });
+    let used: Vec<&Source> = cases.iter().map(|case| &recipe.sources[case.source]).collect();
+    card.metrics = judge.figures(&cases, level(&used));
     if recipe.sources.len() > 1 {
         for (index, source) in recipe.sources.iter().enumerate() {
-            let own: Vec<SliceResult> = test.iter().filter(|r| r.source == index).cloned().collect();
+            let own: Vec<Case> = cases.iter().filter(|case| case.source == index).cloned().collect();
             if !own.is_empty() {
-                card.by_source.insert(source.name.clone(), judge.figures(&own, level(index)));
+                card.by_source.insert(source.name.clone(), judge.figures(&own, level(&[source])));
             }
         }
     }
@@ -112,13 +115,14 @@ fn judge(card: &mut Card, recipe: &Recipe, data: &Dataset, test: &[SliceResult])
         slices: test.len(),
         source: recipe.card.data.clone(),
     });
+    let classes = &recipe.card.classes;
     match recipe.task {
         Task::Segmentation => {}
         Task::Binary => {
-            card.operating_curve = metrics::operating_curve(&figures::scores(test, temperature));
-            card.confusion = Some(figures::confusion_at(test, &recipe.card.classes, temperature, threshold));
+            card.operating_curve = metrics::operating_curve(&figures::scores(&cases));
+            card.confusion = Some(figures::confusion(&cases, classes, Some(threshold)));
         }
-        Task::Multiclass => card.confusion = Some(figures::confusion(test, &recipe.card.classes)),
+        Task::Multiclass => card.confusion = Some(figures::confusion(&cases, classes, None)),
     }
 }
 

@@ -40,11 +40,21 @@ pub struct Outline {
 }
 
 /// A picture of a source with the source's own class name.
-struct Found {
-    file: PathBuf,
-    outline: Option<Outline>,
-    patient: String,
-    class: String,
+#[derive(Debug, Clone, PartialEq)]
+pub struct Found {
+    /// From the data folder.
+    pub file: PathBuf,
+    pub outline: Option<Outline>,
+    pub patient: String,
+    pub class: String,
+}
+
+/// All pictures of a source below `data`, in a fixed order.
+pub fn find(data: &Path, source: &Source) -> Result<Vec<Found>, TrainError> {
+    match source.layout {
+        Layout::Slices => slices(data, &source.folder),
+        Layout::ClassFolders => class_folders(data, source),
+    }
 }
 
 /// A row of `slices.csv`; further columns are ignored.
@@ -67,10 +77,7 @@ pub fn list(data: &Path, recipe: &Recipe) -> Result<Vec<Item>, TrainError> {
     let labels = recipe.labels();
     let mut items = Vec::new();
     for (index, source) in recipe.sources.iter().enumerate() {
-        let found = match source.layout {
-            Layout::Slices => slices(data, &source.folder)?,
-            Layout::ClassFolders => class_folders(data, source)?,
-        };
+        let found = find(data, source)?;
         // Patients are shared out before classes are left out, so that every recipe over a folder has the same test patients.
         let parts = share_out(&found, recipe.split.seed, source.split.unwrap_or(recipe.split.shares()));
         let before = items.len();

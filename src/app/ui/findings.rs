@@ -6,7 +6,7 @@ use crate::app::session::{Entry, Models};
 use crate::app::{Action, App, theme};
 use crate::domain::card::Task;
 use crate::domain::overlay::{OverlayColour, OverlayStyle};
-use crate::domain::prediction::{Classification, Verdict};
+use crate::domain::prediction::Classification;
 use crate::domain::study::Warning;
 use egui::{Button, Color32, ComboBox, Frame, Margin, ProgressBar, RichText, ScrollArea, Slider, Ui};
 use rust_i18n::t;
@@ -78,10 +78,8 @@ fn verdict(app: &App, ui: &mut Ui, entry: &Entry) {
         });
         return;
     };
-    let (text, colour) = match classification.verdict(app.session.thresholds.classifier) {
-        Verdict::Positive(class) => (t!("verdict.positive", class = class_name(&class)), theme::DANGER),
-        Verdict::Negative => (t!("verdict.negative"), theme::CALM),
-    };
+    let verdict = classification.verdict(app.session.thresholds.classifier);
+    let (text, colour) = (super::verdict_text(&verdict), super::verdict_colour(&verdict));
     Frame::new()
         .fill(colour.gamma_multiply(0.16))
         .stroke((1.0, colour))
@@ -104,7 +102,7 @@ fn bars(ui: &mut Ui, classification: &Classification) {
                 ui.monospace(format!("{:.1} %", p * 100.0));
             });
         });
-        let colour = if i == 0 { theme::DANGER } else { theme::CALM };
+        let colour = if classification.is_finding(i) { theme::DANGER } else { theme::CALM };
         let bar = ProgressBar::new(*p as f32).desired_height(7.0).corner_radius(3).fill(colour.gamma_multiply(0.85));
         ui.add(bar);
     }

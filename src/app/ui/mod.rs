@@ -1,5 +1,6 @@
 //! Panels, one a file: they read the application, draw, and emit actions.
 
+mod card_plots;
 mod dialogs;
 mod findings;
 mod model_card;
@@ -12,8 +13,10 @@ mod viewport;
 
 use super::command::Command;
 use super::textures::MaskFacts;
+use super::theme;
 use super::{Action, App, Dialog};
-use egui::{CentralPanel, Frame, Margin, Panel, Response, Ui};
+use crate::domain::prediction::Verdict;
+use egui::{CentralPanel, Color32, Frame, Margin, Panel, Response, Ui};
 use rust_i18n::t;
 
 /// Text being typed and where lists are scrolled to: the only state panels keep.
@@ -88,6 +91,24 @@ pub(super) fn class_name(class: &str) -> String {
     let key = format!("class.{class}");
     let name = t!(&key);
     if name == key { class.replace('_', " ") } else { name.into_owned() }
+}
+
+/// A verdict in words.
+pub(super) fn verdict_text(verdict: &Verdict) -> String {
+    match verdict {
+        Verdict::Positive(class) | Verdict::Normal(class) => t!("verdict.positive", class = class_name(class)),
+        Verdict::Negative => t!("verdict.negative"),
+        Verdict::Undecided => t!("verdict.undecided"),
+    }
+    .into_owned()
+}
+
+fn verdict_colour(verdict: &Verdict) -> Color32 {
+    match verdict {
+        Verdict::Positive(_) => theme::DANGER,
+        Verdict::Negative | Verdict::Normal(_) => theme::CALM,
+        Verdict::Undecided => theme::CAUTION,
+    }
 }
 
 /// Sizes of the mask in words, for the findings and for exports.

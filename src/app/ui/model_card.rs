@@ -1,9 +1,10 @@
 //! The cards of the models in use, in full.
 
 use crate::app::App;
-use crate::domain::card::{Card, Level};
+use crate::domain::card::{Card, Level, Metric};
 use egui::{Grid, RichText, ScrollArea, Ui};
 use rust_i18n::t;
+use std::collections::BTreeMap;
 
 /// `false` when the window was closed.
 pub fn show(app: &App, ui: &mut Ui) -> bool {
@@ -54,13 +55,20 @@ fn one(ui: &mut Ui, card: &Card) {
             );
             row(t!("card.calibrated").into(), text.into());
         }
-        for (name, metric) in &card.metrics {
-            let interval = metric.ci95.map_or(String::new(), |[low, high]| format!(" ({low:.3}–{high:.3})"));
-            let level = match metric.level {
-                Level::Patient => t!("card.patient_level", n = metric.n_patients),
-                Level::SliceLeaky => t!("card.slice_level", n = metric.n_patients),
-            };
-            row(name.clone(), format!("{:.3}{interval}, {level}", metric.value));
+        let mut figures = |prefix: &str, metrics: &BTreeMap<String, Metric>| {
+            for (name, metric) in metrics {
+                let interval = metric.ci95.map_or(String::new(), |[low, high]| format!(" ({low:.3}–{high:.3})"));
+                let level = match metric.level {
+                    Level::Patient => t!("card.patient_level", n = metric.n_patients),
+                    Level::SliceLeaky => t!("card.slice_level", n = metric.n_patients),
+                };
+                row(format!("{prefix}{name}"), format!("{:.3}{interval}, {level}", metric.value));
+            }
+        };
+        figures("", &card.metrics);
+        for (source, metrics) in &card.by_source {
+            figures(&format!("{source}: "), metrics);
         }
     });
+    super::card_plots::show(ui, card);
 }

@@ -142,10 +142,13 @@ fn verdict(app: &App, entry: &Entry) -> (String, Color32) {
     match app.session.classification(entry) {
         Some(c) => {
             let percent = format!("{:.1} %", c.probability() * 100.0);
-            match c.verdict(threshold) {
-                Verdict::Positive(class) => (format!("{percent}  {}", super::class_name(&class)), theme::DANGER),
-                Verdict::Negative => (format!("{percent}  {}", t!("verdict.negative_short")), theme::CALM),
-            }
+            let verdict = c.verdict(threshold);
+            let short = match &verdict {
+                Verdict::Positive(class) | Verdict::Normal(class) => super::class_name(class),
+                Verdict::Negative => t!("verdict.negative_short").into_owned(),
+                Verdict::Undecided => t!("verdict.undecided_short").into_owned(),
+            };
+            (format!("{percent}  {short}"), super::verdict_colour(&verdict))
         }
         None if app.session.models.classifier.is_none() => (String::new(), Color32::TRANSPARENT),
         None => ("…".into(), Color32::GRAY),

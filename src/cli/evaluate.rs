@@ -1,0 +1,253 @@
+//! `lesionlens evaluate`: how good models are on a labelled folder.
+
+use super::choice::choice;
+use super::isa::IsaChoice;
+use super::threads::Threads;
+use super::{emit, probability, save};
+use crate::domain::card::{Level, Task};
+use crate::domain::evaluation::{Asked, Evaluation, Setup};
+use crate::domain::figures::Case;
+use crate::domain::overlay::{self, OverlayColour, OverlayStyle};
+use crate::engine::device::{self, DeviceChoice};
+use crate::export::evaluation_page::{self, Picture};
+use crate::export::png;
+use crate::models::model::Model;
+use crate::models::registry::Registry;
+use crate::train::assess::{Classes, Panel};
+use crate::train::recipe::{Layout, Source};
+use crate::train::sources::{self, Found};
+use anyhow::{Context, bail};
+use indicatif::{ProgressBar, ProgressStyle};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Slices shown in a report.
+const PICTURES: usize = 12;
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// Folder with images/, masks/ and slices.csv, or with a folder a class.
+    #[arg(long)]
+    data: PathBuf,
+    /// Classifier by id, or `none`.
+    #[arg(long)]
+    classifier: Option<String>,
+    /// Segmenter by id, or `none`; class folders have no outlines to compare with.
+    #[arg(long)]
+    segmenter: Option<String>,
+    /// Keep to these patients: a text file with a name a line, or a model's card.toml for its unseen test patients.
+    #[arg(long, value_name = "FILE")]
+    split: Option<PathBuf>,
+    /// For class folders: CSV with columns `file` and `patient`.
+    #[arg(long, value_name = "FILE")]
+    patients: Option<PathBuf>,
+    /// Probability from which a slice counts as positive; the card's by default.
+    #[arg(long, value_parser = probability)]
+    threshold: Option<f64>,
+    /// Probability from which a pixel belongs to the mask; the card's by default.
+    #[arg(long, value_parser = probability)]
+    mask_threshold: Option<f64>,
+    /// Find the threshold that catches this share of tumour slices.
+    #[arg(long, default_value = "0.95", value_parser = probability)]
+    recall: f64,
+    /// Write figures as JSON to this file, `-` for standard output.
+    #[arg(long, value_name = "FILE|-")]
+    json: Option<PathBuf>,
+    /// Write a page with figures, plots and the worst slices.
+    #[arg(long, value_name = "FILE.html")]
+    report: Option<PathBuf>,
+    #[arg(long, default_value = "auto", value_parser = choice(DeviceChoice::ALL, DeviceChoice::label))]
+    device: DeviceChoice,
+    #[command(flatten)]
+    threads: Threads,
+    #[command(flatten)]
+    isa: IsaChoice,
+}
+
+pub fn run(args: Args) -> anyhow::Result<ExitCode> {
+    args.threads.apply()?;
+    args.isa.apply()?;
+    let layout = if args.data.join("slices.csv").is_file() { Layout::Slices } else { Layout::ClassFolders };
+    let source = Source { layout, patients: absolute(args.patients.as_deref())?, ..Source::default() };
+    let found = kept(&args, sources::find(&args.data, &source)?)?;
+    let registry = Registry::scan();
+    let opened = device::open(args.device);
+    if let Some(notice) = &opened.notice {
+        eprintln!("note: {notice}");
+    }
+    let (classifier, segmenter) = registry.default_pair();
+    let load = |wanted: &Option<String>, default: Option<String>, segments: bool| -> anyhow::Result<Option<Model>> {
+        let id = match wanted.as_deref() {
+            Some("none") => None,
+            Some(id) => Some(id.to_string()),
+            None => default,
+        };
+        let Some(model) = id.map(|id| registry.load(&id, &opened.device)).transpose()? else { return Ok(None) };
+        if (model.card().task == Task::Segmentation) != segments {
+            bail!("`{}` cannot be the {}", model.card().id, if segments { "--segmenter" } else { "--classifier" });
+        }
+        Ok(Some(model))
+    };
+    let classifier = load(&args.classifier, classifier, false)?;
+    // Without outlines there is nothing to compare a mask with.
+    let segmenter = match layout {
+        Layout::Slices => load(&args.segmenter, segmenter, true)?,
+        Layout::ClassFolders => None,
+    };
+    if classifier.is_none() && segmenter.is_none() {
+        bail!("without a classifier and a segmenter there is nothing to measure; choose at least one");
+    }
+    let asked = |model: &Option<Model>, threshold: Option<f64>| {
+        model.as_ref().map(|m| Asked::new(m.reference(), threshold.unwrap_or(m.card().threshold.default)))
+    };
+    let (asked_classifier, asked_segmenter) =
+        (asked(&classifier, args.threshold), asked(&segmenter, args.mask_threshold));
+    let panel = Panel {
+        classifier: classifier.as_ref(),
+        segmenter: segmenter.as_ref(),
+        mask_threshold: asked_segmenter.as_ref().map_or(0.5, |s| s.threshold) as f32,
+        classes: Classes::new(classifier.as_ref().map(Model::card), &found),
+    };
+    let bar = ProgressBar::new(found.len() as u64);
+    bar.set_style(ProgressStyle::with_template("{bar:30} {pos}/{len} slices, {eta} left")?);
+    let ask = |one: &Found| {
+        bar.inc(1);
+        panel.ask(&args.data, one)
+    };
+    let cases: Vec<Case> = found.iter().map(ask).collect::<Result<_, _>>()?;
+    bar.finish_and_clear();
+    let setup = Setup {
+        classifier: asked_classifier,
+        segmenter: asked_segmenter,
+        task: panel.classes.task,
+        classes: panel.classes.names.clone(),
+        level: if source.knows_patients() { Level::Patient } else { Level::SliceLeaky },
+        wanted_recall: args.recall,
+        seen_patients: seen(&found, [&classifier, &segmenter]),
+    };
+    let evaluation = Evaluation::new(&cases, setup);
+    if evaluation.patients_seen_in_training > 0 {
+        let seen = evaluation.patients_seen_in_training;
+        eprintln!("note: {seen} of these patients were in a model's training or validation data; see --split");
+    }
+    if let Some(path) = &args.report {
+        let worst = worst(&panel, &args.data, &found, &cases)?;
+        let page = evaluation_page::render(&evaluation, &cases, &args.data.display().to_string(), &worst)?;
+        save(path, page.as_bytes())?;
+    }
+    match &args.json {
+        Some(target) => {
+            let mut text = serde_json::to_vec_pretty(&evaluation)?;
+            text.push(b'\n');
+            emit(target, &text)?;
+        }
+        None => table(&evaluation),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn absolute(path: Option<&Path>) -> anyhow::Result<Option<PathBuf>> {
+    path.map(|path| path.canonicalize().with_context(|| path.display().to_string())).transpose()
+}
+
+/// Only slices of the patients asked for.
+fn kept(args: &Args, found: Vec<Found>) -> anyhow::Result<Vec<Found>> {
+    let kept = match &args.split {
+        None => found,
+        Some(path) => {
+            let wanted = patients_in(path)?;
+            found.into_iter().filter(|f| wanted.contains(&f.patient)).collect()
+        }
+    };
+    if kept.is_empty() {
+        let what = args.split.as_ref().map_or("".into(), |path| format!(" of a patient named in {}", path.display()));
+        bail!("{} holds no labelled slice{what}", args.data.display());
+    }
+    Ok(kept)
+}
+
+fn patients_in(path: &Path) -> anyhow::Result<BTreeSet<String>> {
+    let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
+    if path.extension().is_some_and(|e| e == "toml") {
+        let card: crate::domain::card::Card = toml::from_str(&text).with_context(|| path.display().to_string())?;
+        return Ok(card.training.into_iter().flat_map(|t| t.test_patients).collect());
+    }
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    Ok(lines.map(str::to_string).collect())
+}
+
+/// How many of the patients here a model has met before.
+fn seen(found: &[Found], models: [&Option<Model>; 2]) -> usize {
+    let here: BTreeSet<&String> = found.iter().map(|f| &f.patient).collect();
+    let notes = models.into_iter().flatten().filter_map(|m| m.card().training.as_ref());
+    let known: BTreeSet<&String> = notes.flat_map(|t| t.train_patients.iter().chain(&t.validation_patients)).collect();
+    here.intersection(&known).count()
+}
+
+/// The tumour slice with the least overlap of each of the worst patients; without a segmenter the surest wrong answers.
+fn worst(panel: &Panel, data: &Path, found: &[Found], cases: &[Case]) -> anyhow::Result<Vec<Picture>> {
+    let badness = |case: &Case| match case.overlap {
+        Some(overlap) => overlap.dice().map(|dice| 1.0 - dice),
+        None => {
+            let wrong = case.answer() != case.label;
+            wrong.then(|| case.probabilities.get(case.answer()).copied().unwrap_or(0.0))
+        }
+    };
+    let mut by_patient: BTreeMap<&str, (f64, usize)> = BTreeMap::new();
+    for (index, case) in cases.iter().enumerate() {
+        // Among equally bad ones the largest tumour says most.
+        let Some(bad) = badness(case) else { continue };
+        let size = case.overlap.map_or(0.0, |o| o.truth as f64 * 1e-9);
+        let worst = by_patient.entry(&case.patient).or_insert((f64::NEG_INFINITY, index));
+        if bad + size > worst.0 {
+            *worst = (bad + size, index);
+        }
+    }
+    let mut ranked: Vec<(f64, usize)> = by_patient.into_values().collect();
+    ranked.sort_by(|a, b| b.0.total_cmp(&a.0));
+    ranked.into_iter().take(PICTURES).map(|(_, index)| picture(panel, data, &found[index], &cases[index])).collect()
+}
+
+fn picture(panel: &Panel, data: &Path, found: &Found, case: &Case) -> anyhow::Result<Picture> {
+    let look = panel.look(data, found)?;
+    let style = OverlayStyle { colour: OverlayColour::Red, ..OverlayStyle::default() };
+    let painted = overlay::paint(look.predicted.as_ref(), look.truth.as_ref(), style);
+    let grey = look.slice.shades(look.slice.default_window(), false);
+    let rgb = overlay::composite(&grey, painted.as_deref());
+    let dice = case.overlap.and_then(|o| o.dice()).map_or(String::new(), |dice| format!(", Dice {dice:.2}"));
+    let name = |class: usize| panel.classes.names.get(class).cloned().unwrap_or_default();
+    let answer = case
+        .probabilities
+        .get(case.answer())
+        .map_or(String::new(), |p| format!(", said {} ({p:.2}), is {}", name(case.answer()), name(case.label)));
+    let caption = format!("{}{dice}{answer}", case.file);
+    Ok(Picture { caption, png: png::rgb(look.slice.width(), look.slice.height(), &rgb)? })
+}
+
+fn table(e: &Evaluation) {
+    println!("{} slices of {} patients", e.slices, e.patients);
+    if e.level == Level::SliceLeaky {
+        println!("slice-level (leaky): the data do not say which slices belong to one patient");
+    }
+    for asked in e.classifier.iter().chain(&e.segmenter) {
+        println!("{} at {:.2}", asked.id, asked.threshold);
+    }
+    for name in e.figures.keys() {
+        let Some(value) = e.value(name) else { continue };
+        let interval =
+            e.interval(name).map_or(String::new(), |[low, high]| format!("  95 % interval {low:.3}–{high:.3}"));
+        println!("{name:<20} {value:.3}{interval}");
+    }
+    if let Some(point) = e.at_wanted_recall {
+        println!("recall {:.3} at threshold {:.2}, precision {:.3}", point.recall, point.threshold, point.precision);
+    }
+    if let Some(confusion) = &e.confusion {
+        println!("taken for            {}", confusion.classes.join(", "));
+        for (class, counts) in confusion.classes.iter().zip(&confusion.counts) {
+            let counts: Vec<String> = counts.iter().map(usize::to_string).collect();
+            println!("  {class:<18} {}", counts.join(", "));
+        }
+    }
+    println!("Research aid, not a medical device.");
+}

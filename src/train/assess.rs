@@ -1,0 +1,155 @@
+//! Asks installed models about labelled slices, as the window and the command line would.
+
+use super::error::TrainError;
+use super::sources::Found;
+use crate::domain::card::{Card, Task, is_normal_class};
+use crate::domain::figures::{Case, Overlap};
+use crate::domain::mask::Mask;
+use crate::domain::slice::Slice;
+use crate::io;
+use crate::models::model::Model;
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+
+/// How the data's classes and a model's go together.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Classes {
+    /// Of the answers.
+    pub names: Vec<String>,
+    pub task: Task,
+    /// The model's own classes, when answers are put together to tumour or none.
+    merged: Option<Vec<bool>>,
+}
+
+impl Classes {
+    /// The model's own classes when the data uses no others, else tumour or none. Without a model, tumour or none.
+    pub fn new(card: Option<&Card>, found: &[Found]) -> Self {
+        let used: BTreeSet<&String> = found.iter().map(|f| &f.class).collect();
+        match card {
+            Some(card) if used.iter().all(|class| card.classes.contains(class)) => {
+                Self { names: card.classes.clone(), task: card.task, merged: None }
+            }
+            card => {
+                let normal = |card: &Card| match card.task {
+                    Task::Binary => vec![false, true],
+                    _ => card.classes.iter().map(|class| is_normal_class(class)).collect(),
+                };
+                let names = vec!["tumor".into(), "no_tumor".into()];
+                Self { names, task: Task::Binary, merged: card.map(normal) }
+            }
+        }
+    }
+
+    fn label(&self, class: &str) -> usize {
+        let own = self.names.iter().position(|name| name == class);
+        own.unwrap_or(usize::from(is_normal_class(class)))
+    }
+
+    fn probabilities(&self, answer: &[f64]) -> Vec<f64> {
+        match &self.merged {
+            None => answer.to_vec(),
+            Some(normal) => {
+                let none: f64 = answer.iter().zip(normal).filter(|(_, normal)| **normal).map(|(p, _)| p).sum();
+                vec![1.0 - none, none]
+            }
+        }
+    }
+}
+
+/// Whom to ask.
+pub struct Panel<'a> {
+    pub classifier: Option<&'a Model>,
+    pub segmenter: Option<&'a Model>,
+    pub mask_threshold: f32,
+    pub classes: Classes,
+}
+
+/// A slice with its true outline and the predicted one.
+pub struct Look {
+    pub slice: Arc<Slice>,
+    pub predicted: Option<Mask>,
+    pub truth: Option<Mask>,
+}
+
+impl Panel<'_> {
+    /// What the models say of one picture below `data`.
+    pub fn ask(&self, data: &Path, found: &Found) -> Result<Case, TrainError> {
+        let slice = read(data, found)?;
+        let never = &|| false;
+        let classification = self.classifier.map(|model| model.classify(&slice, never)).transpose()?;
+        let answer: Vec<f64> =
+            classification.iter().flat_map(|c| c.classes.iter().map(|(_, probability)| *probability)).collect();
+        let look = self.outline(data, found, slice)?;
+        Ok(Case {
+            patient: found.patient.clone(),
+            file: found.file.display().to_string(),
+            source: 0,
+            label: self.classes.label(&found.class),
+            probabilities: if answer.is_empty() { answer } else { self.classes.probabilities(&answer) },
+            overlap: look.predicted.as_ref().map(|predicted| overlap(predicted, look.truth.as_ref())),
+        })
+    }
+
+    /// The picture with both outlines.
+    pub fn look(&self, data: &Path, found: &Found) -> Result<Look, TrainError> {
+        self.outline(data, found, read(data, found)?)
+    }
+
+    fn outline(&self, data: &Path, found: &Found, slice: Arc<Slice>) -> Result<Look, TrainError> {
+        let truth = match &found.outline {
+            None => None,
+            Some(outline) => {
+                let path = data.join(&outline.file);
+                Some(io::load_truth_of(&path, &slice, 0).map_err(|e| TrainError::file(&path, e.problem))?)
+            }
+        };
+        let segmentation = self.segmenter.map(|model| model.segment(&slice, &|| false)).transpose()?;
+        Ok(Look { predicted: segmentation.map(|s| s.mask(self.mask_threshold)), truth, slice })
+    }
+}
+
+fn read(data: &Path, found: &Found) -> Result<Arc<Slice>, TrainError> {
+    let path = data.join(&found.file);
+    let study = io::load(&path).map_err(|e| TrainError::file(&path, e.problem))?;
+    match study.slices.as_slice() {
+        [slice] => Ok(slice.clone()),
+        pages => Err(TrainError::file(&path, format!("has {} pages, not one", pages.len()))),
+    }
+}
+
+fn overlap(predicted: &Mask, truth: Option<&Mask>) -> Overlap {
+    let both = truth.map_or(0, |t| predicted.pixels().iter().zip(t.pixels()).filter(|(p, t)| **p && **t).count());
+    Overlap { both, predicted: predicted.area(), truth: truth.map_or(0, Mask::area) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::PathBuf;
+
+    fn found(class: &str) -> Found {
+        Found { file: PathBuf::from("a.png"), outline: None, patient: "p".into(), class: class.into() }
+    }
+
+    fn card(id: &str) -> Card {
+        let source = crate::models::registry::embedded().find(|(name, _)| *name == id).unwrap().1;
+        crate::models::model::read_card(&source).unwrap()
+    }
+
+    #[test]
+    fn classes_of_model_and_data_are_brought_together() {
+        // A yes-or-no model meets tumour kinds: any of them is a tumour.
+        let classes = Classes::new(Some(&card("lgg-resnet")), &[found("glioma"), found("no_tumor")]);
+        assert_eq!(classes.names, ["tumor", "no_tumor"]);
+        assert_eq!((classes.label("glioma"), classes.label("no_tumor"), classes.label("normal")), (0, 1, 1));
+        assert_eq!(classes.probabilities(&[0.7, 0.3]), [0.7, 0.3]);
+        // A model of four kinds meets yes or no.
+        let four = Classes::new(Some(&card("brain4")), &[found("tumor"), found("no_tumor")]);
+        let p = four.probabilities(&[0.5, 0.2, 0.1, 0.2]);
+        assert!((p[0] - 0.8).abs() < 1e-12 && (p[1] - 0.2).abs() < 1e-12);
+        // And its own kinds.
+        let own = Classes::new(Some(&card("brain4")), &[found("meningioma"), found("pituitary")]);
+        assert_eq!((own.task, own.label("pituitary")), (Task::Multiclass, 2));
+    }
+}
