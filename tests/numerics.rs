@@ -49,7 +49,7 @@ fn imported_networks_answer_as_keras_does() {
             let model = Model::load_with(&source, &Runner::Cpu(Some(isa))).unwrap();
             let worst = largest_difference(&model, &reference).unwrap();
             eprintln!("{name} on {isa}: {worst:.1e}");
-            // A map in bf16 is off by more, which is why it is no default (see `Isa::for_output`).
+            // A map in bf16 is off by more, which is why it is no default (see `Isa::for_network`).
             let tolerance = match (isa.is_half(), model.card().task) {
                 (false, _) => 1e-4,
                 (true, Task::Segmentation) => 5e-2,

@@ -1,5 +1,8 @@
 //! Training on a few drawn heads: it learns, it stops and goes on as if it had not, and it refuses what it must.
 
+mod common;
+
+use common::labelled_folder;
 use lesionlens::domain::card::{Epoch, Task};
 use lesionlens::domain::phantom::{Lesion, Phantom};
 use lesionlens::export::png;
@@ -19,24 +22,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 const SIDE: usize = 32;
 
-/// Twelve patients of four slices each, half of them with a lesion.
 fn data(folder: &Path) {
-    std::fs::create_dir_all(folder.join("images")).unwrap();
-    std::fs::create_dir_all(folder.join("masks")).unwrap();
-    let mut list = String::from("file,patient,slice,tumor_pixels\n");
-    for patient in 0..12u32 {
-        for index in 0..4u32 {
-            let place = (patient * 4 + index) as f32;
-            let lesion = Lesion { x: 0.35 * place.sin(), y: 0.4 * (place * 1.7).cos(), radius: 0.24 };
-            let phantom = Phantom { side: SIDE, seed: patient, lesion: (index % 2 == 0).then_some(lesion) };
-            let (slice, mask) = phantom.draw();
-            let name = format!("p{patient}_{index}.png");
-            std::fs::write(folder.join("images").join(&name), png::slice(&slice).unwrap()).unwrap();
-            std::fs::write(folder.join("masks").join(&name), png::mask(&mask).unwrap()).unwrap();
-            list.push_str(&format!("{name},p{patient},{index},{}\n", mask.area()));
-        }
-    }
-    std::fs::write(folder.join("slices.csv"), list).unwrap();
+    labelled_folder(folder, SIDE, 12, 4);
 }
 
 fn recipe(epochs: usize) -> Recipe {

@@ -9,15 +9,15 @@ use std::path::PathBuf;
 
 /// The models inside the program, by id.
 pub fn embedded() -> impl Iterator<Item = (&'static str, Source)> {
-    let lgg_resnet = Source::Embedded {
-        card: include_str!("../../weights/lgg-resnet/card.toml"),
-        weights: include_bytes!("../../weights/lgg-resnet/model.safetensors"),
-    };
-    let lgg_resunet = Source::Embedded {
-        card: include_str!("../../weights/lgg-resunet/card.toml"),
-        weights: include_bytes!("../../weights/lgg-resunet/model.safetensors"),
-    };
-    [("lgg-resnet", lgg_resnet), ("lgg-resunet", lgg_resunet)].into_iter()
+    macro_rules! embed {
+        ($($id:literal),* $(,)?) => {
+            [$(($id, Source::Embedded {
+                card: include_str!(concat!("../../weights/", $id, "/card.toml")),
+                weights: include_bytes!(concat!("../../weights/", $id, "/model.safetensors")),
+            })),*]
+        };
+    }
+    embed!("lgg-resnet", "lgg-resunet").into_iter()
 }
 
 /// A model that was found; its weights are read when it is first used.

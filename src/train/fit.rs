@@ -13,7 +13,7 @@ use super::sources::Part;
 use super::start;
 use crate::domain::card::{Epoch, Task};
 use crate::domain::{figures, metrics};
-use crate::nn::exec::{Backend, Parameters, Pass, Training};
+use crate::nn::exec::{self, Backend, Parameters, Pass, Training};
 use crate::nn::graph::{Graph, NodeId, Op, Role};
 use crate::nn::ops::BatchStatistics;
 use candle_core::{DType, Device, Tensor, Var};
@@ -141,7 +141,7 @@ impl<'a> Fit<'a> {
         // A last batch of one example has no batch statistics worth the name.
         let batches: Vec<&[usize]> = order.chunks(phase.batch).filter(|b| b.len() > 1).collect();
         let steps = batches.len();
-        let place = Place { seed: self.recipe.seed, phase: self.position.phase, epoch: self.position.epoch };
+        let place = self.place();
         let varied = |item: u64| place.rng(2, item);
         let loader =
             Loader { recipe: self.recipe, data: self.data, side: phase.side, device: self.device, rng: &varied };
@@ -183,10 +183,13 @@ impl<'a> Fit<'a> {
         self.save()
     }
 
+    fn place(&self) -> Place {
+        Place { seed: self.recipe.seed, phase: self.position.phase, epoch: self.position.epoch }
+    }
+
     /// This epoch's examples, drawn anew and shuffled.
     fn order(&self) -> Vec<usize> {
-        let place = Place { seed: self.recipe.seed, phase: self.position.phase, epoch: self.position.epoch };
-        let mut rng = place.rng(1, 0);
+        let mut rng = self.place().rng(1, 0);
         let mut chosen = Vec::new();
         for (index, source) in self.recipe.sources.iter().enumerate() {
             let mut own: Vec<usize> =
@@ -215,7 +218,11 @@ impl<'a> Fit<'a> {
             let tensor = if stage.is_frozen(name) { v.as_detached_tensor() } else { v.as_tensor().clone() };
             (name.clone(), tensor)
         };
-        let parameters: Parameters = self.variables.iter().map(value).collect();
+        let mut parameters: Parameters = self.variables.iter().map(value).collect();
+        let mut input = batch.input.clone();
+        if self.recipe.mixed_precision && !self.device.is_cpu() {
+            (parameters, input) = (exec::halved(&stage.graph, parameters)?, input.to_dtype(DType::BF16)?);
+        }
         let mut pass = Pass {
             graph: &stage.graph,
             parameters: &parameters,
@@ -223,7 +230,7 @@ impl<'a> Fit<'a> {
             training: Some(Training { statistics: Vec::new(), frozen: &stage.frozen, uniform: &mut uniform }),
             cancelled: &|| false,
         };
-        let logits = pass.run(&batch.input, stage.graph.logits())?;
+        let logits = pass.run(&input, stage.graph.logits())?.to_dtype(DType::F32)?;
         let statistics = pass.training.map(|t| t.statistics).unwrap_or_default();
         let loss = self.recipe.loss.of(&logits, &batch.target)?;
         let value = loss.to_dtype(DType::F32)?.to_scalar::<f32>()?;

@@ -158,6 +158,9 @@ pub struct Recipe {
     #[serde(default)]
     pub optimiser: Rule,
     pub weight_decay: f64,
+    /// Maps and kernels in bf16 while training on a GPU; weights, batch-norms and losses stay in f32. The CPU always trains in f32.
+    #[serde(default)]
+    pub mixed_precision: bool,
     /// Decay of the running average of the weights, which is what is kept; 0 keeps the last weights.
     pub ema: f64,
     pub loss: Loss,
@@ -217,6 +220,9 @@ impl Recipe {
         }
         if self.task == Task::Binary && self.card.classes.len() != 2 {
             return Some("a binary recipe needs two classes in [card], the sigmoid's first".into());
+        }
+        if self.task == Task::Segmentation && self.sources.iter().any(|s| s.layout != Layout::Slices) {
+            return Some("a segmenter learns from outlines: its sources need the layout `slices`".into());
         }
         if !self.loss.fits(self.task) {
             return Some("this loss does not go with the task".into());

@@ -1,7 +1,8 @@
 //! What several test files need.
 #![allow(dead_code)] // each test file uses its own part
 
-use lesionlens::domain::phantom::Phantom;
+use lesionlens::domain::phantom::{Lesion, Phantom};
+use lesionlens::export::png;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -15,10 +16,11 @@ pub fn shared(part: &str) -> Option<PathBuf> {
     None
 }
 
-/// Runs the program with its own empty data and settings folders.
+/// Runs the program in `home`, with its own empty data and settings folders.
 pub fn lesionlens(home: &Path, args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_lesionlens"))
         .args(args)
+        .current_dir(home)
         .env("HOME", home)
         .env("XDG_DATA_HOME", home.join("data"))
         .env("XDG_CONFIG_HOME", home.join("config"))
@@ -35,5 +37,29 @@ pub fn text(bytes: &[u8]) -> String {
 /// The phantom as an 8-bit PNG.
 pub fn phantom_png(path: &Path) {
     let (slice, _) = Phantom::example().draw();
-    std::fs::write(path, lesionlens::export::png::slice(&slice).unwrap()).unwrap();
+    std::fs::write(path, png::slice(&slice).unwrap()).unwrap();
+}
+
+/// An `lgg`-style folder of drawn heads: `patients` × `slices`, every second slice with a lesion. Returns file, patient and whether
+/// there is a lesion.
+pub fn labelled_folder(folder: &Path, side: usize, patients: u32, slices: u32) -> Vec<(String, String, bool)> {
+    std::fs::create_dir_all(folder.join("images")).unwrap();
+    std::fs::create_dir_all(folder.join("masks")).unwrap();
+    let mut list = String::from("file,patient,slice,tumor_pixels\n");
+    let mut names = Vec::new();
+    for patient in 0..patients {
+        for index in 0..slices {
+            let place = (patient * 4 + index) as f32;
+            let lesion = Lesion { x: 0.35 * place.sin(), y: 0.4 * (place * 1.7).cos(), radius: 0.24 };
+            let positive = index % 2 == 0;
+            let (slice, mask) = Phantom { side, seed: patient, lesion: positive.then_some(lesion) }.draw();
+            let name = format!("p{patient}_{index}.png");
+            std::fs::write(folder.join("images").join(&name), png::slice(&slice).unwrap()).unwrap();
+            std::fs::write(folder.join("masks").join(&name), png::mask(&mask).unwrap()).unwrap();
+            list += &format!("{name},p{patient},{index},{}\n", mask.area());
+            names.push((name, format!("p{patient}"), positive));
+        }
+    }
+    std::fs::write(folder.join("slices.csv"), list).unwrap();
+    names
 }

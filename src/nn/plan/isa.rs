@@ -1,7 +1,7 @@
 //! Which instructions this processor has, and which of them are used.
 
 use super::kernels::{self, Kernel};
-use crate::nn::graph::Shape;
+use crate::nn::graph::{Graph, Op, Shape};
 use half::bf16;
 use std::fmt;
 use std::sync::OnceLock;
@@ -90,18 +90,20 @@ impl Isa {
         self == Isa::Avx512Bf16
     }
 
-    /// What a network with this output runs on: the forced path, else the fastest that keeps its answers.
+    /// What a network runs on: the forced path, else the fastest that keeps its answers.
     ///
     /// A class probability in bf16 stays within 5e-3 of the one in f32. A map does not: where probabilities cross the threshold
     /// slowly, enough pixels change sides for masks to differ (pooled Dice 0.996 over 34 slices of the 17 test patients, less on small lesions), so maps
-    /// are computed in f32 unless bf16 is forced.
-    pub fn for_output(output: Shape) -> Isa {
+    /// are computed in f32 unless bf16 is forced. So are networks of depthwise convolutions, whose thin layers round more often and
+    /// gain little.
+    pub fn for_network(graph: &Graph) -> Isa {
         if let Some(forced) = Self::forced() {
             return forced;
         }
-        match output {
-            Shape::Vector { .. } => Self::available()[0],
-            Shape::Image { .. } => Self::exact(),
+        let is_thin = graph.nodes().iter().any(|node| matches!(node.op, Op::DepthwiseConv { .. }));
+        match graph.output_shape() {
+            Shape::Vector { .. } if !is_thin => Self::available()[0],
+            _ => Self::exact(),
         }
     }
 
