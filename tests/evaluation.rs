@@ -25,11 +25,35 @@ fn evaluate_agrees_with_predict() {
     let names = labelled_folder(&data, 256, 3, 2);
     let found = json(
         folder.path(),
-        &["evaluate", "--data", "data", "--threshold", "0.5", "--json", "-", "--report", "report.html", "--threads", "2"],
+        &[
+            "evaluate",
+            "--data",
+            "data",
+            "--threshold",
+            "0.5",
+            "--json",
+            "-",
+            "--report",
+            "report.html",
+            "--threads",
+            "2",
+        ],
     );
     let predicted = json(
         folder.path(),
-        &["predict", "data/images", "--threshold", "0.5", "--always-segment", "--mask", "masks", "--json", "-", "--threads", "2"],
+        &[
+            "predict",
+            "data/images",
+            "--threshold",
+            "0.5",
+            "--always-segment",
+            "--mask",
+            "masks",
+            "--json",
+            "-",
+            "--threads",
+            "2",
+        ],
     );
     assert_eq!((found["patients"].as_u64(), found["slices"].as_u64()), (Some(3), Some(6)));
     assert_eq!(found["threshold"], 0.5);
@@ -110,7 +134,13 @@ fn class_folders_are_leaky_unless_patients_are_named() {
     assert_eq!((leaky["level"].as_str(), leaky["patients"].as_u64()), (Some("slice-level (leaky)"), Some(6)));
     let known = json(folder.path(), &[&args[..], &["--patients", "data/patients.csv"]].concat());
     assert_eq!((known["level"].as_str(), known["patients"].as_u64()), (Some("patient-level"), Some(3)));
-    let counted: u64 = known["confusion"]["counts"].as_array().unwrap().iter().flat_map(|r| r.as_array().unwrap()).map(|n| n.as_u64().unwrap()).sum();
+    let counted: u64 = known["confusion"]["counts"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .flat_map(|r| r.as_array().unwrap())
+        .map(|n| n.as_u64().unwrap())
+        .sum();
     assert_eq!(counted, 6);
 }
 
@@ -119,14 +149,15 @@ fn class_folders_are_leaky_unless_patients_are_named() {
 fn a_run_is_trained_listed_compared_and_opened() {
     let folder = tempfile::tempdir().unwrap();
     labelled_folder(&folder.path().join("data"), 32, 12, 4);
-    let recipe = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("recipes/lgg-resunet.toml")).unwrap();
+    let recipe =
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("recipes/lgg-resunet.toml")).unwrap();
     let mut recipe: toml::Table = toml::from_str(&recipe).unwrap();
     recipe["input"]["side"] = 32.into();
     let phase = toml::toml! { epochs = 2
-        side = 32
-        batch = 8
-        learning_rate = 3e-3
-        schedule = "constant" };
+    side = 32
+    batch = 8
+    learning_rate = 3e-3
+    schedule = "constant" };
     recipe.insert("phase".into(), vec![phase].into());
     std::fs::write(folder.path().join("small.toml"), toml::to_string(&recipe).unwrap()).unwrap();
     let train = |out: &str, more: &[&str]| {
@@ -141,12 +172,18 @@ fn a_run_is_trained_listed_compared_and_opened() {
     assert!(text(&train("runs/first", &[]).stderr).contains("--resume"));
     assert!(text(&train("runs/third", &["--resume"]).stderr).contains("no run to resume"));
 
-    let note: toml::Table = toml::from_str(&std::fs::read_to_string(folder.path().join("runs/second/run.toml")).unwrap()).unwrap();
+    let note: toml::Table =
+        toml::from_str(&std::fs::read_to_string(folder.path().join("runs/second/run.toml")).unwrap()).unwrap();
     assert_eq!(note["init"].as_str(), Some("model.safetensors"));
-    assert!(note["data_sha256"].as_str().is_some_and(|hash| hash.len() == 64) && note["device"].as_str() == Some("cpu"));
+    assert!(
+        note["data_sha256"].as_str().is_some_and(|hash| hash.len() == 64) && note["device"].as_str() == Some("cpu")
+    );
     let listed = lesionlens(folder.path(), &["runs", "list", "runs"]);
     let listed = text(&listed.stdout);
-    assert!(listed.contains("first") && listed.contains("second") && listed.matches("finished").count() == 2, "{listed}");
+    assert!(
+        listed.contains("first") && listed.contains("second") && listed.matches("finished").count() == 2,
+        "{listed}"
+    );
     let compared = lesionlens(folder.path(), &["runs", "compare", "runs/first", "runs/second", "--plots", "plots"]);
     assert!(compared.status.success(), "{}", text(&compared.stderr));
     for plot in ["loss.png", "validation.png"] {

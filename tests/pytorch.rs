@@ -36,5 +36,16 @@ fn spoilt_files_are_errors() {
             pytorch::read(&spoilt).ok();
         }
     }
+    // Pickles that are small and unpack without end: nested a million times, doubled forty times, a number of 255 bytes.
+    let nested = [&b"\x80\x02)"[..], &[0x85; 1_000_000], b"."].concat();
+    let mut doubled = b"\x80\x02)q\x00".to_vec();
+    for i in 0..40u8 {
+        doubled.extend([b'h', i, b'h', i, 0x86, b'q', i + 1]);
+    }
+    let long = [&b"\x80\x02\x8a\xff"[..], &[1; 255], b"."].concat();
+    for hostile in [nested, doubled, long] {
+        let error = pytorch::read(&[&STREAM[..15], &hostile].concat()).unwrap_err().to_string();
+        assert!(error.contains("without end") || error.contains("64 bits"), "{error}");
+    }
     assert!(pytorch::read(b"no weights at all").unwrap_err().to_string().contains("torch.save"));
 }

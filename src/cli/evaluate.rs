@@ -4,7 +4,7 @@ use super::choice::choice;
 use super::isa::IsaChoice;
 use super::threads::Threads;
 use super::{emit, probability, save};
-use crate::domain::card::{Level, Task};
+use crate::domain::card::{Level, Task, TrainingNote};
 use crate::domain::evaluation::{Asked, Evaluation, Setup};
 use crate::domain::figures::Case;
 use crate::domain::overlay::{self, OverlayColour, OverlayStyle};
@@ -90,7 +90,12 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         Ok(Some(model))
     };
     let classifier = load(&args.classifier, classifier, false)?;
-    // Without outlines there is nothing to compare a mask with.
+    if layout == Layout::ClassFolders && args.segmenter.as_deref().is_some_and(|id| id != "none") {
+        bail!("{} has class folders, no outlines to compare masks with; leave --segmenter away", args.data.display());
+    }
+    if layout == Layout::Slices && args.patients.is_some() {
+        bail!("slices.csv already names the patients; leave --patients away");
+    }
     let segmenter = match layout {
         Layout::Slices => load(&args.segmenter, segmenter, true)?,
         Layout::ClassFolders => None,
@@ -106,8 +111,9 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let panel = Panel {
         classifier: classifier.as_ref(),
         segmenter: segmenter.as_ref(),
+        threshold: asked_classifier.as_ref().map_or(0.5, |c| c.threshold),
         mask_threshold: asked_segmenter.as_ref().map_or(0.5, |s| s.threshold) as f32,
-        classes: Classes::new(classifier.as_ref().map(Model::card), &found),
+        classes: Classes::new(classifier.as_ref().map(Model::card), &found)?,
     };
     let bar = ProgressBar::new(found.len() as u64);
     bar.set_style(ProgressStyle::with_template("{bar:30} {pos}/{len} slices, {eta} left")?);
@@ -125,11 +131,15 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         level: if source.knows_patients() { Level::Patient } else { Level::SliceLeaky },
         wanted_recall: args.recall,
         seen_patients: seen(&found, [&classifier, &segmenter]),
+        unknown_patients: notes([&classifier, &segmenter]).any(|note| !note.sources_of_unknown_patients.is_empty()),
     };
     let evaluation = Evaluation::new(&cases, setup);
     if evaluation.patients_seen_in_training > 0 {
         let seen = evaluation.patients_seen_in_training;
         eprintln!("note: {seen} of these patients were in a model's training or validation data; see --split");
+    }
+    if evaluation.unknown_patients_in_training {
+        eprintln!("note: a model was also trained on pictures whose patients are not known; these may be among them");
     }
     if let Some(path) = &args.report {
         let worst = worst(&panel, &args.data, &found, &cases)?;
@@ -177,15 +187,21 @@ fn patients_in(path: &Path) -> anyhow::Result<BTreeSet<String>> {
     Ok(lines.map(str::to_string).collect())
 }
 
+/// How the models came to be.
+fn notes(models: [&Option<Model>; 2]) -> impl Iterator<Item = &TrainingNote> {
+    models.into_iter().flatten().filter_map(|m| m.card().training.as_ref())
+}
+
 /// How many of the patients here a model has met before.
 fn seen(found: &[Found], models: [&Option<Model>; 2]) -> usize {
     let here: BTreeSet<&String> = found.iter().map(|f| &f.patient).collect();
-    let notes = models.into_iter().flatten().filter_map(|m| m.card().training.as_ref());
-    let known: BTreeSet<&String> = notes.flat_map(|t| t.train_patients.iter().chain(&t.validation_patients)).collect();
+    let known: BTreeSet<&String> =
+        notes(models).flat_map(|t| t.train_patients.iter().chain(&t.validation_patients)).collect();
     here.intersection(&known).count()
 }
 
-/// The tumour slice with the least overlap of each of the worst patients; without a segmenter the surest wrong answers.
+/// The slice with the least overlap of each of the worst patients, with the larger tumour among equals; without a segmenter the
+/// surest wrong answers.
 fn worst(panel: &Panel, data: &Path, found: &[Found], cases: &[Case]) -> anyhow::Result<Vec<Picture>> {
     let badness = |case: &Case| match case.overlap {
         Some(overlap) => overlap.dice().map(|dice| 1.0 - dice),

@@ -51,7 +51,8 @@ impl Run {
             Ok(mut reader) => {
                 reader.deserialize().collect::<Result<_, _>>().with_context(|| path.display().to_string())?
             }
-            Err(_) => Vec::new(),
+            Err(_) if !path.exists() => Vec::new(),
+            Err(e) => return Err(e).with_context(|| path.display().to_string()),
         };
         let name = folder.file_name().unwrap_or(folder.as_os_str()).to_string_lossy().into_owned();
         Ok(Self { name, note, history, finished: folder.join("card.toml").is_file() })

@@ -60,7 +60,13 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let data = read(&args.data, &recipe, &args.out)?;
     let stop = Arc::new(AtomicBool::new(false));
     let asked = stop.clone();
-    ctrlc::set_handler(move || asked.store(true, Ordering::Relaxed))?;
+    // Once: after the step in hand, with a checkpoint. Twice: at once; the last checkpoint stays.
+    ctrlc::set_handler(move || {
+        if asked.swap(true, Ordering::Relaxed) {
+            std::process::exit(130);
+        }
+        eprintln!("stopping after this step; press again to stop at once");
+    })?;
     let note = if args.resume {
         RunNote::read(&folder)?
     } else {

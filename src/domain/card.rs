@@ -93,8 +93,12 @@ pub struct OperatingPoint {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MeasuredOn {
+    /// Whose slices are known to be theirs.
     pub patients: usize,
     pub slices: usize,
+    /// Of these slices, those whose patients are not known: they may have been met in training.
+    #[serde(default)]
+    pub slices_of_unknown_patients: usize,
     pub source: String,
 }
 
@@ -124,6 +128,9 @@ pub struct TrainingNote {
     pub validation_patients: Vec<String>,
     #[serde(default)]
     pub test_patients: Vec<String>,
+    /// Data sources that do not say which slices belong to one patient.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sources_of_unknown_patients: Vec<String>,
 }
 
 /// One epoch of training.
@@ -259,10 +266,30 @@ impl Card {
     }
 }
 
+/// A class name without the differences that spelling makes.
+fn plain_class(name: &str) -> String {
+    let plain = name.to_lowercase().replace([' ', '-', '_'], "").replace("tumour", "tumor");
+    match plain.strip_suffix("tumor") {
+        Some(kind) if !kind.is_empty() && kind != "no" && kind != "non" => kind.to_string(),
+        _ => plain,
+    }
+}
+
 /// Whether a class of a model or of a data set means that nothing was found.
 pub fn is_normal_class(name: &str) -> bool {
-    let plain = name.to_lowercase().replace([' ', '-', '_'], "");
-    matches!(plain.as_str(), "no" | "none" | "normal" | "healthy" | "notumor" | "notumour" | "negative")
+    let normal = ["no", "none", "normal", "healthy", "notumor", "nontumor", "negative", "control"];
+    normal.contains(&plain_class(name).as_str())
+}
+
+/// Whether a class of a data set means a tumour of whatever kind.
+pub fn is_tumour_class(name: &str) -> bool {
+    let tumours = ["tumor", "yes", "positive", "glioma", "meningioma", "pituitary", "metastasis", "astrocytoma"];
+    tumours.contains(&plain_class(name).as_str())
+}
+
+/// Whether two names mean one class.
+pub fn same_class(a: &str, b: &str) -> bool {
+    plain_class(a) == plain_class(b) || is_normal_class(a) && is_normal_class(b)
 }
 
 /// Names that are safe as folder names on every system.

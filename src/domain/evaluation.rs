@@ -35,6 +35,8 @@ pub struct Setup {
     pub wanted_recall: f64,
     /// Of the patients here, those a model was trained or chosen on.
     pub seen_patients: usize,
+    /// Whether a model was trained on pictures whose patients are not known.
+    pub unknown_patients: bool,
 }
 
 /// One patient's figures.
@@ -59,10 +61,13 @@ pub struct Evaluation {
     pub slices: usize,
     /// Patients that were in a model's training or validation data: with any, the figures flatter.
     pub patients_seen_in_training: usize,
+    /// Whether a model was trained on pictures whose patients are not known, so that more of these may have been seen.
+    pub unknown_patients_in_training: bool,
     pub level: Level,
     pub classifier: Option<Asked>,
     pub segmenter: Option<Asked>,
-    /// Mean over patients of the Dice over all their pixels, every slice segmented.
+    /// By name: `dice_mean` (over patients, every slice segmented), `cascade_dice_mean` (only slices the classifier lets through), `auc`,
+    /// `recall` …, and their intervals.
     #[serde(flatten)]
     pub figures: BTreeMap<String, Figure>,
     /// The classifier's, for quick reading.
@@ -86,21 +91,20 @@ pub enum Figure {
     Interval([f64; 2]),
 }
 
-/// The overlap where the cascade shows a mask only on slices that the classifier calls positive.
-fn gated(case: &Case, threshold: f64) -> Option<Overlap> {
-    let open = case.probabilities.first().is_none_or(|p| *p >= threshold);
-    case.overlap.map(|o| if open { o } else { Overlap { both: 0, predicted: 0, truth: o.truth } })
+/// The case as the cascade shows it: without a mask where the classifier excludes a finding.
+fn gated(case: &Case) -> Case {
+    let hidden = |o: Overlap| Overlap { both: 0, predicted: 0, truth: o.truth };
+    let overlap = case.overlap.map(|o| if case.shown { o } else { hidden(o) });
+    Case { overlap, ..case.clone() }
 }
 
 impl Evaluation {
-    /// From all cases; `gate` is the probability of tumour of a slice from which its mask is shown.
+    /// From all cases.
     pub fn new(cases: &[Case], setup: Setup) -> Self {
         let patients = by_patient(cases);
         let threshold = setup.classifier.as_ref().map(|c| c.threshold);
-        let cascade: Vec<Case> = match (threshold, setup.task) {
-            (Some(t), Task::Binary) => cases.iter().map(|c| Case { overlap: gated(c, t), ..c.clone() }).collect(),
-            _ => Vec::new(),
-        };
+        let is_cascade = setup.classifier.is_some() && setup.segmenter.is_some();
+        let cascade: Vec<Case> = if is_cascade { cases.iter().map(gated).collect() } else { Vec::new() };
         let mut all: BTreeMap<String, Metric> = BTreeMap::new();
         let judge = |task: Task, cases: &[Case]| {
             let threshold = threshold.unwrap_or(0.5);
@@ -114,15 +118,8 @@ impl Evaluation {
         }
         if setup.classifier.is_some() {
             all.extend(judge(setup.task, cases));
-            let point = metrics::operating_point(&figures::scores(cases), threshold.unwrap_or(0.5));
-            if let (Task::Binary, true) = (setup.task, point.precision + point.recall > 0.0) {
-                let f1 = 2.0 * point.precision * point.recall / (point.precision + point.recall);
-                all.insert(
-                    "f1".into(),
-                    Metric { value: f1, ci95: None, n_patients: patients.len(), level: setup.level },
-                );
-            }
         }
+        let has_tumour = cases.iter().any(|c| c.label == 0);
         let curve = match (threshold, setup.task) {
             (Some(_), Task::Binary) => metrics::operating_curve(&figures::scores(cases)),
             _ => Vec::new(),
@@ -135,10 +132,11 @@ impl Evaluation {
             patients: patients.len(),
             slices: cases.len(),
             patients_seen_in_training: setup.seen_patients,
+            unknown_patients_in_training: setup.unknown_patients,
             level: setup.level,
             figures: flat(&all),
             threshold,
-            at_wanted_recall: metrics::threshold_for_recall(&curve, setup.wanted_recall),
+            at_wanted_recall: metrics::threshold_for_recall(&curve, setup.wanted_recall).filter(|_| has_tumour),
             confusion,
             by_patient: each.collect(),
             operating_curve: curve,
@@ -204,6 +202,7 @@ mod tests {
             file: format!("{patient}.png"),
             source: 0,
             label,
+            shown: p >= 0.5,
             probabilities: vec![p, 1.0 - p],
             overlap: Some(Overlap { both, predicted, truth }),
         }
@@ -219,6 +218,7 @@ mod tests {
             level: Level::Patient,
             wanted_recall: 0.95,
             seen_patients: 0,
+            unknown_patients: false,
         }
     }
 

@@ -1,6 +1,6 @@
 //! Figures of merit of models' answers to labelled slices, always by patient.
 
-use super::card::{Confusion, Level, Metric, Task};
+use super::card::{Confusion, Level, Metric, OperatingPoint, Task};
 use super::metrics::{self, Scored};
 use std::collections::BTreeMap;
 
@@ -47,6 +47,8 @@ pub struct Case {
     pub probabilities: Vec<f64>,
     /// `None` when no segmenter was asked.
     pub overlap: Option<Overlap>,
+    /// Whether the cascade shows the mask.
+    pub shown: bool,
 }
 
 impl Case {
@@ -121,16 +123,25 @@ pub fn confusion(cases: &[Case], classes: &[String], threshold: Option<f64>) -> 
     Confusion { classes: classes.to_vec(), counts }
 }
 
-/// A figure with its bootstrap interval over patients; `None` when it cannot be computed.
+/// Harmonic mean of precision and recall; 0 when nothing is caught.
+fn f1(point: OperatingPoint) -> f64 {
+    let sum = point.precision + point.recall;
+    if sum > 0.0 { 2.0 * point.precision * point.recall / sum } else { 0.0 }
+}
+
+/// A figure with its bootstrap interval over patients; `None` when it cannot be computed. Its n counts the patients who have a say:
+/// those for whom alone it can be computed, or all when a figure such as the AUC needs several.
 pub fn metric<'a>(
     patients: &[Patient<'a>],
     level: Level,
+    needs_several: bool,
     statistic: impl Fn(&[&Patient<'a>]) -> Option<f64>,
 ) -> Option<Metric> {
+    let alone = patients.iter().filter(|patient| statistic(&[*patient]).is_some()).count();
     Some(Metric {
         value: statistic(&patients.iter().collect::<Vec<_>>())?,
         ci95: metrics::bootstrap_ci95(patients, |drawn| statistic(drawn)),
-        n_patients: patients.len(),
+        n_patients: if needs_several { patients.len() } else { alone },
         level,
     })
 }
@@ -149,7 +160,7 @@ impl Judge<'_> {
         let patients = by_patient(cases);
         let mut figures = BTreeMap::new();
         let mut add = |name: &str, statistic: &dyn Fn(&[&Patient]) -> Option<f64>| {
-            if let Some(metric) = metric(&patients, level, statistic) {
+            if let Some(metric) = metric(&patients, level, name == "auc", statistic) {
                 figures.insert(name.to_string(), metric);
             }
         };
@@ -168,6 +179,7 @@ impl Judge<'_> {
                 add("auc", &|p| metrics::auc(&scores(pooled(p))));
                 add("recall", &|p| has(p, true).then(|| point(p).recall));
                 add("precision", &|p| has(p, true).then(|| point(p).precision));
+                add("f1", &|p| has(p, true).then(|| f1(point(p))));
                 add("specificity", &|p| has(p, false).then(|| point(p).specificity));
                 add("ece", &|p| Some(metrics::expected_calibration_error(&scores(pooled(p)))));
             }
@@ -191,7 +203,7 @@ mod tests {
     fn case(patient: &str, probabilities: &[f64], label: usize, overlap: Option<[usize; 3]>) -> Case {
         let overlap = overlap.map(|[both, predicted, truth]| Overlap { both, predicted, truth });
         let (patient, probabilities) = (patient.into(), probabilities.to_vec());
-        Case { patient, file: String::new(), source: 0, label, probabilities, overlap }
+        Case { patient, file: String::new(), source: 0, label, probabilities, overlap, shown: true }
     }
 
     #[test]

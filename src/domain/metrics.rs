@@ -28,21 +28,44 @@ pub fn auc(scores: &[Scored]) -> Option<f64> {
     Some(pairs / (positives * negatives))
 }
 
+/// Slices by truth and alarm.
+#[derive(Debug, Clone, Copy, Default)]
+struct Counts {
+    hits: usize,
+    misses: usize,
+    false_alarms: usize,
+    quiet: usize,
+}
+
+impl Counts {
+    /// Shares of an empty class are 1 (nothing missed, nothing false).
+    fn point(self, threshold: f64) -> OperatingPoint {
+        let share = |part: usize, whole: usize| if whole == 0 { 1.0 } else { part as f64 / whole as f64 };
+        let Self { hits, misses, false_alarms, quiet } = self;
+        let all = hits + misses + false_alarms + quiet;
+        OperatingPoint {
+            threshold,
+            recall: share(hits, hits + misses),
+            precision: share(hits, hits + false_alarms),
+            specificity: share(quiet, quiet + false_alarms),
+            false_alarms_per_slice: if all == 0 { 0.0 } else { false_alarms as f64 / all as f64 },
+        }
+    }
+}
+
 /// What a threshold does to these slices; shares of an empty class are 1 (nothing missed, nothing false).
 pub fn operating_point(scores: &[Scored], threshold: f64) -> OperatingPoint {
-    let share = |part: usize, whole: usize| if whole == 0 { 1.0 } else { part as f64 / whole as f64 };
-    let count = |alarm: bool, positive: bool| {
-        scores.iter().filter(|s| (s.probability >= threshold) == alarm && s.positive == positive).count()
-    };
-    let (hits, misses, false_alarms, quiet) =
-        (count(true, true), count(false, true), count(true, false), count(false, false));
-    OperatingPoint {
-        threshold,
-        recall: share(hits, hits + misses),
-        precision: share(hits, hits + false_alarms),
-        specificity: share(quiet, quiet + false_alarms),
-        false_alarms_per_slice: if scores.is_empty() { 0.0 } else { false_alarms as f64 / scores.len() as f64 },
+    let mut counts = Counts::default();
+    for s in scores {
+        let count = match (s.probability >= threshold, s.positive) {
+            (true, true) => &mut counts.hits,
+            (false, true) => &mut counts.misses,
+            (true, false) => &mut counts.false_alarms,
+            (false, false) => &mut counts.quiet,
+        };
+        *count += 1;
     }
+    counts.point(threshold)
 }
 
 /// Operating points at 0.01, 0.02 … 0.99.
@@ -57,10 +80,21 @@ pub fn threshold_for_recall(curve: &[OperatingPoint], recall: f64) -> Option<Ope
 
 /// Operating points at every probability that occurs, falling: the steps of ROC and precision–recall curves, from "no alarm" on.
 pub fn every_operating_point(scores: &[Scored]) -> Vec<OperatingPoint> {
-    let mut thresholds: Vec<f64> = scores.iter().map(|s| s.probability).collect();
-    thresholds.sort_by(|a, b| b.total_cmp(a));
-    thresholds.dedup();
-    [f64::INFINITY].into_iter().chain(thresholds).map(|t| operating_point(scores, t)).collect()
+    let mut falling = scores.to_vec();
+    falling.sort_by(|a, b| b.probability.total_cmp(&a.probability));
+    let positives = scores.iter().filter(|s| s.positive).count();
+    let mut counts = Counts { misses: positives, quiet: scores.len() - positives, ..Counts::default() };
+    let mut points = vec![counts.point(f64::INFINITY)];
+    for ties in falling.chunk_by(|a, b| a.probability == b.probability) {
+        let caught = ties.iter().filter(|s| s.positive).count();
+        let alarms = ties.len() - caught;
+        counts.hits += caught;
+        counts.misses -= caught;
+        counts.false_alarms += alarms;
+        counts.quiet -= alarms;
+        points.push(counts.point(ties[0].probability));
+    }
+    points
 }
 
 /// Slices whose probabilities lie in one tenth.

@@ -67,6 +67,9 @@ fn notes(e: &Evaluation) -> String {
             e.patients_seen_in_training
         ));
     }
+    if e.unknown_patients_in_training {
+        note("A model was also trained on pictures whose patients are not known; these may be among them.".into());
+    }
     if e.level == Level::SliceLeaky {
         note("The data do not say which slices belong to one patient: figures are slice-level (leaky), intervals too narrow.".into());
     }

@@ -7,7 +7,7 @@ use candle_core::pickle::{Object, Stack};
 use candle_core::{DType, Device, Tensor};
 use half::{bf16, f16};
 use std::collections::HashMap;
-use std::io::{BufRead, Cursor, Read};
+use std::io::{Cursor, Read};
 
 /// Why a file was not read as a state dict.
 #[derive(Debug, thiserror::Error)]
@@ -29,8 +29,17 @@ impl PytorchError {
 /// The pickle of the stream format's magic number.
 const STREAM_MAGIC: &[u8] = &[0x80, 2, 0x8a, 10, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19, b'.'];
 
-/// Most memory that one archive member may unpack to.
-const MAX_MEMBER: u64 = 4 << 30;
+/// Largest pickle that is unpacked; data are never compressed, so no other member can be larger than the file.
+const MAX_PICKLE: u64 = 64 << 20;
+
+/// Deepest nesting of objects; a state dict needs less than a dozen.
+const MAX_DEPTH: usize = 64;
+
+/// Objects that may be looked at in all; a large state dict has some hundred thousand.
+const MAX_OBJECTS: usize = 20_000_000;
+
+/// Values of all tensors together may be so many times the file's size: tensors may share storage.
+const MAX_SHARING: usize = 4;
 
 /// The tensors of a state dict by name, in f32; whole numbers (batch counters) are left out. A dict that holds the state dict as
 /// `state_dict` or `model` is opened too.
@@ -40,12 +49,16 @@ const MAX_MEMBER: u64 = 4 << 30;
 pub fn read(bytes: &[u8]) -> Result<Parameters, PytorchError> {
     let (object, storages) = if bytes.starts_with(STREAM_MAGIC) { stream(bytes)? } else { archive(bytes)? };
     let mut out = Parameters::new();
+    let mut room = bytes.len().saturating_mul(MAX_SHARING);
     for (name, value) in entries(object)? {
         let (Ok(name), Some(place)) = (name.unicode(), Place::of(value)) else { continue };
         let Some(dtype) = place.dtype else { continue };
         let failed = |problem: String| PytorchError::Tensor { name: name.clone(), problem };
         let storage = storages.get(&place.key).ok_or_else(|| failed("has no data in the file".into()))?;
         let values = place.values(dtype, storage).ok_or_else(|| failed("reaches beyond its data".into()))?;
+        room = room
+            .checked_sub(values.len() * place.item)
+            .ok_or_else(|| PytorchError::content("its tensors share far more data than is there"))?;
         let tensor =
             Tensor::from_vec(values, place.shape.as_slice(), &Device::Cpu).map_err(|e| failed(e.to_string()))?;
         out.insert(name, tensor);
@@ -56,22 +69,54 @@ pub fn read(bytes: &[u8]) -> Result<Parameters, PytorchError> {
 /// Raw bytes by storage key.
 type Storages = HashMap<String, Vec<u8>>;
 
-fn unpickle(reader: &mut impl BufRead) -> Result<Object, PytorchError> {
+/// Opcodes that nest objects or copy them, and the one whose long form overflows.
+const GROWING: &[u8] = b"hjqrtRQaesub\x81\x85\x86\x87";
+const LONG1: u8 = 0x8a;
+
+/// One opcode at a time, so that an object which nests or doubles without end is stopped while it is small.
+fn unpickle(reader: &mut Cursor<&[u8]>) -> Result<Object, PytorchError> {
     let mut stack = Stack::empty();
-    stack.read_loop(reader).and_then(|()| stack.finalize()).map_err(PytorchError::content)
+    let mut objects = MAX_OBJECTS;
+    loop {
+        let rest = reader.get_ref().get(reader.position() as usize..).unwrap_or_default();
+        let (opcode, next) = (rest.first().copied(), rest.get(1).copied());
+        if opcode == Some(LONG1) && next.is_some_and(|length| length > 8) {
+            return Err(PytorchError::content("a whole number of more than 64 bits"));
+        }
+        if stack.read(reader).map_err(PytorchError::content)? {
+            return stack.finalize().map_err(PytorchError::content);
+        }
+        if let (true, Some(top)) = (opcode.is_some_and(|code| GROWING.contains(&code)), stack.stack().last()) {
+            let left = spend(top, objects, 0);
+            objects = left.ok_or_else(|| PytorchError::content("objects nest or repeat without end"))?;
+        }
+    }
+}
+
+/// What is left of `objects` after counting those in `object`; `None` when they do not suffice or nest too deeply.
+fn spend(object: &Object, objects: usize, depth: usize) -> Option<usize> {
+    let left = objects.checked_sub(1).filter(|_| depth < MAX_DEPTH)?;
+    children(object).into_iter().try_fold(left, |left, child| spend(child, left, depth + 1))
+}
+
+/// The objects right inside an object.
+fn children(object: &Object) -> Vec<&Object> {
+    match object {
+        Object::Tuple(items) | Object::List(items) => items.iter().collect(),
+        Object::Dict(items) => items.iter().flat_map(|(key, value)| [key, value]).collect(),
+        Object::Reduce { callable, args } | Object::Build { callable, args } => vec![callable, args],
+        Object::PersistentLoad(id) => vec![id],
+        _ => Vec::new(),
+    }
 }
 
 /// Magic, protocol, system, object, storage keys, then every storage: its length and its values.
 fn stream(bytes: &[u8]) -> Result<(Object, Storages), PytorchError> {
-    let mut reader = Cursor::new(&bytes[STREAM_MAGIC.len()..]);
+    let mut reader: Cursor<&[u8]> = Cursor::new(&bytes[STREAM_MAGIC.len()..]);
     let _protocol = unpickle(&mut reader)?;
     let _system = unpickle(&mut reader)?;
     let object = unpickle(&mut reader)?;
-    let sizes: HashMap<String, usize> = entries(object.clone())?
-        .into_iter()
-        .filter_map(|(_, value)| Place::of(value))
-        .map(|place| (place.key, place.item))
-        .collect();
+    let sizes = storage_sizes(&object);
     let Object::List(keys) = unpickle(&mut reader)? else {
         return Err(PytorchError::content("no list of storages"));
     };
@@ -91,6 +136,37 @@ fn stream(bytes: &[u8]) -> Result<(Object, Storages), PytorchError> {
     Ok((object, storages))
 }
 
+/// Bytes of a value in every storage that is spoken of anywhere, optimiser states too.
+fn storage_sizes(object: &Object) -> HashMap<String, usize> {
+    let mut sizes = HashMap::new();
+    let mut waiting = vec![object];
+    while let Some(object) = waiting.pop() {
+        match object {
+            Object::PersistentLoad(id) => sizes.extend(storage(id).map(|(key, _, item)| (key, item))),
+            other => waiting.extend(children(other)),
+        }
+    }
+    sizes
+}
+
+/// Key, number format (`None` for numbers that are no weights) and bytes of a value, of `('storage', class, key, …)`.
+fn storage(id: &Object) -> Option<(String, Option<DType>, usize)> {
+    let Object::Tuple(parts) = id else { return None };
+    let [_, Object::Class { class_name, .. }, Object::Unicode(key), ..] = parts.as_slice() else { return None };
+    let (dtype, item) = match class_name.as_str() {
+        "FloatStorage" => (Some(DType::F32), 4),
+        "DoubleStorage" => (Some(DType::F64), 8),
+        "HalfStorage" => (Some(DType::F16), 2),
+        "BFloat16Storage" => (Some(DType::BF16), 2),
+        "LongStorage" => (None, 8),
+        "IntStorage" => (None, 4),
+        "ShortStorage" => (None, 2),
+        "ByteStorage" | "CharStorage" | "BoolStorage" => (None, 1),
+        _ => return None,
+    };
+    Some((key.clone(), dtype, item))
+}
+
 /// A zip with `NAME/data.pkl` and `NAME/data/KEY`.
 fn archive(bytes: &[u8]) -> Result<(Object, Storages), PytorchError> {
     let mut zip = zip::ZipArchive::new(Cursor::new(bytes)).map_err(|_| PytorchError::Format)?;
@@ -100,18 +176,21 @@ fn archive(bytes: &[u8]) -> Result<(Object, Storages), PytorchError> {
     let folder = format!("{}data/", pickle.trim_end_matches("data.pkl"));
     let mut member = |name: &str| -> Result<Vec<u8>, PytorchError> {
         let file = zip.by_name(name).map_err(PytorchError::content)?;
+        let is_stored = file.compression() == zip::CompressionMethod::Stored;
+        let limit = if is_stored { bytes.len() as u64 } else { MAX_PICKLE };
         let (mut data, size) = (Vec::new(), file.size());
-        file.take(MAX_MEMBER).read_to_end(&mut data).map_err(PytorchError::content)?;
+        file.take(limit).read_to_end(&mut data).map_err(PytorchError::content)?;
         if data.len() as u64 == size {
             Ok(data)
         } else {
-            Err(PytorchError::content("a member has not its stated size"))
+            Err(PytorchError::content(format!("`{name}` has not its stated size")))
         }
     };
-    let object = unpickle(&mut Cursor::new(member(pickle)?))?;
+    let object = unpickle(&mut Cursor::new(member(pickle)?.as_slice()))?;
+    let used = storage_sizes(&object);
     let mut storages = Storages::new();
     for name in &names {
-        if let Some(key) = name.strip_prefix(&folder) {
+        if let Some(key) = name.strip_prefix(&folder).filter(|key| used.contains_key(*key)) {
             storages.insert(key.to_string(), member(name)?);
         }
     }
@@ -159,19 +238,7 @@ impl Place {
         if function != "_rebuild_tensor_v2" {
             return None;
         }
-        let mut storage = args.next()?.persistent_load().ok()?.tuple().ok()?.into_iter().skip(1);
-        let (_, kind) = storage.next()?.class().ok()?;
-        let key = storage.next()?.unicode().ok()?;
-        let (dtype, item) = match kind.as_str() {
-            "FloatStorage" => (Some(DType::F32), 4),
-            "DoubleStorage" => (Some(DType::F64), 8),
-            "HalfStorage" => (Some(DType::F16), 2),
-            "BFloat16Storage" => (Some(DType::BF16), 2),
-            "LongStorage" => (None, 8),
-            "IntStorage" => (None, 4),
-            "ByteStorage" | "BoolStorage" => (None, 1),
-            _ => return None,
-        };
+        let (key, dtype, item) = storage(&args.next()?.persistent_load().ok()?)?;
         let offset = usize::try_from(args.next()?.int_or_long().ok()?).ok()?;
         let shape = Vec::<usize>::try_from(args.next()?).ok()?;
         let stride = Vec::<usize>::try_from(args.next()?).ok()?;

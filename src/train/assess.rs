@@ -2,9 +2,10 @@
 
 use super::error::TrainError;
 use super::sources::Found;
-use crate::domain::card::{Card, Task, is_normal_class};
+use crate::domain::card::{Card, Task, is_normal_class, is_tumour_class, same_class};
 use crate::domain::figures::{Case, Overlap};
 use crate::domain::mask::Mask;
+use crate::domain::prediction::gate_is_open;
 use crate::domain::slice::Slice;
 use crate::io;
 use crate::models::model::Model;
@@ -24,25 +25,32 @@ pub struct Classes {
 
 impl Classes {
     /// The model's own classes when the data uses no others, else tumour or none. Without a model, tumour or none.
-    pub fn new(card: Option<&Card>, found: &[Found]) -> Self {
+    ///
+    /// # Errors
+    /// If a class of the data is neither the model's nor known to be a tumour or none.
+    pub fn new(card: Option<&Card>, found: &[Found]) -> Result<Self, TrainError> {
         let used: BTreeSet<&String> = found.iter().map(|f| &f.class).collect();
-        match card {
-            Some(card) if used.iter().all(|class| card.classes.contains(class)) => {
-                Self { names: card.classes.clone(), task: card.task, merged: None }
-            }
-            card => {
-                let normal = |card: &Card| match card.task {
-                    Task::Binary => vec![false, true],
-                    _ => card.classes.iter().map(|class| is_normal_class(class)).collect(),
-                };
-                let names = vec!["tumor".into(), "no_tumor".into()];
-                Self { names, task: Task::Binary, merged: card.map(normal) }
-            }
+        let own = |card: &Card, class: &str| card.classes.iter().any(|name| same_class(name, class));
+        if let Some(card) = card.filter(|card| used.iter().all(|class| own(card, class))) {
+            return Ok(Self { names: card.classes.clone(), task: card.task, merged: None });
         }
+        if let Some(unknown) = used.iter().find(|class| !is_normal_class(class) && !is_tumour_class(class)) {
+            let known = card.map_or("tumor, no_tumor".into(), |card| card.classes.join(", "));
+            return Err(TrainError::Data(format!(
+                "the class `{unknown}` of the data is neither a class of the model ({known}) nor known as a tumour or none; rename its folder, \
+                 or move it away"
+            )));
+        }
+        let normal = |card: &Card| match card.task {
+            Task::Binary => vec![false, true],
+            _ => card.classes.iter().map(|class| is_normal_class(class)).collect(),
+        };
+        let names = vec!["tumor".into(), "no_tumor".into()];
+        Ok(Self { names, task: Task::Binary, merged: card.map(normal) })
     }
 
     fn label(&self, class: &str) -> usize {
-        let own = self.names.iter().position(|name| name == class);
+        let own = self.names.iter().position(|name| same_class(name, class));
         own.unwrap_or(usize::from(is_normal_class(class)))
     }
 
@@ -61,6 +69,8 @@ impl Classes {
 pub struct Panel<'a> {
     pub classifier: Option<&'a Model>,
     pub segmenter: Option<&'a Model>,
+    /// The classifier's.
+    pub threshold: f64,
     pub mask_threshold: f32,
     pub classes: Classes,
 }
@@ -86,6 +96,7 @@ impl Panel<'_> {
             file: found.file.display().to_string(),
             source: 0,
             label: self.classes.label(&found.class),
+            shown: gate_is_open(classification.as_ref(), self.threshold),
             probabilities: if answer.is_empty() { answer } else { self.classes.probabilities(&answer) },
             overlap: look.predicted.as_ref().map(|predicted| overlap(predicted, look.truth.as_ref())),
         })
@@ -140,16 +151,22 @@ mod tests {
     #[test]
     fn classes_of_model_and_data_are_brought_together() {
         // A yes-or-no model meets tumour kinds: any of them is a tumour.
-        let classes = Classes::new(Some(&card("lgg-resnet")), &[found("glioma"), found("no_tumor")]);
+        let meet = |id: &str, classes: &[&str]| {
+            Classes::new(Some(&card(id)), &classes.iter().map(|class| found(class)).collect::<Vec<_>>())
+        };
+        let classes = meet("lgg-resnet", &["glioma", "no_tumor"]).unwrap();
         assert_eq!(classes.names, ["tumor", "no_tumor"]);
         assert_eq!((classes.label("glioma"), classes.label("no_tumor"), classes.label("normal")), (0, 1, 1));
         assert_eq!(classes.probabilities(&[0.7, 0.3]), [0.7, 0.3]);
         // A model of four kinds meets yes or no.
-        let four = Classes::new(Some(&card("brain4")), &[found("tumor"), found("no_tumor")]);
+        let four = meet("brain4", &["tumor", "no_tumor"]).unwrap();
         let p = four.probabilities(&[0.5, 0.2, 0.1, 0.2]);
         assert!((p[0] - 0.8).abs() < 1e-12 && (p[1] - 0.2).abs() < 1e-12);
-        // And its own kinds.
-        let own = Classes::new(Some(&card("brain4")), &[found("meningioma"), found("pituitary")]);
-        assert_eq!((own.task, own.label("pituitary")), (Task::Multiclass, 2));
+        // And its own kinds, however they are spelt.
+        let own = meet("brain4", &["Meningioma", "pituitary_tumor", "notumor"]).unwrap();
+        assert_eq!((own.task, own.label("pituitary_tumor"), own.label("notumor")), (Task::Multiclass, 2, 3));
+        // What is neither is not guessed.
+        let error = meet("brain4", &["images", "masks"]).unwrap_err().to_string();
+        assert!(error.contains("`images`") && error.contains("meningioma"), "{error}");
     }
 }

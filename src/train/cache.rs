@@ -45,6 +45,9 @@ struct Place {
 impl Cache {
     /// Opens the cache in `folder`, or makes it when the pictures, the size or the purpose are not those it was made for; `progress`
     /// is told how many pictures were read.
+    ///
+    /// # Errors
+    /// If a picture or outline cannot be read, is no single page, or contradicts its list; or the folder cannot be written.
     pub fn open(
         folder: &Path,
         data: &Path,
@@ -70,11 +73,15 @@ impl Cache {
     }
 
     /// Example `index`.
+    ///
+    /// # Errors
+    /// If the file was cut short.
     pub fn read(&self, index: usize, has_mask: bool) -> Result<Pixels, TrainError> {
         let area = self.side * self.side;
         let length = record(self.side, self.masks);
         let mut grey = vec![0; length];
-        read_at(&self.file, &mut grey, (index * length) as u64).map_err(|e| TrainError::file(&self.path, e))?;
+        read_at(&self.file, &mut grey, (index * length) as u64)
+            .map_err(|e| TrainError::file(&self.path, format!("{e}; remove the file, it is made anew")))?;
         let mask = grey.split_off(area);
         Ok(Pixels { side: self.side, grey, mask: if has_mask { mask } else { Vec::new() } })
     }

@@ -7,6 +7,7 @@ impl SliceResult {
     /// Class probabilities, logits divided by `temperature`; a single logit is that of the first of two classes.
     fn probabilities(&self, temperature: f64) -> Vec<f64> {
         let logits = match self.logits.as_slice() {
+            [] => return Vec::new(),
             [one] => vec![*one, 0.0],
             several => several.to_vec(),
         };
@@ -26,6 +27,7 @@ pub fn cases(results: &[SliceResult], temperature: f64) -> Vec<Case> {
         label: r.label,
         probabilities: r.probabilities(temperature),
         overlap: r.overlap,
+        shown: true,
     };
     results.iter().map(case).collect()
 }

@@ -5,6 +5,7 @@ use super::error::TrainError;
 use super::recipe::Recipe;
 use super::sources::{self, Item, Part};
 use crate::domain::card::Task;
+use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -13,11 +14,15 @@ use std::path::Path;
 pub struct Dataset {
     pub items: Vec<Item>,
     cache: Cache,
+    sha256: String,
 }
 
 impl Dataset {
     /// Lists and checks everything below `data`, and decodes it once into `folder`; `progress` is told how many pictures were read
     /// of how many.
+    ///
+    /// # Errors
+    /// As [`sources::list`]; or a picture or outline cannot be read, or the cache not be written.
     pub fn open(
         data: &Path,
         recipe: &Recipe,
@@ -27,12 +32,13 @@ impl Dataset {
         let items = sources::list(data, recipe)?;
         let masks = recipe.task == Task::Segmentation;
         let cache = Cache::open(folder, data, &items, &recipe.input, masks, &mut |n| progress(n, items.len()))?;
-        Ok(Self { items, cache })
+        let sha256 = fingerprint(&items, &cache);
+        Ok(Self { items, cache, sha256 })
     }
 
-    /// sha256 over names, pictures and masks.
+    /// sha256 over names, pictures, masks, patients, classes and parts.
     pub fn sha256(&self) -> &str {
-        &self.cache.sha256
+        &self.sha256
     }
 
     /// Indices of a part's examples.
@@ -40,6 +46,10 @@ impl Dataset {
         (0..self.items.len()).filter(|i| self.items[*i].part == part).collect()
     }
 
+    /// Example `index` at the recipe's size.
+    ///
+    /// # Errors
+    /// If the cache was cut short or removed meanwhile.
     pub fn pixels(&self, index: usize) -> Result<Pixels, TrainError> {
         self.cache.read(index, self.items[index].outline.is_some())
     }
@@ -58,4 +68,14 @@ impl Dataset {
         let patients: BTreeSet<&String> = self.items.iter().filter(|i| wanted(i)).map(|i| &i.patient).collect();
         patients.into_iter().cloned().collect()
     }
+}
+
+/// Resuming with another split, other labels or other pixels must be noticed.
+fn fingerprint(items: &[Item], cache: &Cache) -> String {
+    let mut hash = Sha256::new();
+    hash.update(&cache.sha256);
+    for item in items {
+        hash.update(format!("{}|{}|{}|{:?}\n", item.patient, item.source, item.label, item.part));
+    }
+    format!("{:x}", hash.finalize())
 }

@@ -11,9 +11,11 @@ pub enum TrainError {
     #[error("{0}")]
     Data(String),
     #[error(
-        "the loss became {value} at epoch {epoch}, step {step}; lower the learning rate (nothing was written over)"
+        "the loss became {value} in epoch {epoch}, step {step}; lower the learning rate and start anew in another --out (nothing was written over)"
     )]
     Diverged { value: f32, epoch: usize, step: usize },
+    #[error("the network gives values that are not numbers; lower the learning rate and start anew in another --out")]
+    NotANumber,
     #[error("stopped; a checkpoint is in {0}, continue with --resume")]
     Interrupted(PathBuf),
     #[error(transparent)]

@@ -25,7 +25,7 @@ pub struct SliceResult {
     pub source: usize,
     /// Index of the true class; 0 is tumour for yes-or-no models and segmenters.
     pub label: usize,
-    /// Of every class for a softmax; else one, of the first class. The largest pixel's for a segmenter.
+    /// Of every class for a softmax; one, of the first class, for yes or no; none of a segmenter.
     pub logits: Vec<f64>,
     /// At probability ½; of a segmenter only.
     pub overlap: Option<Overlap>,
@@ -42,6 +42,9 @@ pub struct Evaluator<'a> {
 
 impl Evaluator<'_> {
     /// Answers for these examples, in order; `progress` is told of every batch.
+    ///
+    /// # Errors
+    /// If the cache cannot be read or an answer is no number.
     pub fn run(&self, examples: &[usize], mut progress: impl FnMut(usize)) -> Result<Vec<SliceResult>, TrainError> {
         let logits = self.graph.up_to(self.graph.logits());
         // In f32 whatever runs by default: figures must not depend on the processor.
@@ -65,17 +68,19 @@ impl Evaluator<'_> {
         let labels: Vec<usize> = examples.iter().map(|i| self.data.items[*i].label).collect();
         let batch = loader::assemble(&pictures, &labels, self.recipe, side, self.device)?;
         let logits = network.infer(&batch.input, &|| false)?.flatten_from(1)?.to_dtype(DType::F32)?.to_vec2::<f32>()?;
+        if logits.iter().flatten().any(|z| !z.is_finite()) {
+            return Err(TrainError::NotANumber);
+        }
         let truth = batch.target.flatten_from(1)?.to_vec2::<f32>()?;
         let segments = self.recipe.task == Task::Segmentation;
         let results = examples.iter().zip(&logits).zip(&truth).map(|((example, logits), truth)| {
             let item = &self.data.items[*example];
-            let largest = || vec![f64::from(logits.iter().copied().fold(f32::NEG_INFINITY, f32::max))];
             SliceResult {
                 patient: item.patient.clone(),
                 file: item.file.display().to_string(),
                 source: item.source,
                 label: item.label,
-                logits: if segments { largest() } else { logits.iter().map(|z| f64::from(*z)).collect() },
+                logits: if segments { Vec::new() } else { logits.iter().map(|z| f64::from(*z)).collect() },
                 overlap: segments.then(|| overlap(logits, truth)),
             }
         });

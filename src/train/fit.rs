@@ -58,7 +58,7 @@ impl Stage {
     }
 
     fn is_frozen(&self, parameter: &str) -> bool {
-        self.phase.freeze.iter().any(|prefix| parameter.starts_with(prefix.as_str()))
+        self.phase.freeze.iter().any(|layers| start::is_among(parameter, layers))
     }
 }
 
@@ -92,7 +92,13 @@ impl<'a> Fit<'a> {
     ) -> Result<Self, TrainError> {
         let (position, tensors) = folder.load()?;
         if position.recipe_hash != recipe_hash(recipe) || position.data_hash != data.sha256() {
-            return Err(TrainError::file(&folder.position(), "was made with another recipe or other data"));
+            let what = if position.data_hash == data.sha256() {
+                "another recipe"
+            } else {
+                "other data, or data split otherwise"
+            };
+            let problem = format!("was made with {what}; give what run.toml names, or start anew in another --out");
+            return Err(TrainError::file(&folder.position(), problem));
         }
         let tensors: Parameters =
             tensors.into_iter().map(|(name, t)| Ok((name, t.to_device(device)?))).collect::<Result<_, TrainError>>()?;
@@ -113,10 +119,13 @@ impl<'a> Fit<'a> {
         observer: &mut dyn Observer,
         stop: &AtomicBool,
     ) -> Result<(Parameters, Vec<Epoch>), TrainError> {
-        while let Some(phase) = self.recipe.phases.get(self.position.phase) {
-            let stage = Stage::new(self.recipe, phase)?;
+        // All of them now: a mistake in the last phase must not be found hours later.
+        let stages: Vec<Stage> =
+            self.recipe.phases.iter().map(|phase| Stage::new(self.recipe, phase)).collect::<Result<_, _>>()?;
+        while let Some(stage) = stages.get(self.position.phase) {
+            let phase = &stage.phase;
             while self.position.epoch < phase.epochs && !self.has_stalled(phase) {
-                self.epoch(&stage, observer, stop)?;
+                self.epoch(stage, observer, stop)?;
             }
             self.position.phase += 1;
             self.position.epoch = 0;
@@ -221,7 +230,7 @@ impl<'a> Fit<'a> {
         let mut parameters: Parameters = self.variables.iter().map(value).collect();
         let mut input = batch.input.clone();
         if self.recipe.mixed_precision && !self.device.is_cpu() {
-            (parameters, input) = (exec::halved(&stage.graph, parameters)?, input.to_dtype(DType::BF16)?);
+            (parameters, input) = (exec::halved(&stage.graph, parameters, DType::BF16)?, input.to_dtype(DType::BF16)?);
         }
         let mut pass = Pass {
             graph: &stage.graph,
@@ -236,7 +245,7 @@ impl<'a> Fit<'a> {
         let value = loss.to_dtype(DType::F32)?.to_scalar::<f32>()?;
         if !value.is_finite() {
             let Position { epoch, step, .. } = self.position;
-            return Err(TrainError::Diverged { value, epoch, step });
+            return Err(TrainError::Diverged { value, epoch: epoch + 1, step: step + 1 });
         }
         let grads = loss.backward()?;
         self.optimiser.step(&self.variables, &grads, rate)?;

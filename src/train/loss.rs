@@ -38,10 +38,18 @@ impl Loss {
         }
     }
 
-    pub fn class_weights(&self) -> Option<&[f64]> {
+    /// Whether every number makes sense for so many classes.
+    pub fn is_in_range(&self, classes: usize) -> bool {
+        let share = |v: f64| (0.0..=1.0).contains(&v);
         match self {
-            Loss::SoftmaxCe { class_weights, .. } => class_weights.as_deref(),
-            _ => None,
+            Loss::Bce { smoothing } => (0.0..=0.5).contains(smoothing),
+            Loss::SoftmaxCe { smoothing, class_weights } => {
+                let positive = |w: &Vec<f64>| w.len() == classes && w.iter().all(|w| *w > 0.0 && w.is_finite());
+                share(*smoothing) && class_weights.as_ref().is_none_or(positive)
+            }
+            Loss::BceDice => true,
+            Loss::Tversky { alpha } => share(*alpha),
+            Loss::FocalTversky { alpha, gamma } => share(*alpha) && *gamma > 0.0 && *gamma <= 5.0,
         }
     }
 
@@ -63,7 +71,7 @@ impl Loss {
     }
 }
 
-/// −Σ t · ln softmax(z), each example weighed by its class, over the sum of those weights (as PyTorch's mean).
+/// −Σ t · ln softmax(z), each example weighed by its true class, over the sum of those weights.
 fn softmax_ce(logits: &Tensor, target: &Tensor, smoothing: f64, class_weights: Option<&[f64]>) -> Result<Tensor> {
     let classes = logits.dim(D::Minus1)?;
     let smooth = target.affine(1.0 - smoothing, smoothing / classes as f64)?;

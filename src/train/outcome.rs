@@ -28,6 +28,9 @@ pub struct Provenance {
 
 /// Measures `best` as it will be shipped, first on validation patients (temperature, threshold), then once on the test patients,
 /// and writes weights and card. `progress` is told of slices done.
+///
+/// # Errors
+/// If an answer is no number or a file cannot be written; then no card is left.
 pub fn write(
     folder: &RunFolder,
     recipe: &Recipe,
@@ -65,6 +68,12 @@ fn training_note(recipe: &Recipe, data: &Dataset, provenance: &Provenance) -> Tr
         train_patients: data.known_patients(recipe, Part::Train),
         validation_patients: data.known_patients(recipe, Part::Validation),
         test_patients: data.known_patients(recipe, Part::Test),
+        sources_of_unknown_patients: recipe
+            .sources
+            .iter()
+            .filter(|s| !s.knows_patients())
+            .map(|s| s.name.clone())
+            .collect(),
     }
 }
 
@@ -111,8 +120,9 @@ fn judge(card: &mut Card, recipe: &Recipe, data: &Dataset, test: &[SliceResult])
         }
     }
     card.measured_on = Some(MeasuredOn {
-        patients: data.patients(Part::Test).len(),
+        patients: data.known_patients(recipe, Part::Test).len(),
         slices: test.len(),
+        slices_of_unknown_patients: used.iter().filter(|s| !s.knows_patients()).count(),
         source: recipe.card.data.clone(),
     });
     let classes = &recipe.card.classes;

@@ -51,7 +51,7 @@ pub struct Phase {
     pub batch: usize,
     pub learning_rate: f64,
     pub schedule: Schedule,
-    /// Layers whose names start so are not trained; their batch-norms use running statistics, as Keras does it.
+    /// Layers that are not trained, by name or by what they are part of (`block.1` has `block.1.conv` in it); their batch-norms use running statistics, as Keras does it.
     #[serde(default)]
     pub freeze: Vec<String>,
     /// Epochs without a better validation figure after which the phase ends early.
@@ -225,10 +225,21 @@ impl Recipe {
             return Some("a segmenter learns from outlines: its sources need the layout `slices`".into());
         }
         if !self.loss.fits(self.task) {
-            return Some("this loss does not go with the task".into());
+            let losses = match self.task {
+                Task::Binary => "bce",
+                Task::Multiclass => "softmax-ce",
+                Task::Segmentation => "bce, bce-dice, tversky or focal-tversky",
+            };
+            return Some(format!("this loss does not go with the task; use {losses}"));
         }
-        if self.loss.class_weights().is_some_and(|w| w.len() != self.card.classes.len()) {
-            return Some("`class_weights` needs one number a class".into());
+        if !self.loss.is_in_range(self.card.classes.len()) {
+            return Some("[loss]: smoothing (bce: to 0.5) and alpha are 0–1, gamma is 0–5, `class_weights` are one number above 0 a class".into());
+        }
+        if self.task == Task::Multiclass && self.sampling.negatives.is_some() {
+            return Some("`sampling.negatives` is for models of tumour or none; use `draw` of a source".into());
+        }
+        if self.sources.iter().any(|s| s.draw.is_some_and(|draw| draw < 2)) {
+            return Some("`draw` is at least 2".into());
         }
         let labels = self.labels();
         let named = self.sources.iter().flat_map(|s| s.classes.values());

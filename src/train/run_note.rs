@@ -9,7 +9,7 @@ use std::process::Command;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunNote {
     pub version: String,
-    /// Of the checkout that the program was built in, `+` when files differ from it.
+    /// What the checkout that the program was built in is at when training starts, `+` when files differ from it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub commit: Option<String>,
     pub device: String,

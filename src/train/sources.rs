@@ -49,7 +49,10 @@ pub struct Found {
     pub class: String,
 }
 
-/// All pictures of a source below `data`, in a fixed order.
+/// All pictures of a source below `data` with all its classes, in a fixed order.
+///
+/// # Errors
+/// If a folder or list cannot be read, or a picture of a class that is used has no patient in the list.
 pub fn find(data: &Path, source: &Source) -> Result<Vec<Found>, TrainError> {
     match source.layout {
         Layout::Slices => slices(data, &source.folder),
@@ -73,11 +76,20 @@ struct PatientRow {
 }
 
 /// All pictures of all sources below `data`, in a fixed order.
+///
+/// # Errors
+/// If a folder or list cannot be read, a class is not the recipe's or too rare, or a patient would be in two parts.
 pub fn list(data: &Path, recipe: &Recipe) -> Result<Vec<Item>, TrainError> {
     let labels = recipe.labels();
     let mut items = Vec::new();
     for (index, source) in recipe.sources.iter().enumerate() {
         let found = find(data, source)?;
+        if let Some(unknown) = source.classes.keys().find(|class| found.iter().all(|f| f.class != **class)) {
+            let there: BTreeSet<&str> = found.iter().map(|f| f.class.as_str()).collect();
+            let there = there.into_iter().collect::<Vec<_>>().join(", ");
+            let problem = format!("source `{}` speaks of class `{unknown}`; here are {there}", source.name);
+            return Err(TrainError::file(&data.join(&source.folder), problem));
+        }
         // Patients are shared out before classes are left out, so that every recipe over a folder has the same test patients.
         let parts = share_out(&found, recipe.split.seed, source.split.unwrap_or(recipe.split.shares()));
         let before = items.len();
@@ -101,7 +113,23 @@ pub fn list(data: &Path, recipe: &Recipe) -> Result<Vec<Item>, TrainError> {
         }
     }
     check_classes(&items, &labels, data)?;
+    check_parts(&items)?;
     Ok(items)
+}
+
+/// One name is one patient, whatever sources it stands in: nobody may be trained on here and tested on there.
+fn check_parts(items: &[Item]) -> Result<(), TrainError> {
+    let mut parts: BTreeMap<&str, Part> = BTreeMap::new();
+    for item in items {
+        let part = parts.entry(&item.patient).or_insert(item.part);
+        if *part != item.part {
+            return Err(TrainError::Data(format!(
+                "patient `{}` would be in two parts, because sources are split differently; give them one `split`, or rename",
+                item.patient
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// Every class must be seen in training and in validation, or nothing could be learnt or chosen.
@@ -156,16 +184,21 @@ fn class_folders(data: &Path, source: &Source) -> Result<Vec<Found>, TrainError>
     let mut found = Vec::new();
     for class in children(&data.join(&source.folder))? {
         let name = class.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        if !class.is_dir() || !(source.classes.is_empty() || source.classes.contains_key(&name)) {
+        if !class.is_dir() {
             continue;
         }
+        let is_used = source.classes.is_empty() || source.classes.contains_key(&name);
         for path in children(&class)?.into_iter().filter(|path| io::looks_like_image(path)) {
             let file = path.strip_prefix(data).unwrap_or(&path).to_path_buf();
             let patient = match &patients {
                 None => file.display().to_string(),
                 Some(patients) => match patients.get(&path.canonicalize().map_err(|e| TrainError::file(&path, e))?) {
                     Some(patient) => patient.clone(),
-                    None => return Err(TrainError::file(&path, "has no patient in the list of patients")),
+                    None if !is_used => continue,
+                    None => {
+                        let list = source.patients.as_deref().unwrap_or(Path::new("")).display();
+                        return Err(TrainError::file(&path, format!("has no patient in {list}; add a row")));
+                    }
                 },
             };
             found.push(Found { file, outline: None, patient, class: name.clone() });

@@ -68,14 +68,20 @@ pub fn from_file(graph: &Graph, path: &Path) -> Result<Start, TrainError> {
     Ok(start)
 }
 
-/// Layers whose names begin with one of these prefixes.
+/// Whether a layer or parameter is `layers` or part of it: `block.1` has `block.1.conv` in it, but not `block.10`.
+pub fn is_among(name: &str, layers: &str) -> bool {
+    let rest = name.strip_prefix(layers);
+    rest.is_some_and(|rest| !rest.starts_with(|c: char| c.is_ascii_alphanumeric()))
+}
+
+/// Layers that are named here or part of what is named.
 ///
 /// # Errors
-/// If a prefix names no layer, or a frozen batch-norm stands behind a layer that is trained: nothing would reach that one.
+/// If a name names no layer, or a frozen batch-norm stands behind a layer that is trained: nothing would reach that one.
 pub fn frozen(graph: &Graph, prefixes: &[String]) -> Result<Vec<NodeId>, TrainError> {
-    let starts = |id: NodeId, prefix: &String| graph.node(id).name.starts_with(prefix.as_str());
+    let starts = |id: NodeId, layers: &String| is_among(&graph.node(id).name, layers);
     if let Some(unknown) = prefixes.iter().find(|prefix| !graph.ids().any(|id| starts(id, prefix))) {
-        return Err(TrainError::Data(format!("`freeze` names `{unknown}`, but no layer begins so")));
+        return Err(TrainError::Data(format!("`freeze` names `{unknown}`, but no layer is called so")));
     }
     let frozen: Vec<NodeId> = graph.ids().filter(|id| prefixes.iter().any(|prefix| starts(*id, prefix))).collect();
     let trained: HashSet<NodeId> =

@@ -46,4 +46,8 @@ pub fn show(app: &App, ui: &mut Ui) {
         patients = measured.patients
     );
     ui.label(RichText::new(sentence).size(12.5));
+    if measured.slices_of_unknown_patients > 0 {
+        let note = t!("curve.unknown", slices = measured.slices_of_unknown_patients);
+        ui.label(RichText::new(note).size(12.5).weak());
+    }
 }

@@ -147,6 +147,10 @@ fn gradients_of_the_stock_backend() {
         let kernel = [3, 2, window.size[0], window.size[1]];
         check_gradients(&|t| stock::conv2d(&t[0], &t[1], &t[2], window), &[&[1, 2, 4, 4], &kernel, &[3]]);
     }
+    for stride in [1, 2] {
+        let window = Window { size: [3; 2], stride: [stride; 2], padding: Padding::Same };
+        check_gradients(&|t| stock::depthwise(&t[0], &t[1], &t[2], window), &[&[1, 2, 4, 4], &[2, 1, 3, 3], &[2]]);
+    }
     check_gradients(&|t| stock::max_pool(&t[0], Window::tiles(2)), &[&[2, 2, 5, 7]]);
     check_gradients(&|t| stock::average_pool(&t[0], Window::tiles(2)), &[&[2, 2, 5, 7]]);
     check_gradients(&|t| stock::upsample(&t[0], 2), &[&[1, 2, 3, 2]]);
@@ -162,7 +166,8 @@ fn results_do_not_depend_on_the_number_of_threads() {
             let x = Var::from_tensor(&tensor(&[3, 40, 40, 8], 1.0).to_dtype(candle_core::DType::F32).unwrap()).unwrap();
             let f32s = |shape: &[usize]| tensor(shape, 2.0).to_dtype(candle_core::DType::F32).unwrap();
             let y = conv2d(&x, &f32s(&[8, 8, 3, 3]), &f32s(&[8]), Window::dense(3, Padding::Same)).unwrap();
-            let (y, _) = batch_norm_train(&y, &f32s(&[8]), &f32s(&[8]), 1e-3, None).unwrap();
+            let y = depthwise(&y, &f32s(&[8, 1, 3, 3]), &f32s(&[8]), Window::dense(3, Padding::Same)).unwrap();
+            let (y, _) = batch_norm_train(&y, &f32s(&[8]), &f32s(&[8]), 1e-3, Some(6.0)).unwrap();
             let grads = y.sqr().unwrap().sum_all().unwrap().backward().unwrap();
             let bits = |t: &Tensor| {
                 t.flatten_all().unwrap().to_vec1::<f32>().unwrap().iter().map(|v| v.to_bits()).collect::<Vec<_>>()
