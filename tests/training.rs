@@ -16,7 +16,8 @@ use lesionlens::train::loss::Loss;
 use lesionlens::train::outcome::{self, Provenance};
 use lesionlens::train::recipe::{Layout, Phase, Recipe, Source};
 use lesionlens::train::schedule::Schedule;
-use lesionlens::train::sources::Part;
+use lesionlens::train::sources::{self, Part};
+use lesionlens::train::start;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -164,7 +165,7 @@ fn the_cache_holds_the_pictures() {
     assert_ne!(changed.sha256(), first.sha256());
 }
 
-/// Class folders, a softmax, a frozen base and early stopping, to a model folder that the program opens.
+/// Class folders, a softmax and early stopping, to a model folder that the program opens.
 #[test]
 fn a_classifier_of_three_classes_is_trained_and_written() {
     let folder = tempfile::tempdir().unwrap();
@@ -187,8 +188,8 @@ fn a_classifier_of_three_classes_is_trained_and_written() {
     let class_folders = Source { name: "drawn".into(), layout: Layout::ClassFolders, ..Source::default() };
     recipe.sources = vec![class_folders];
     (recipe.split.validation, recipe.split.test) = (0.25, 0.25);
-    let frozen = Phase { freeze: vec!["conv1".into()], learning_rate: 0.0, patience: Some(1), ..phase(9) };
-    recipe.phases = vec![frozen, phase(3)];
+    let idle = Phase { learning_rate: 0.0, patience: Some(1), ..phase(9) };
+    recipe.phases = vec![idle, phase(3)];
     let out = folder.path().join("out");
     let set = open(&folder.path().join("data"), &recipe, &out).unwrap();
     let device = candle_core::Device::Cpu;
@@ -204,9 +205,66 @@ fn a_classifier_of_three_classes_is_trained_and_written() {
     assert_eq!(counted, set.part(Part::Test).len());
     let model =
         lesionlens::models::model::Model::load(&lesionlens::models::model::Source::Folder(out), &device).unwrap();
-    let (slice, _) = Phantom { side: SIDE, seed: 1, lesion: None }.draw();
-    let classes = model.classify(&slice, &|| false).unwrap().classes;
-    assert!((classes.iter().map(|(_, p)| p).sum::<f64>() - 1.0).abs() < 1e-9);
+    // What the card says of the test pictures is what the installed model says when asked one by one.
+    let mut counts = vec![vec![0; 3]; 3];
+    for item in set.part(Part::Test).into_iter().map(|i| &set.items[i]) {
+        let study = lesionlens::io::load(&folder.path().join("data").join(&item.file)).unwrap();
+        let said = model.classify(&study.slices[0], &|| false).unwrap();
+        assert!((said.classes.iter().map(|(_, p)| p).sum::<f64>() - 1.0).abs() < 1e-9);
+        let answer = said.deciding();
+        counts[item.label][answer] += 1;
+    }
+    assert_eq!(counts, card.confusion.unwrap().counts);
+}
+
+/// Frozen layers keep every bit, running statistics too, while others learn.
+#[test]
+fn frozen_layers_stay_as_they_are() {
+    let folder = tempfile::tempdir().unwrap();
+    data(folder.path());
+    let mut recipe = recipe(1);
+    recipe.ema = 0.0;
+    recipe.phases[0].freeze = vec!["stem1".into(), "stem2".into()];
+    let out = folder.path().join("out");
+    let set = open(folder.path(), &recipe, &out).unwrap();
+    let (trained, _) = run(&set, &recipe, &out, None, false).unwrap();
+    let graph = recipe.architecture.with(recipe.format(SIDE)).unwrap();
+    let start = start::random(&graph, recipe.seed, &candle_core::Device::Cpu).unwrap();
+    for name in start.keys() {
+        let is_frozen = name.starts_with("stem");
+        assert_eq!(values(&trained, name) == values(&start, name), is_frozen, "{name}");
+    }
+}
+
+/// Two recipes over one folder have the same test patients, whatever classes they use.
+#[test]
+fn the_split_does_not_depend_on_the_classes() {
+    let folder = tempfile::tempdir().unwrap();
+    for class in ["a", "b", "c"] {
+        std::fs::create_dir_all(folder.path().join(class)).unwrap();
+        for i in 0..20u32 {
+            let (slice, _) = Phantom { side: SIDE, seed: i, lesion: None }.draw();
+            std::fs::write(folder.path().join(class).join(format!("{i}.png")), png::slice(&slice).unwrap()).unwrap();
+        }
+    }
+    let mut recipe = recipe(1);
+    recipe.task = Task::Binary;
+    recipe.card.classes = vec!["a".into(), "b".into()];
+    (recipe.split.validation, recipe.split.test) = (0.25, 0.25);
+    let with = |classes: &[(&str, &str)], recipe: &mut Recipe| {
+        let classes = classes.iter().map(|(from, to)| (from.to_string(), to.to_string())).collect();
+        recipe.sources = vec![Source { layout: Layout::ClassFolders, classes, ..Source::default() }];
+        sources::list(folder.path(), recipe)
+    };
+    let two = with(&[("a", "a"), ("b", "b")], &mut recipe).unwrap();
+    let three = with(&[("a", "a"), ("b", "b"), ("c", "b")], &mut recipe).unwrap();
+    assert_eq!((two.len(), three.len()), (40, 60));
+    for item in &two {
+        let twin = three.iter().find(|other| other.file == item.file).unwrap();
+        assert_eq!((twin.part, twin.label), (item.part, item.label), "{}", item.file.display());
+    }
+    let error = with(&[("a", "a"), ("bee", "b")], &mut recipe).unwrap_err().to_string();
+    assert!(error.contains("`bee`") && error.contains("a, b, c"), "{error}");
 }
 
 #[test]
@@ -215,7 +273,7 @@ fn layers_that_cannot_be_frozen_and_single_pictures_are_refused() {
     data(folder.path());
     let mut recipe = recipe(1);
     let set = open(folder.path(), &recipe, &folder.path().join("out")).unwrap();
-    for (layer, word) in [("up1", "stands behind"), ("nowhere", "no layer begins so")] {
+    for (layer, word) in [("up1", "stands behind"), ("nowhere", "no layer is called so")] {
         recipe.phases[0].freeze = vec![layer.into()];
         let out = folder.path().join(layer);
         std::fs::create_dir_all(&out).unwrap();
