@@ -50,7 +50,7 @@ fn history(ui: &mut Ui, card: &Card) {
         Line::new(name.to_string(), points).color(colour).width(2.0)
     };
     let (loss, validation) = (t!("card.loss"), t!("card.validation"));
-    plain((&card.id, "history")).show(ui, |plot| {
+    plain((&card.id, "history")).include_y(0.0).include_y(1.0).show(ui, |plot| {
         plot.line(line(&loss, theme::CAUTION, |e| e.loss));
         plot.line(line(&validation, theme::ACCENT, |e| e.validation));
     });

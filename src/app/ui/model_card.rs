@@ -29,6 +29,7 @@ fn one(ui: &mut Ui, card: &Card) {
     ui.heading(&card.name);
     ui.label(RichText::new(&card.intended_use).italics());
     ui.label(&card.limits);
+    super::card_plots::show(ui, card);
     Grid::new(&card.id).num_columns(2).striped(true).min_col_width(110.0).show(ui, |ui| {
         let mut row = |name: String, value: String| {
             ui.label(RichText::new(name).weak());
@@ -70,5 +71,4 @@ fn one(ui: &mut Ui, card: &Card) {
             figures(&format!("{source}: "), metrics);
         }
     });
-    super::card_plots::show(ui, card);
 }
