@@ -36,6 +36,12 @@ fn operations_and_gradients_are_pytorchs() {
     check("conv_stride", &inputs, |t| conv(t, stride));
     check("conv_pointwise", &inputs, |t| conv(t, Window::dense(1, Padding::Valid)));
     check("batch_norm", &["x", "gamma", "beta"], |t| Ok(ops::batch_norm_train(&t[0], &t[1], &t[2], 1e-3, None)?.0));
+    let depthwise = |t: &[Tensor], window: Window| ops::depthwise(&t[0], &t[1], &t[2], window);
+    check("depthwise", &inputs, |t| depthwise(t, Window::dense(5, Padding::Same)));
+    let halving = Window { size: [3; 2], stride: [2; 2], padding: Padding::Same };
+    check("depthwise_stride", &inputs, |t| depthwise(t, halving));
+    let norm = ["x", "gamma", "beta"];
+    check("batch_norm_relu6", &norm, |t| Ok(ops::batch_norm_train(&t[0], &t[1], &t[2], 1e-3, Some(6.0))?.0));
     check("relu", &["x"], |t| ops::relu(&t[0], false));
     check("add_relu", &["a", "b"], |t| ops::add_relu(&t[0], &t[1]));
     check("max_pool", &["x"], |t| ops::max_pool(&t[0], Window::tiles(2)));
