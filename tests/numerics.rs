@@ -2,7 +2,7 @@
 
 mod common;
 
-use candle_core::{Device, Tensor};
+use candle_core::Device;
 use lesionlens::domain::card::Task;
 use lesionlens::domain::mask::Mask;
 use lesionlens::models::import::{ImportError, import};
@@ -76,8 +76,7 @@ fn default_paths_answer_as_plain_f32_does() {
     let Some(lgg) = common::shared("data/lgg") else { return };
     let list = std::fs::read_to_string(lgg.join("slices.csv")).unwrap();
     let half = Isa::available().into_iter().find(|isa| isa.is_half());
-    let runners: Vec<Runner> =
-        [Some(Isa::Portable), None].into_iter().chain(half.map(Some)).map(Runner::Cpu).collect();
+    let runners: Vec<Runner> = [Some(Isa::Portable), None].into_iter().chain(half.map(Some)).map(Runner::Cpu).collect();
     // The 8th slice of every test patient, most of them with tumour.
     let patients = Registry::scan_in(&[]).get("lgg-resunet").unwrap().card.training.clone().unwrap().test_patients;
     let row = |patient: &String| list.lines().filter(|row| row.split(',').nth(1) == Some(patient)).nth(8);
