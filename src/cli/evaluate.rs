@@ -1,10 +1,11 @@
 //! `lesionlens evaluate`: how good models are on a labelled folder.
 
-use super::choice::choice;
+use super::choice::{choice, model_id};
+use super::figures;
 use super::isa::IsaChoice;
 use super::threads::Threads;
 use super::{emit, probability, save};
-use crate::domain::card::{Level, Task, TrainingNote};
+use crate::domain::card::{Card, Level, Task, TrainingNote};
 use crate::domain::evaluation::{Asked, Evaluation, Setup};
 use crate::domain::figures::Case;
 use crate::domain::overlay::{self, OverlayColour, OverlayStyle};
@@ -69,52 +70,13 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     args.threads.apply()?;
     args.isa.apply()?;
     let layout = if args.data.join("slices.csv").is_file() { Layout::Slices } else { Layout::ClassFolders };
-    let source = Source { layout, patients: absolute(args.patients.as_deref())?, ..Source::default() };
-    let found = kept(&args, sources::find(&args.data, &source)?)?;
-    let registry = Registry::scan();
-    let opened = device::open(args.device);
-    if let Some(notice) = &opened.notice {
-        eprintln!("note: {notice}");
-    }
-    let (classifier, segmenter) = registry.default_pair();
-    let load = |wanted: &Option<String>, default: Option<String>, segments: bool| -> anyhow::Result<Option<Model>> {
-        let id = match wanted.as_deref() {
-            Some("none") => None,
-            Some(id) => Some(id.to_string()),
-            None => default,
-        };
-        let Some(model) = id.map(|id| registry.load(&id, &opened.device)).transpose()? else { return Ok(None) };
-        if (model.card().task == Task::Segmentation) != segments {
-            bail!("`{}` cannot be the {}", model.card().id, if segments { "--segmenter" } else { "--classifier" });
-        }
-        Ok(Some(model))
-    };
-    let classifier = load(&args.classifier, classifier, false)?;
-    if layout == Layout::ClassFolders && args.segmenter.as_deref().is_some_and(|id| id != "none") {
-        bail!("{} has class folders, no outlines to compare masks with; leave --segmenter away", args.data.display());
-    }
     if layout == Layout::Slices && args.patients.is_some() {
         bail!("slices.csv already names the patients; leave --patients away");
     }
-    let segmenter = match layout {
-        Layout::Slices => load(&args.segmenter, segmenter, true)?,
-        Layout::ClassFolders => None,
-    };
-    if classifier.is_none() && segmenter.is_none() {
-        bail!("without a classifier and a segmenter there is nothing to measure; choose at least one");
-    }
-    let asked = |model: &Option<Model>, threshold: Option<f64>| {
-        model.as_ref().map(|m| Asked::new(m.reference(), threshold.unwrap_or(m.card().threshold.default)))
-    };
-    let (asked_classifier, asked_segmenter) =
-        (asked(&classifier, args.threshold), asked(&segmenter, args.mask_threshold));
-    let panel = Panel {
-        classifier: classifier.as_ref(),
-        segmenter: segmenter.as_ref(),
-        threshold: asked_classifier.as_ref().map_or(0.5, |c| c.threshold),
-        mask_threshold: asked_segmenter.as_ref().map_or(0.5, |s| s.threshold) as f32,
-        classes: Classes::new(classifier.as_ref().map(Model::card), &found)?,
-    };
+    let source = Source { layout, patients: absolute(args.patients.as_deref())?, ..Source::default() };
+    let found = kept(&args, sources::find(&args.data, &source)?)?;
+    let models = Models::load(&args, layout)?;
+    let panel = models.panel(&args, &found)?;
     let bar = ProgressBar::new(found.len() as u64);
     bar.set_style(ProgressStyle::with_template("{bar:30} {pos}/{len} slices, {eta} left")?);
     let ask = |one: &Found| {
@@ -124,14 +86,14 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let cases: Vec<Case> = found.iter().map(ask).collect::<Result<_, _>>()?;
     bar.finish_and_clear();
     let setup = Setup {
-        classifier: asked_classifier,
-        segmenter: asked_segmenter,
+        classifier: asked(&models.classifier, args.threshold),
+        segmenter: asked(&models.segmenter, args.mask_threshold),
         task: panel.classes.task,
         classes: panel.classes.names.clone(),
         level: if source.knows_patients() { Level::Patient } else { Level::SliceLeaky },
         wanted_recall: args.recall,
-        seen_patients: seen(&found, [&classifier, &segmenter]),
-        unknown_patients: notes([&classifier, &segmenter]).any(|note| !note.sources_of_unknown_patients.is_empty()),
+        seen_patients: models.seen(&found),
+        unknown_patients: models.notes().any(|note| !note.sources_of_unknown_patients.is_empty()),
     };
     let evaluation = Evaluation::new(&cases, setup);
     if evaluation.patients_seen_in_training > 0 {
@@ -157,6 +119,77 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Whom the user chose.
+struct Models {
+    classifier: Option<Model>,
+    segmenter: Option<Model>,
+}
+
+impl Models {
+    fn load(args: &Args, layout: Layout) -> anyhow::Result<Self> {
+        let registry = Registry::scan();
+        let opened = device::open(args.device);
+        if let Some(notice) = &opened.notice {
+            eprintln!("note: {notice}");
+        }
+        let load = |wanted: &Option<String>,
+                    default: Option<String>,
+                    segments: bool|
+         -> anyhow::Result<Option<Model>> {
+            let id = model_id(wanted.as_deref(), default);
+            let Some(model) = id.map(|id| registry.load(&id, &opened.device)).transpose()? else { return Ok(None) };
+            if (model.card().task == Task::Segmentation) != segments {
+                bail!("`{}` cannot be the {}", model.card().id, if segments { "--segmenter" } else { "--classifier" });
+            }
+            Ok(Some(model))
+        };
+        let (classifier, segmenter) = registry.default_pair();
+        let classifier = load(&args.classifier, classifier, false)?;
+        let segmenter = match (layout, args.segmenter.as_deref()) {
+            (Layout::Slices, _) => load(&args.segmenter, segmenter, true)?,
+            (Layout::ClassFolders, None | Some("none")) => None,
+            (Layout::ClassFolders, Some(_)) => {
+                bail!(
+                    "{} has class folders, no outlines to compare masks with; leave --segmenter away",
+                    args.data.display()
+                )
+            }
+        };
+        if classifier.is_none() && segmenter.is_none() {
+            bail!("without a classifier and a segmenter there is nothing to measure; choose at least one");
+        }
+        Ok(Self { classifier, segmenter })
+    }
+
+    fn panel(&self, args: &Args, found: &[Found]) -> anyhow::Result<Panel<'_>> {
+        let threshold = |model: &Option<Model>, wanted: Option<f64>| asked(model, wanted).map_or(0.5, |a| a.threshold);
+        Ok(Panel {
+            classifier: self.classifier.as_ref(),
+            segmenter: self.segmenter.as_ref(),
+            threshold: threshold(&self.classifier, args.threshold),
+            mask_threshold: threshold(&self.segmenter, args.mask_threshold) as f32,
+            classes: Classes::new(self.classifier.as_ref().map(Model::card), found)?,
+        })
+    }
+
+    /// How they came to be.
+    fn notes(&self) -> impl Iterator<Item = &TrainingNote> {
+        self.classifier.iter().chain(&self.segmenter).filter_map(|m| m.card().training.as_ref())
+    }
+
+    /// How many of the patients here one of them has met before.
+    fn seen(&self, found: &[Found]) -> usize {
+        let here: BTreeSet<&String> = found.iter().map(|f| &f.patient).collect();
+        let met = self.notes().flat_map(|t| t.train_patients.iter().chain(&t.validation_patients));
+        here.intersection(&met.collect()).count()
+    }
+}
+
+/// A model with the threshold it is asked at: the user's or its card's.
+fn asked(model: &Option<Model>, threshold: Option<f64>) -> Option<Asked> {
+    model.as_ref().map(|m| Asked::new(m.reference(), threshold.unwrap_or(m.card().threshold.default)))
+}
+
 fn absolute(path: Option<&Path>) -> anyhow::Result<Option<PathBuf>> {
     path.map(|path| path.canonicalize().with_context(|| path.display().to_string())).transpose()
 }
@@ -180,24 +213,11 @@ fn kept(args: &Args, found: Vec<Found>) -> anyhow::Result<Vec<Found>> {
 fn patients_in(path: &Path) -> anyhow::Result<BTreeSet<String>> {
     let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
     if path.extension().is_some_and(|e| e == "toml") {
-        let card: crate::domain::card::Card = toml::from_str(&text).with_context(|| path.display().to_string())?;
+        let card: Card = toml::from_str(&text).with_context(|| path.display().to_string())?;
         return Ok(card.training.into_iter().flat_map(|t| t.test_patients).collect());
     }
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
     Ok(lines.map(str::to_string).collect())
-}
-
-/// How the models came to be.
-fn notes(models: [&Option<Model>; 2]) -> impl Iterator<Item = &TrainingNote> {
-    models.into_iter().flatten().filter_map(|m| m.card().training.as_ref())
-}
-
-/// How many of the patients here a model has met before.
-fn seen(found: &[Found], models: [&Option<Model>; 2]) -> usize {
-    let here: BTreeSet<&String> = found.iter().map(|f| &f.patient).collect();
-    let known: BTreeSet<&String> =
-        notes(models).flat_map(|t| t.train_patients.iter().chain(&t.validation_patients)).collect();
-    here.intersection(&known).count()
 }
 
 /// The slice with the least overlap of each of the worst patients, with the larger tumour among equals; without a segmenter the
@@ -250,20 +270,15 @@ fn table(e: &Evaluation) {
         println!("{} at {:.2}", asked.id, asked.threshold);
     }
     for name in e.figures.keys() {
-        let Some(value) = e.value(name) else { continue };
-        let interval =
-            e.interval(name).map_or(String::new(), |[low, high]| format!("  95 % interval {low:.3}–{high:.3}"));
-        println!("{name:<20} {value:.3}{interval}");
+        if let Some(value) = e.value(name) {
+            println!("{}", figures::line(name, value, e.interval(name)));
+        }
     }
     if let Some(point) = e.at_wanted_recall {
         println!("recall {:.3} at threshold {:.2}, precision {:.3}", point.recall, point.threshold, point.precision);
     }
     if let Some(confusion) = &e.confusion {
-        println!("taken for            {}", confusion.classes.join(", "));
-        for (class, counts) in confusion.classes.iter().zip(&confusion.counts) {
-            let counts: Vec<String> = counts.iter().map(usize::to_string).collect();
-            println!("  {class:<18} {}", counts.join(", "));
-        }
+        print!("{}", figures::confusion(confusion));
     }
     println!("Research aid, not a medical device.");
 }

@@ -4,6 +4,7 @@ mod bench;
 mod choice;
 mod doctor;
 mod evaluate;
+mod figures;
 mod isa;
 mod models;
 mod phantom;

@@ -1,8 +1,9 @@
 //! `lesionlens models`: list, show, import, verify.
 
 use super::choice::choice;
+use super::figures;
 use super::isa::IsaChoice;
-use crate::domain::card::{Card, Level, Metric};
+use crate::domain::card::Card;
 use crate::engine::device::{self, DeviceChoice};
 use crate::models::import::import;
 use crate::models::model::{Model, Source, task_name};
@@ -12,7 +13,6 @@ use crate::nn::plan::isa::Isa;
 use crate::nn::zoo::Architecture;
 use anyhow::Context;
 use clap::Subcommand;
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -109,35 +109,7 @@ fn show(card: &Card) {
         ),
         None => println!("calibrated    no"),
     }
-    print!("{}", figures(card));
-}
-
-/// The card's figures, one a line: all test patients first, then by source, then the confusion matrix.
-pub fn figures(card: &Card) -> String {
-    let mut text = String::new();
-    let mut list = |title: &str, metrics: &BTreeMap<String, Metric>| {
-        for (name, metric) in metrics {
-            let ci = metric.ci95.map_or(String::new(), |[low, high]| format!(", 95 % interval {low:.3}–{high:.3}"));
-            let (unit, level) = match metric.level {
-                Level::Patient => ("unseen patients", "patient-level"),
-                Level::SliceLeaky => ("unseen patients or pictures", "slice-level (leaky)"),
-            };
-            let name = if title.is_empty() { name.clone() } else { format!("{title}: {name}") };
-            text += &format!("{name:<13} {:.3}{ci}, {} {unit}, {level}\n", metric.value, metric.n_patients);
-        }
-    };
-    list("", &card.metrics);
-    for (source, metrics) in &card.by_source {
-        list(source, metrics);
-    }
-    if let Some(confusion) = &card.confusion {
-        text += &format!("taken for: {}\n", confusion.classes.join(", "));
-        for (class, counts) in confusion.classes.iter().zip(&confusion.counts) {
-            let counts: Vec<String> = counts.iter().map(usize::to_string).collect();
-            text += &format!("  {class}: {}\n", counts.join(", "));
-        }
-    }
-    text
+    print!("{}", figures::of_card(card));
 }
 
 fn verify(model: &str, io: Option<PathBuf>, tolerance: Option<f64>, choice: DeviceChoice) -> anyhow::Result<ExitCode> {

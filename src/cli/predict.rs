@@ -1,6 +1,6 @@
 //! `lesionlens predict`: files and folders in, JSON, CSV, masks and overlays out.
 
-use super::choice::choice;
+use super::choice::{choice, model_id};
 use super::isa::IsaChoice;
 use super::threads::Threads;
 use super::{emit, probability, save};
@@ -175,12 +175,8 @@ impl<'a> Run<'a> {
     /// Chooses models and thresholds; fails before any file is read when a model cannot be used.
     fn new(args: &'a Args, registry: &Registry, mut engine: CandleEngine) -> anyhow::Result<Self> {
         let (classifier, segmenter) = registry.default_pair();
-        let choose = |wanted: &Option<String>, default: Option<String>| match wanted.as_deref() {
-            Some("none") => None,
-            Some(id) => Some(id.to_string()),
-            None => default,
-        };
-        let (classifier, segmenter) = (choose(&args.classifier, classifier), choose(&args.segmenter, segmenter));
+        let classifier = model_id(args.classifier.as_deref(), classifier);
+        let segmenter = model_id(args.segmenter.as_deref(), segmenter);
         let default_of = |id: &Option<String>| -> anyhow::Result<f64> {
             Ok(id.as_deref().map(|id| registry.get(id)).transpose()?.map_or(0.5, |entry| entry.card.threshold.default))
         };

@@ -94,7 +94,11 @@ fn read(folders: &[PathBuf]) -> anyhow::Result<Vec<Run>> {
         below.retain(|path| RunFolder(path.clone()).note().is_file());
         below.sort();
         for path in below {
-            runs.push(Run::read(&path)?);
+            // One damaged run does not hide the others.
+            match Run::read(&path) {
+                Ok(run) => runs.push(run),
+                Err(error) => eprintln!("left out: {error:#}"),
+            }
         }
     }
     if runs.is_empty() {

@@ -1,6 +1,7 @@
 //! `lesionlens train`: a recipe and a data folder in, a model folder out.
 
 use super::choice::choice;
+use super::figures;
 use super::threads::Threads;
 use crate::domain::card::Epoch;
 use crate::engine::device::{self, DeviceChoice};
@@ -90,7 +91,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let card = outcome::write(&folder, &recipe, &data, &best, provenance, &device, &mut |n| bar.inc(n as u64))?;
     bar.finish_and_clear();
     cache::remove(&args.out);
-    print!("{}", super::models::figures(&card));
+    print!("{}", figures::of_card(&card));
     println!("{}", args.out.display());
     Ok(ExitCode::SUCCESS)
 }

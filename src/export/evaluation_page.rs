@@ -2,10 +2,10 @@
 
 use super::ExportError;
 use super::plot::{Plot, Series};
-use crate::domain::card::Level;
-use crate::domain::evaluation::Evaluation;
+use crate::domain::card::{Level, OperatingPoint};
+use crate::domain::evaluation::{Asked, Evaluation, PatientFigures};
 use crate::domain::figures::Case;
-use crate::domain::metrics;
+use crate::domain::{figures, metrics};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use std::fmt::Write;
@@ -37,7 +37,7 @@ pub fn render(e: &Evaluation, cases: &[Case], data: &str, worst: &[Picture]) -> 
     ));
     put(notes(e));
     put(models(e));
-    put(figures(e));
+    put(figure_table(e));
     put(format!("<h2>Plots</h2><div class=\"plots\">{}</div>", plots(e, cases)?));
     put(confusion(e));
     put(patients(e));
@@ -77,7 +77,7 @@ fn notes(e: &Evaluation) -> String {
 }
 
 fn models(e: &Evaluation) -> String {
-    let row = |role: &str, asked: &Option<crate::domain::evaluation::Asked>| {
+    let row = |role: &str, asked: &Option<Asked>| {
         asked.as_ref().map_or(String::new(), |a| {
             let hash = a.sha256.get(..12).unwrap_or(&a.sha256);
             format!("<tr><td>{role}</td><td>{}</td><td>{hash}</td><td>{:.2}</td></tr>", escaped(&a.id), a.threshold)
@@ -91,7 +91,7 @@ fn models(e: &Evaluation) -> String {
 }
 
 /// Share or score with its interval.
-fn figures(e: &Evaluation) -> String {
+fn figure_table(e: &Evaluation) -> String {
     let mut rows = String::new();
     for name in e.figures.keys() {
         let Some(value) = e.value(name) else { continue };
@@ -122,16 +122,15 @@ fn plots(e: &Evaluation, cases: &[Case]) -> Result<String, ExportError> {
     };
     let line = |name: &str, points: Vec<(f64, f64)>| Series { name: name.into(), points };
     if !e.operating_curve.is_empty() {
-        let by_threshold = |f: fn(&crate::domain::card::OperatingPoint) -> f64| {
-            e.operating_curve.iter().map(|p| (p.threshold, f(p))).collect()
-        };
+        let by_threshold =
+            |f: fn(&OperatingPoint) -> f64| e.operating_curve.iter().map(|p| (p.threshold, f(p))).collect();
         let curves = vec![
             line("recall", by_threshold(|p| p.recall)),
             line("precision", by_threshold(|p| p.precision)),
             line("specificity", by_threshold(|p| p.specificity)),
         ];
         all.push(unit("By threshold", "threshold", "share", curves, false));
-        let scores = crate::domain::figures::scores(cases);
+        let scores = figures::scores(cases);
         let ranks = metrics::every_operating_point(&scores);
         let roc = ranks.iter().map(|p| (1.0 - p.specificity, p.recall)).collect();
         all.push(unit("ROC", "1 − specificity", "recall", vec![line("ROC", roc)], true));
@@ -163,7 +162,7 @@ fn confusion(e: &Evaluation) -> String {
 
 fn patients(e: &Evaluation) -> String {
     let share = |v: Option<f64>| v.map_or("–".into(), |v| format!("{v:.3}"));
-    let row = |p: &crate::domain::evaluation::PatientFigures| {
+    let row = |p: &PatientFigures| {
         format!(
             "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
             escaped(&p.patient),

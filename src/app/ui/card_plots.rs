@@ -2,7 +2,7 @@
 
 use super::class_name;
 use crate::app::theme;
-use crate::domain::card::{Card, Confusion};
+use crate::domain::card::{Card, Confusion, Epoch, OperatingPoint};
 use egui::{Color32, Grid, RichText, Ui};
 use egui_plot::{Line, Plot, PlotPoints};
 use rust_i18n::t;
@@ -16,9 +16,8 @@ pub fn show(ui: &mut Ui, card: &Card) {
     }
     if !card.operating_curve.is_empty() {
         ui.columns(2, |columns| {
-            let points = |f: fn(&crate::domain::card::OperatingPoint) -> [f64; 2]| -> Vec<[f64; 2]> {
-                card.operating_curve.iter().map(f).collect()
-            };
+            let points =
+                |f: fn(&OperatingPoint) -> [f64; 2]| -> Vec<[f64; 2]> { card.operating_curve.iter().map(f).collect() };
             // From "everything is an alarm" to "nothing is", whatever thresholds the card lists.
             let roc = [vec![[1.0, 1.0]], points(|p| [1.0 - p.specificity, p.recall]), vec![[0.0, 0.0]]].concat();
             unit_plot(&mut columns[0], &card.id, "roc", t!("card.roc").into(), roc);
@@ -45,7 +44,7 @@ fn plain(id: (&str, &str)) -> Plot<'static> {
 
 fn history(ui: &mut Ui, card: &Card) {
     ui.label(RichText::new(t!("card.history")).strong());
-    let line = |name: &str, colour: Color32, f: fn(&crate::domain::card::Epoch) -> f64| {
+    let line = |name: &str, colour: Color32, f: fn(&Epoch) -> f64| {
         let points: PlotPoints = card.history.iter().enumerate().map(|(i, e)| [i as f64 + 1.0, f(e)]).collect();
         Line::new(name.to_string(), points).color(colour).width(2.0)
     };
