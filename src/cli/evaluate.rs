@@ -8,6 +8,7 @@ use super::{emit, probability, save};
 use crate::domain::card::{Card, Level, Task, TrainingNote};
 use crate::domain::evaluation::{Asked, Evaluation, Setup};
 use crate::domain::figures::Case;
+use crate::domain::mask::Mask;
 use crate::domain::overlay::{self, OverlayColour, OverlayStyle};
 use crate::engine::device::{self, DeviceChoice};
 use crate::export::evaluation_page::{self, Picture};
@@ -247,8 +248,10 @@ fn worst(panel: &Panel, data: &Path, found: &[Found], cases: &[Case]) -> anyhow:
 
 fn picture(panel: &Panel, data: &Path, found: &Found, case: &Case) -> anyhow::Result<Picture> {
     let look = panel.look(data, found)?;
-    let style = OverlayStyle { colour: OverlayColour::Red, ..OverlayStyle::default() };
-    let painted = overlay::paint(look.predicted.as_ref(), look.truth.as_ref(), style);
+    // The pair that colour-blind readers can tell apart, as the page says; without a tumour the truth is empty.
+    let style = OverlayStyle { colour: OverlayColour::Cyan, ..OverlayStyle::default() };
+    let truth = look.truth.unwrap_or_else(|| Mask::empty(look.slice.width(), look.slice.height()));
+    let painted = overlay::paint(look.predicted.as_ref(), Some(&truth), style);
     let grey = look.slice.shades(look.slice.default_window(), false);
     let rgb = overlay::composite(&grey, painted.as_deref());
     let dice = case.overlap.and_then(|o| o.dice()).map_or(String::new(), |dice| format!(", Dice {dice:.2}"));

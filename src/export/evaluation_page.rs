@@ -42,7 +42,7 @@ pub fn render(e: &Evaluation, cases: &[Case], data: &str, worst: &[Picture]) -> 
     put(confusion(e));
     put(patients(e));
     if !worst.is_empty() {
-        put("<h2>Worst slices</h2><p>Prediction red, truth cyan.</p>".into());
+        put("<h2>Worst slices</h2><p>Prediction cyan, truth magenta.</p>".into());
         for picture in worst {
             let (data, caption) = (STANDARD.encode(&picture.png), escaped(&picture.caption));
             put(format!(
