@@ -10,12 +10,3 @@ pub fn choice<T: Copy + Send + Sync + 'static, const N: usize>(
     let named = move |text: String| all.into_iter().find(|item| name(*item) == text).unwrap_or(all[0]);
     PossibleValuesParser::new(all.map(name)).map(named)
 }
-
-/// The model a user asked for by id, none for `none`, the default without a wish.
-pub fn model_id(wanted: Option<&str>, default: Option<String>) -> Option<String> {
-    match wanted {
-        Some("none") => None,
-        Some(id) => Some(id.to_string()),
-        None => default,
-    }
-}

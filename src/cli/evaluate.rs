@@ -1,16 +1,13 @@
 //! `lesionlens evaluate`: how good models are on a labelled folder.
 
-use super::choice::{choice, model_id};
+use super::asking::{Asking, Chosen};
 use super::figures;
-use super::isa::IsaChoice;
-use super::threads::Threads;
 use super::{emit, probability, save};
-use crate::domain::card::{Card, Level, Task, TrainingNote};
+use crate::domain::card::{Card, Level, TrainingNote};
 use crate::domain::evaluation::{Asked, Evaluation, Setup};
 use crate::domain::figures::Case;
 use crate::domain::mask::Mask;
-use crate::domain::overlay::{self, OverlayColour, OverlayStyle};
-use crate::engine::device::{self, DeviceChoice};
+use crate::domain::overlay::{OverlayColour, OverlayStyle};
 use crate::export::evaluation_page::{self, Picture};
 use crate::export::png;
 use crate::models::model::Model;
@@ -19,6 +16,7 @@ use crate::train::assess::{Classes, Panel};
 use crate::train::recipe::{Layout, Source};
 use crate::train::sources::{self, Found};
 use anyhow::{Context, bail};
+use candle_core::Device;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -32,24 +30,14 @@ pub struct Args {
     /// Folder with images/, masks/ and slices.csv, or with a folder a class.
     #[arg(long)]
     data: PathBuf,
-    /// Classifier by id, or `none`.
-    #[arg(long)]
-    classifier: Option<String>,
-    /// Segmenter by id, or `none`; class folders have no outlines to compare with.
-    #[arg(long)]
-    segmenter: Option<String>,
+    #[command(flatten)]
+    asking: Asking,
     /// Keep to these patients: a text file with a name a line, or a model's card.toml for its unseen test patients.
     #[arg(long, value_name = "FILE")]
     split: Option<PathBuf>,
     /// For class folders: CSV with columns `file` and `patient`.
     #[arg(long, value_name = "FILE")]
     patients: Option<PathBuf>,
-    /// Probability from which a slice counts as positive; the card's by default.
-    #[arg(long, value_parser = probability)]
-    threshold: Option<f64>,
-    /// Probability from which a pixel belongs to the mask; the card's by default.
-    #[arg(long, value_parser = probability)]
-    mask_threshold: Option<f64>,
     /// Find the threshold that catches this share of tumour slices.
     #[arg(long, default_value = "0.95", value_parser = probability)]
     recall: f64,
@@ -59,25 +47,18 @@ pub struct Args {
     /// Write a page with figures, plots and the worst slices.
     #[arg(long, value_name = "FILE.html")]
     report: Option<PathBuf>,
-    #[arg(long, default_value = "auto", value_parser = choice(DeviceChoice::ALL, DeviceChoice::label))]
-    device: DeviceChoice,
-    #[command(flatten)]
-    threads: Threads,
-    #[command(flatten)]
-    isa: IsaChoice,
 }
 
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
-    args.threads.apply()?;
-    args.isa.apply()?;
+    let device = args.asking.open_device()?;
     let layout = if args.data.join("slices.csv").is_file() { Layout::Slices } else { Layout::ClassFolders };
     if layout == Layout::Slices && args.patients.is_some() {
         bail!("slices.csv already names the patients; leave --patients away");
     }
     let source = Source { layout, patients: absolute(args.patients.as_deref())?, ..Source::default() };
     let found = kept(&args, sources::find(&args.data, &source)?)?;
-    let models = Models::load(&args, layout)?;
-    let panel = models.panel(&args, &found)?;
+    let models = Models::load(&args, layout, &device)?;
+    let panel = models.panel(&found)?;
     let bar = ProgressBar::new(found.len() as u64);
     bar.set_style(ProgressStyle::with_template("{bar:30} {pos}/{len} slices, {eta} left")?);
     let ask = |one: &Found| {
@@ -87,8 +68,8 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let cases: Vec<Case> = found.iter().map(ask).collect::<Result<_, _>>()?;
     bar.finish_and_clear();
     let setup = Setup {
-        classifier: asked(&models.classifier, args.threshold),
-        segmenter: asked(&models.segmenter, args.mask_threshold),
+        classifier: models.classifier.as_ref().map(Asker::asked),
+        segmenter: models.segmenter.as_ref().map(Asker::asked),
         task: panel.classes.task,
         classes: panel.classes.names.clone(),
         level: if source.knows_patients() { Level::Patient } else { Level::SliceLeaky },
@@ -120,62 +101,60 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// A model with the threshold it is asked at.
+struct Asker {
+    model: Model,
+    threshold: f64,
+}
+
+impl Asker {
+    fn asked(&self) -> Asked {
+        Asked::new(self.model.reference(), self.threshold)
+    }
+}
+
 /// Whom the user chose.
 struct Models {
-    classifier: Option<Model>,
-    segmenter: Option<Model>,
+    classifier: Option<Asker>,
+    segmenter: Option<Asker>,
 }
 
 impl Models {
-    fn load(args: &Args, layout: Layout) -> anyhow::Result<Self> {
+    fn load(args: &Args, layout: Layout, device: &Device) -> anyhow::Result<Self> {
         let registry = Registry::scan();
-        let opened = device::open(args.device);
-        if let Some(notice) = &opened.notice {
-            eprintln!("note: {notice}");
-        }
-        let load = |wanted: &Option<String>,
-                    default: Option<String>,
-                    segments: bool|
-         -> anyhow::Result<Option<Model>> {
-            let id = model_id(wanted.as_deref(), default);
-            let Some(model) = id.map(|id| registry.load(&id, &opened.device)).transpose()? else { return Ok(None) };
-            if (model.card().task == Task::Segmentation) != segments {
-                bail!("`{}` cannot be the {}", model.card().id, if segments { "--segmenter" } else { "--classifier" });
+        let mut pair = args.asking.pair(&registry)?;
+        if layout == Layout::ClassFolders {
+            if args.asking.named_segmenter().is_some() {
+                let data = args.data.display();
+                bail!("{data} has class folders, no outlines to compare masks with; leave --segmenter away");
             }
-            Ok(Some(model))
-        };
-        let (classifier, segmenter) = registry.default_pair();
-        let classifier = load(&args.classifier, classifier, false)?;
-        let segmenter = match (layout, args.segmenter.as_deref()) {
-            (Layout::Slices, _) => load(&args.segmenter, segmenter, true)?,
-            (Layout::ClassFolders, None | Some("none")) => None,
-            (Layout::ClassFolders, Some(_)) => {
-                bail!(
-                    "{} has class folders, no outlines to compare masks with; leave --segmenter away",
-                    args.data.display()
-                )
-            }
-        };
-        if classifier.is_none() && segmenter.is_none() {
-            bail!("without a classifier and a segmenter there is nothing to measure; choose at least one");
+            pair.segmenter = None;
         }
-        Ok(Self { classifier, segmenter })
+        if pair.classifier.is_none() && pair.segmenter.is_none() {
+            bail!("class folders are for a classifier; choose one");
+        }
+        let load = |chosen: Option<Chosen>| -> anyhow::Result<Option<Asker>> {
+            let Some(Chosen { id, threshold }) = chosen else { return Ok(None) };
+            Ok(Some(Asker { model: registry.load(&id, device)?, threshold }))
+        };
+        Ok(Self { classifier: load(pair.classifier)?, segmenter: load(pair.segmenter)? })
     }
 
-    fn panel(&self, args: &Args, found: &[Found]) -> anyhow::Result<Panel<'_>> {
-        let threshold = |model: &Option<Model>, wanted: Option<f64>| asked(model, wanted).map_or(0.5, |a| a.threshold);
+    fn panel(&self, found: &[Found]) -> anyhow::Result<Panel<'_>> {
+        let threshold = |asker: &Option<Asker>| asker.as_ref().map_or(0.5, |a| a.threshold);
+        let classifier = self.classifier.as_ref().map(|a| &a.model);
         Ok(Panel {
-            classifier: self.classifier.as_ref(),
-            segmenter: self.segmenter.as_ref(),
-            threshold: threshold(&self.classifier, args.threshold),
-            mask_threshold: threshold(&self.segmenter, args.mask_threshold) as f32,
-            classes: Classes::new(self.classifier.as_ref().map(Model::card), found)?,
+            classifier,
+            segmenter: self.segmenter.as_ref().map(|a| &a.model),
+            threshold: threshold(&self.classifier),
+            mask_threshold: threshold(&self.segmenter) as f32,
+            classes: Classes::new(classifier.map(Model::card), found)?,
         })
     }
 
     /// How they came to be.
     fn notes(&self) -> impl Iterator<Item = &TrainingNote> {
-        self.classifier.iter().chain(&self.segmenter).filter_map(|m| m.card().training.as_ref())
+        self.classifier.iter().chain(&self.segmenter).filter_map(|a| a.model.card().training.as_ref())
     }
 
     /// How many of the patients here one of them has met before.
@@ -184,11 +163,6 @@ impl Models {
         let met = self.notes().flat_map(|t| t.train_patients.iter().chain(&t.validation_patients));
         here.intersection(&met.collect()).count()
     }
-}
-
-/// A model with the threshold it is asked at: the user's or its card's.
-fn asked(model: &Option<Model>, threshold: Option<f64>) -> Option<Asked> {
-    model.as_ref().map(|m| Asked::new(m.reference(), threshold.unwrap_or(m.card().threshold.default)))
 }
 
 fn absolute(path: Option<&Path>) -> anyhow::Result<Option<PathBuf>> {
@@ -251,9 +225,7 @@ fn picture(panel: &Panel, data: &Path, found: &Found, case: &Case) -> anyhow::Re
     // The pair that colour-blind readers can tell apart, as the page says; without a tumour the truth is empty.
     let style = OverlayStyle { colour: OverlayColour::Cyan, ..OverlayStyle::default() };
     let truth = look.truth.unwrap_or_else(|| Mask::empty(look.slice.width(), look.slice.height()));
-    let painted = overlay::paint(look.predicted.as_ref(), Some(&truth), style);
-    let grey = look.slice.shades(look.slice.default_window(), false);
-    let rgb = overlay::composite(&grey, painted.as_deref());
+    let png = png::overlay(&look.slice, look.predicted.as_ref(), Some(&truth), style)?;
     let dice = case.overlap.and_then(|o| o.dice()).map_or(String::new(), |dice| format!(", Dice {dice:.2}"));
     let name = |class: usize| panel.classes.names.get(class).cloned().unwrap_or_default();
     let answer = case
@@ -261,7 +233,7 @@ fn picture(panel: &Panel, data: &Path, found: &Found, case: &Case) -> anyhow::Re
         .get(case.answer())
         .map_or(String::new(), |p| format!(", said {} ({p:.2}), is {}", name(case.answer()), name(case.label)));
     let caption = format!("{}{dice}{answer}", case.file);
-    Ok(Picture { caption, png: png::rgb(look.slice.width(), look.slice.height(), &rgb)? })
+    Ok(Picture { caption, png })
 }
 
 fn table(e: &Evaluation) {

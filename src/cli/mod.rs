@@ -1,5 +1,6 @@
 //! The command line: one file a command.
 
+mod asking;
 mod bench;
 mod choice;
 mod doctor;

@@ -1,23 +1,19 @@
 //! `lesionlens predict`: files and folders in, JSON, CSV, masks and overlays out.
 
-use super::choice::{choice, model_id};
-use super::isa::IsaChoice;
-use super::threads::Threads;
-use super::{emit, probability, save};
-use crate::domain::card::Task;
-use crate::domain::overlay::{self, OverlayColour, OverlayStyle};
+use super::asking::{Asking, Chosen, Pair};
+use super::choice::choice;
+use super::{emit, save};
+use crate::domain::overlay::{OverlayColour, OverlayStyle};
 use crate::domain::prediction::{Classification, Segmentation, Thresholds, gate_is_open};
 use crate::domain::slice::Slice;
 use crate::domain::study::{Study, Warning};
 use crate::engine::candle::CandleEngine;
-use crate::engine::device::{self, DeviceChoice};
 use crate::engine::{Answer, Engine, Question};
 use crate::export::report::{ClassifierReport, FileError, Report, SegmenterReport, SliceReport};
 use crate::export::{png, report};
 use crate::io;
 use crate::io::error::Problem;
 use crate::io::paths::Expanded;
-use crate::models::model::task_name;
 use crate::models::registry::Registry;
 use anyhow::{Context, bail};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -34,27 +30,11 @@ pub struct Args {
     /// Pictures and folders. A file called NAME_mask.* is the truth of NAME, never input.
     #[arg(required = true)]
     paths: Vec<PathBuf>,
-    /// Classifier by id, or `none`.
-    #[arg(long)]
-    classifier: Option<String>,
-    /// Segmenter by id, or `none`.
-    #[arg(long)]
-    segmenter: Option<String>,
-    /// Probability from which a slice counts as positive; the card's by default.
-    #[arg(long, value_parser = probability)]
-    threshold: Option<f64>,
-    /// Probability from which a pixel belongs to the mask; the card's by default.
-    #[arg(long, value_parser = probability)]
-    mask_threshold: Option<f64>,
+    #[command(flatten)]
+    asking: Asking,
     /// Segment every slice, whatever the classifier says.
     #[arg(long)]
     always_segment: bool,
-    #[arg(long, default_value = "auto", value_parser = choice(DeviceChoice::ALL, DeviceChoice::label))]
-    device: DeviceChoice,
-    #[command(flatten)]
-    threads: Threads,
-    #[command(flatten)]
-    isa: IsaChoice,
     /// Write results as JSON to this file, `-` for standard output.
     #[arg(long, value_name = "FILE|-")]
     json: Option<PathBuf>,
@@ -73,14 +53,10 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
-    args.threads.apply()?;
-    args.isa.apply()?;
+    let device = args.asking.open_device()?;
     let registry = Arc::new(Registry::scan());
-    let opened = device::open(args.device);
-    if let Some(notice) = &opened.notice {
-        eprintln!("note: {notice}");
-    }
-    let mut run = Run::new(&args, &registry, CandleEngine::new(registry.clone(), opened.device))?;
+    let pair = args.asking.pair(&registry)?;
+    let mut run = Run::new(&args, pair, CandleEngine::new(registry, device))?;
     prepare_targets(&args)?;
     let Expanded { files, outlines, errors } = io::paths::expand(&args.paths, &|| false);
     for error in &errors {
@@ -139,9 +115,6 @@ fn prepare_targets(args: &Args) -> anyhow::Result<()> {
     if to_stdout(&args.json) && to_stdout(&args.csv) {
         bail!("--json and --csv cannot both go to standard output; name a file for one of them");
     }
-    if args.classifier.as_deref() == Some("none") && args.segmenter.as_deref() == Some("none") {
-        bail!("without a classifier and a segmenter there is nothing to do; choose at least one");
-    }
     for file in args.json.iter().chain(&args.csv).filter(|file| file.as_os_str() != "-") {
         let folder = file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
         if !folder.is_dir() {
@@ -161,8 +134,7 @@ struct Findings {
 struct Run<'a> {
     args: &'a Args,
     engine: CandleEngine,
-    classifier: Option<String>,
-    segmenter: Option<String>,
+    pair: Pair,
     thresholds: Thresholds,
     report: Report,
     /// What is read, and must never be written over.
@@ -172,38 +144,16 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    /// Chooses models and thresholds; fails before any file is read when a model cannot be used.
-    fn new(args: &'a Args, registry: &Registry, mut engine: CandleEngine) -> anyhow::Result<Self> {
-        let (classifier, segmenter) = registry.default_pair();
-        let classifier = model_id(args.classifier.as_deref(), classifier);
-        let segmenter = model_id(args.segmenter.as_deref(), segmenter);
-        let default_of = |id: &Option<String>| -> anyhow::Result<f64> {
-            Ok(id.as_deref().map(|id| registry.get(id)).transpose()?.map_or(0.5, |entry| entry.card.threshold.default))
-        };
-        let thresholds = Thresholds {
-            classifier: args.threshold.map_or_else(|| default_of(&classifier), Ok)?,
-            mask: args.mask_threshold.map_or_else(|| default_of(&segmenter), Ok)? as f32,
-        };
-        for (id, segments) in [(&classifier, false), (&segmenter, true)] {
-            let Some(id) = id else { continue };
-            let task = registry.get(id)?.card.task;
-            if (task == Task::Segmentation) != segments {
-                let wanted = if segments { "--segmenter" } else { "--classifier" };
-                bail!("`{id}` answers with {}; it cannot be the {wanted}", task_name(task));
-            }
-            engine.prepare(id)?;
+    /// Fails before any file is read when a model cannot be used.
+    fn new(args: &'a Args, pair: Pair, mut engine: CandleEngine) -> anyhow::Result<Self> {
+        for chosen in pair.classifier.iter().chain(&pair.segmenter) {
+            engine.prepare(&chosen.id)?;
         }
+        let threshold = |chosen: &Option<Chosen>| chosen.as_ref().map_or(0.5, |c| c.threshold);
+        let thresholds =
+            Thresholds { classifier: threshold(&pair.classifier), mask: threshold(&pair.segmenter) as f32 };
         let report = Report::new(engine.device());
-        Ok(Self {
-            args,
-            engine,
-            classifier,
-            segmenter,
-            thresholds,
-            report,
-            inputs: HashSet::new(),
-            written: HashSet::new(),
-        })
+        Ok(Self { args, engine, pair, thresholds, report, inputs: HashSet::new(), written: HashSet::new() })
     }
 
     fn fail(&mut self, file: &Path, error: String) {
@@ -235,7 +185,7 @@ impl<'a> Run<'a> {
     fn ask(&mut self, slice: &Slice, timings: &mut BTreeMap<&'static str, f64>) -> anyhow::Result<Findings> {
         let mut findings = Findings { classification: None, segmentation: None };
         let never = &|| false;
-        if let Some(id) = &self.classifier
+        if let Some(Chosen { id, .. }) = &self.pair.classifier
             && let Answer::Classification(c) = self.engine.answer(Question::Classify, id, slice, never)?
         {
             timings.insert("classify", round(c.milliseconds));
@@ -243,7 +193,7 @@ impl<'a> Run<'a> {
         }
         let open = gate_is_open(findings.classification.as_ref(), self.thresholds.classifier);
         let wanted = self.args.always_segment || open;
-        if let Some(id) = self.segmenter.as_ref().filter(|_| wanted)
+        if let Some(Chosen { id, .. }) = self.pair.segmenter.as_ref().filter(|_| wanted)
             && let Answer::Segmentation(s) = self.engine.answer(Question::Segment, id, slice, never)?
         {
             timings.insert("segment", round(s.milliseconds));
@@ -284,10 +234,7 @@ impl<'a> Run<'a> {
         if let Some(folder) = &self.args.overlay {
             let style = OverlayStyle { colour: self.args.overlay_colour, ..OverlayStyle::default() };
             let truth = study.truth.get(index).and_then(Option::as_ref);
-            let painted = overlay::paint(mask.as_ref(), truth, style);
-            let grey = slice.shades(slice.default_window(), false);
-            let rgb = overlay::composite(&grey, painted.as_deref());
-            let bytes = png::rgb(slice.width(), slice.height(), &rgb)?;
+            let bytes = png::overlay(slice, mask.as_ref(), truth, style)?;
             self.save_picture(&folder.join(format!("{name}.png")), &bytes)?;
         }
         Ok(())

@@ -179,6 +179,19 @@ pub struct Metric {
     pub level: Level,
 }
 
+/// What the card says that no measurement can know.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CardText {
+    pub name: String,
+    pub version: String,
+    pub classes: Vec<String>,
+    pub data: String,
+    pub licence: String,
+    pub intended_use: String,
+    pub limits: String,
+}
+
 /// The whole card, as `card.toml` holds it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -218,10 +231,49 @@ pub struct Card {
     pub operating_curve: Vec<OperatingPoint>,
 }
 
+/// What a card says of a network before anything was measured.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Identity {
+    pub id: String,
+    pub architecture: String,
+    pub task: Task,
+    pub input: InputSpec,
+    /// Of the weights, lower-case hex.
+    pub sha256: String,
+}
+
 /// Expected calibration error up to which probabilities are called calibrated.
 const CALIBRATED: f64 = 0.1;
 
 impl Card {
+    /// A card without a single figure.
+    pub fn unmeasured(identity: Identity, text: CardText) -> Self {
+        let Identity { id, architecture, task, input, sha256 } = identity;
+        let training = TrainingNote { recipe: "none".into(), data: text.data, ..TrainingNote::default() };
+        Self {
+            id,
+            name: text.name,
+            version: text.version,
+            architecture,
+            task,
+            classes: text.classes,
+            licence: text.licence,
+            intended_use: text.intended_use,
+            limits: text.limits,
+            sha256,
+            input,
+            threshold: Threshold { default: 0.5 },
+            calibration: None,
+            training: Some(training),
+            metrics: BTreeMap::new(),
+            by_source: BTreeMap::new(),
+            measured_on: None,
+            confusion: None,
+            history: Vec::new(),
+            operating_curve: Vec::new(),
+        }
+    }
+
     /// Whether probabilities may be read as chances: a temperature alone does not make them so.
     pub fn is_calibrated(&self) -> bool {
         self.calibration.is_some_and(|c| c.ece_after <= CALIBRATED)

@@ -1,6 +1,7 @@
 //! Figures of merit of models' answers to labelled slices, always by patient.
 
 use super::card::{Confusion, Level, Metric, OperatingPoint, Task};
+use super::mask::Mask;
 use super::metrics::{self, Scored};
 use std::collections::BTreeMap;
 
@@ -13,6 +14,12 @@ pub struct Overlap {
 }
 
 impl Overlap {
+    /// Of a predicted mask and the true one, of one size; without a truth there is no tumour.
+    pub fn of(predicted: &Mask, truth: Option<&Mask>) -> Self {
+        let both = truth.map_or(0, |t| predicted.pixels().iter().zip(t.pixels()).filter(|(p, t)| **p && **t).count());
+        Self { both, predicted: predicted.area(), truth: truth.map_or(0, Mask::area) }
+    }
+
     fn sum(all: impl Iterator<Item = Overlap>) -> Overlap {
         all.fold(Overlap::default(), |sum, o| Overlap {
             both: sum.both + o.both,
@@ -54,8 +61,7 @@ pub struct Case {
 impl Case {
     /// The likeliest class.
     pub fn answer(&self) -> usize {
-        let p = &self.probabilities;
-        (0..p.len()).fold(0, |best, class| if p[class] > p[best] { class } else { best })
+        metrics::likeliest(self.probabilities.iter().copied())
     }
 }
 
@@ -129,19 +135,30 @@ fn f1(point: OperatingPoint) -> f64 {
     if sum > 0.0 { 2.0 * point.precision * point.recall / sum } else { 0.0 }
 }
 
-/// A figure with its bootstrap interval over patients; `None` when it cannot be computed. Its n counts the patients who have a say:
-/// those for whom alone it can be computed, or all when a figure such as the AUC needs several.
-pub fn metric<'a>(
+/// Whose figure it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Say {
+    /// Each patient's own counts: n is the number of patients for whom alone it can be computed.
+    Each,
+    /// It compares patients with one another, as the AUC does: all of them have a say.
+    Together,
+}
+
+/// A figure with its bootstrap interval over patients; `None` when it cannot be computed. Its n counts the patients who have a say.
+fn metric<'a>(
     patients: &[Patient<'a>],
     level: Level,
-    needs_several: bool,
+    say: Say,
     statistic: impl Fn(&[&Patient<'a>]) -> Option<f64>,
 ) -> Option<Metric> {
-    let alone = patients.iter().filter(|patient| statistic(&[*patient]).is_some()).count();
+    let alone = || patients.iter().filter(|patient| statistic(&[*patient]).is_some()).count();
     Some(Metric {
         value: statistic(&patients.iter().collect::<Vec<_>>())?,
         ci95: metrics::bootstrap_ci95(patients, |drawn| statistic(drawn)),
-        n_patients: if needs_several { patients.len() } else { alone },
+        n_patients: match say {
+            Say::Each => alone(),
+            Say::Together => patients.len(),
+        },
         level,
     })
 }
@@ -159,11 +176,15 @@ impl Judge<'_> {
     pub fn figures(&self, cases: &[Case], level: Level) -> BTreeMap<String, Metric> {
         let patients = by_patient(cases);
         let mut figures = BTreeMap::new();
-        let mut add = |name: &str, statistic: &dyn Fn(&[&Patient]) -> Option<f64>| {
-            if let Some(metric) = metric(&patients, level, name == "auc", statistic) {
+        let mut add_as = |say: Say, name: &str, statistic: &dyn Fn(&[&Patient]) -> Option<f64>| {
+            if let Some(metric) = metric(&patients, level, say, statistic) {
                 figures.insert(name.to_string(), metric);
             }
         };
+        if self.task == Task::Binary {
+            add_as(Say::Together, "auc", &|p| metrics::auc(&scores(pooled(p))));
+        }
+        let mut add = |name: &str, statistic: &dyn Fn(&[&Patient]) -> Option<f64>| add_as(Say::Each, name, statistic);
         match self.task {
             Task::Segmentation => {
                 let of_each = |p: &[&Patient], f: fn(Overlap) -> Option<f64>| -> Vec<f64> {
@@ -176,7 +197,6 @@ impl Judge<'_> {
             Task::Binary => {
                 let point = |p: &[&Patient]| metrics::operating_point(&scores(pooled(p)), self.threshold);
                 let has = |p: &[&Patient], positive: bool| pooled(p).iter().any(|c| (c.label == 0) == positive);
-                add("auc", &|p| metrics::auc(&scores(pooled(p))));
                 add("recall", &|p| has(p, true).then(|| point(p).recall));
                 add("precision", &|p| has(p, true).then(|| point(p).precision));
                 add("f1", &|p| has(p, true).then(|| f1(point(p))));

@@ -2,6 +2,12 @@
 
 use super::card::OperatingPoint;
 
+/// Place of the largest probability, the first among equals; 0 without any.
+pub fn likeliest(probabilities: impl IntoIterator<Item = f64>) -> usize {
+    let best = probabilities.into_iter().enumerate().reduce(|best, next| if next.1 > best.1 { next } else { best });
+    best.map_or(0, |(place, _)| place)
+}
+
 /// One scored slice: the probability the model gave and whether the slice has a tumour.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Scored {

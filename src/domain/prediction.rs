@@ -2,6 +2,7 @@
 
 use super::card::is_normal_class;
 use super::mask::Mask;
+use super::metrics;
 use super::resample::Placement;
 
 /// Which weights spoke.
@@ -64,12 +65,9 @@ impl Verdict {
 impl Classification {
     /// Place of the class that decides: the first for yes or no, else the likeliest.
     pub fn deciding(&self) -> usize {
-        let p = |class: usize| self.classes[class].1;
         match self.answers {
             Answers::YesOrNo => 0,
-            Answers::OneOf => {
-                (0..self.classes.len()).fold(0, |best, class| if p(class) > p(best) { class } else { best })
-            }
+            Answers::OneOf => metrics::likeliest(self.classes.iter().map(|(_, p)| *p)),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::ExportError;
 use crate::domain::mask::Mask;
+use crate::domain::overlay::{self, OverlayStyle};
 use crate::domain::slice::Slice;
 
 fn encode(width: usize, height: usize, colour: png::ColorType, data: &[u8]) -> Result<Vec<u8>, ExportError> {
@@ -23,6 +24,18 @@ pub fn rgb(width: usize, height: usize, pixels: &[[u8; 3]]) -> Result<Vec<u8>, E
 pub fn mask(mask: &Mask) -> Result<Vec<u8>, ExportError> {
     let data: Vec<u8> = mask.pixels().iter().map(|inside| if *inside { 255 } else { 0 }).collect();
     encode(mask.width(), mask.height(), png::ColorType::Grayscale, &data)
+}
+
+/// The slice under its default window with masks painted over it, at its own size.
+pub fn overlay(
+    slice: &Slice,
+    prediction: Option<&Mask>,
+    truth: Option<&Mask>,
+    style: OverlayStyle,
+) -> Result<Vec<u8>, ExportError> {
+    let painted = overlay::paint(prediction, truth, style);
+    let grey = slice.shades(slice.default_window(), false);
+    rgb(slice.width(), slice.height(), &overlay::composite(&grey, painted.as_deref()))
 }
 
 /// The slice under its default window.

@@ -2,7 +2,7 @@
 
 use super::model::ModelError;
 use super::registry;
-use crate::domain::card::{Card, InputSpec, Luminance, Resize, Scale, Task, Threshold, TrainingNote, is_model_id};
+use crate::domain::card::{Card, CardText, Identity, InputSpec, Luminance, Resize, Scale, Task, is_model_id};
 use crate::files::write_atomically;
 use crate::nn::graph::Graph;
 use crate::nn::keras::{self, KerasError};
@@ -96,17 +96,10 @@ fn card(file: &Path, architecture: Architecture, format: Format, id: &str, weigh
         Task::Multiclass => (1..=format.outputs).map(|i| format!("class_{i}")).collect(),
     };
     let name = file.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-    Card {
+    let identity = Identity {
         id: id.to_string(),
-        name: format!("{id} (imported)"),
-        version: "1".into(),
         architecture: architecture.id().into(),
         task,
-        classes,
-        licence: "unknown; ask whoever trained it".into(),
-        intended_use: "Research only; not a medical device.".into(),
-        limits: "Imported: LesionLens knows nothing of its training data or accuracy.".into(),
-        sha256: format!("{:x}", Sha256::digest(weights)),
         input: InputSpec {
             side: format.side,
             channels: format.channels,
@@ -115,18 +108,16 @@ fn card(file: &Path, architecture: Architecture, format: Format, id: &str, weigh
             luminance: Luminance::Rec601,
             modality: "unknown".into(),
         },
-        threshold: Threshold { default: 0.5 },
-        calibration: None,
-        training: Some(TrainingNote {
-            recipe: "none".into(),
-            data: format!("imported from {name}"),
-            ..Default::default()
-        }),
-        metrics: Default::default(),
-        by_source: Default::default(),
-        measured_on: None,
-        confusion: None,
-        history: Vec::new(),
-        operating_curve: Vec::new(),
-    }
+        sha256: format!("{:x}", Sha256::digest(weights)),
+    };
+    let text = CardText {
+        name: format!("{id} (imported)"),
+        version: "1".into(),
+        classes,
+        data: format!("imported from {name}"),
+        licence: "unknown; ask whoever trained it".into(),
+        intended_use: "Research only; not a medical device.".into(),
+        limits: "Imported: LesionLens knows nothing of its training data or accuracy.".into(),
+    };
+    Card::unmeasured(identity, text)
 }

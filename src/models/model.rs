@@ -218,11 +218,8 @@ impl Model {
         let (values, milliseconds) = self.run(slice, cancelled)?;
         let names = self.card.classes.iter().cloned();
         let classes = match (self.card.task, values.as_slice()) {
-            (Task::Binary, [p]) => {
-                let p = self.calibrated(f64::from(*p));
-                names.zip([p, 1.0 - p]).collect()
-            }
-            _ => names.zip(self.calibrated_classes(&values)).collect(),
+            (Task::Binary, [p]) => names.zip(self.calibrated(&[f64::from(*p), 1.0 - f64::from(*p)])).collect(),
+            _ => names.zip(self.calibrated(&values.iter().map(|p| f64::from(*p)).collect::<Vec<_>>())).collect(),
         };
         let answers = if self.card.task == Task::Binary { Answers::YesOrNo } else { Answers::OneOf };
         Ok(Classification {
@@ -248,19 +245,12 @@ impl Model {
         })
     }
 
-    /// As [`Self::calibrated`] for a softmax: p^(1/T), summing to one again.
-    fn calibrated_classes(&self, p: &[f32]) -> Vec<f64> {
-        let temperature = self.card.calibration.map_or(1.0, |c| c.temperature);
-        let powers: Vec<f64> = p.iter().map(|p| f64::from(*p).max(1e-12).powf(1.0 / temperature)).collect();
+    /// Temperature scaling (Guo et al. 2017) of probabilities that sum to one: logits divided by the card's temperature T are
+    /// powers p^(1/T), summing to one again. A card without calibration changes nothing.
+    fn calibrated(&self, p: &[f64]) -> Vec<f64> {
+        let Some(calibration) = self.card.calibration else { return p.to_vec() };
+        let powers: Vec<f64> = p.iter().map(|p| p.max(1e-12).powf(1.0 / calibration.temperature)).collect();
         let total: f64 = powers.iter().sum();
         powers.into_iter().map(|power| power / total).collect()
-    }
-
-    /// Temperature scaling (Guo et al. 2017): the logit divided by the card's temperature.
-    fn calibrated(&self, p: f64) -> f64 {
-        let Some(calibration) = self.card.calibration else { return p };
-        let p = p.clamp(1e-12, 1.0 - 1e-12);
-        let logit = (p / (1.0 - p)).ln() / calibration.temperature;
-        1.0 / (1.0 + (-logit).exp())
     }
 }

@@ -1,13 +1,12 @@
 //! Asks installed models about labelled slices, as the window and the command line would.
 
 use super::error::TrainError;
-use super::sources::Found;
+use super::sources::{Found, read_outline, read_slice};
 use crate::domain::card::{Card, Task, is_normal_class, is_tumour_class, same_class};
 use crate::domain::figures::{Case, Overlap};
 use crate::domain::mask::Mask;
 use crate::domain::prediction::gate_is_open;
 use crate::domain::slice::Slice;
-use crate::io;
 use crate::models::model::Model;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -85,7 +84,7 @@ pub struct Look {
 impl Panel<'_> {
     /// What the models say of one picture below `data`.
     pub fn ask(&self, data: &Path, found: &Found) -> Result<Case, TrainError> {
-        let slice = read(data, found)?;
+        let slice = read_slice(data, &found.file)?;
         let never = &|| false;
         let classification = self.classifier.map(|model| model.classify(&slice, never)).transpose()?;
         let answer: Vec<f64> =
@@ -98,40 +97,20 @@ impl Panel<'_> {
             label: self.classes.label(&found.class),
             shown: gate_is_open(classification.as_ref(), self.threshold),
             probabilities: if answer.is_empty() { answer } else { self.classes.probabilities(&answer) },
-            overlap: look.predicted.as_ref().map(|predicted| overlap(predicted, look.truth.as_ref())),
+            overlap: look.predicted.as_ref().map(|predicted| Overlap::of(predicted, look.truth.as_ref())),
         })
     }
 
     /// The picture with both outlines.
     pub fn look(&self, data: &Path, found: &Found) -> Result<Look, TrainError> {
-        self.outline(data, found, read(data, found)?)
+        self.outline(data, found, read_slice(data, &found.file)?)
     }
 
     fn outline(&self, data: &Path, found: &Found, slice: Arc<Slice>) -> Result<Look, TrainError> {
-        let truth = match &found.outline {
-            None => None,
-            Some(outline) => {
-                let path = data.join(&outline.file);
-                Some(io::load_truth_of(&path, &slice, 0).map_err(|e| TrainError::file(&path, e.problem))?)
-            }
-        };
+        let truth = found.outline.as_ref().map(|outline| read_outline(data, outline, &slice)).transpose()?;
         let segmentation = self.segmenter.map(|model| model.segment(&slice, &|| false)).transpose()?;
         Ok(Look { predicted: segmentation.map(|s| s.mask(self.mask_threshold)), truth, slice })
     }
-}
-
-fn read(data: &Path, found: &Found) -> Result<Arc<Slice>, TrainError> {
-    let path = data.join(&found.file);
-    let study = io::load(&path).map_err(|e| TrainError::file(&path, e.problem))?;
-    match study.slices.as_slice() {
-        [slice] => Ok(slice.clone()),
-        pages => Err(TrainError::file(&path, format!("has {} pages, not one", pages.len()))),
-    }
-}
-
-fn overlap(predicted: &Mask, truth: Option<&Mask>) -> Overlap {
-    let both = truth.map_or(0, |t| predicted.pixels().iter().zip(t.pixels()).filter(|(p, t)| **p && **t).count());
-    Overlap { both, predicted: predicted.area(), truth: truth.map_or(0, Mask::area) }
 }
 
 #[cfg(test)]

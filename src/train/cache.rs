@@ -2,11 +2,11 @@
 //! system's page cache. (Positional reads, not a memory map: as fast here, and a file that shrinks is an error, not a crash.)
 
 use super::error::TrainError;
-use super::sources::Item;
+use super::sources::{Item, Outline, read_outline, read_slice};
 use crate::domain::card::InputSpec;
+use crate::domain::mask::Mask;
 use crate::domain::resample::Placement;
 use crate::domain::slice::Slice;
-use crate::io;
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 use std::fs::File;
@@ -157,38 +157,31 @@ fn make(
 
 /// Read by `io` and placed as for the network, so that training sees what the window and the command line see.
 fn decode(data: &Path, item: &Item, spec: &InputSpec, masks: bool) -> Result<Vec<u8>, TrainError> {
-    let path = data.join(&item.file);
-    let study = io::load(&path).map_err(|e| TrainError::file(&path, e.problem))?;
-    let [slice] = study.slices.as_slice() else {
-        return Err(TrainError::file(&path, format!("has {} pages, not one", study.slices.len())));
-    };
+    let slice = read_slice(data, &item.file)?;
     let (width, height) = (slice.width(), slice.height());
     let square = Placement::new(width, height, spec.side, spec.resize);
     let mut bytes: Vec<u8> =
         square.place(&slice.grey(), width, height).into_iter().map(|v| v.round().clamp(0.0, 255.0) as u8).collect();
-    if masks {
-        match &item.outline {
-            None => bytes.resize(record(spec.side, masks), 0),
-            Some(_) => {
-                let inside: Vec<f32> = mask(data, item, slice)?;
-                bytes.extend(square.place(&inside, width, height).into_iter().map(|v| u8::from(v >= 0.5)));
-            }
+    match item.outline.as_ref().filter(|_| masks) {
+        None => bytes.resize(record(spec.side, masks), 0),
+        Some(outline) => {
+            let inside: Vec<f32> =
+                mask(data, outline, &slice)?.pixels().iter().map(|inside| f32::from(u8::from(*inside))).collect();
+            bytes.extend(square.place(&inside, width, height).into_iter().map(|v| u8::from(v >= 0.5)));
         }
     }
     Ok(bytes)
 }
 
-/// 1 inside the outline.
-fn mask(data: &Path, item: &Item, slice: &Slice) -> Result<Vec<f32>, TrainError> {
-    let Some(outline) = &item.outline else { return Ok(vec![0.0; slice.area()]) };
-    let path = data.join(&outline.file);
-    let mask = io::load_truth_of(&path, slice, 0).map_err(|e| TrainError::file(&path, e.problem))?;
+/// The outline, as large as its list says.
+fn mask(data: &Path, outline: &Outline, slice: &Slice) -> Result<Mask, TrainError> {
+    let mask = read_outline(data, outline, slice)?;
     let found = mask.area() as u64;
     if found != outline.pixels {
         let problem = format!("has {found} tumour pixels, slices.csv says {}", outline.pixels);
-        return Err(TrainError::file(&path, problem));
+        return Err(TrainError::file(&data.join(&outline.file), problem));
     }
-    Ok(mask.pixels().iter().map(|m| f32::from(u8::from(*m))).collect())
+    Ok(mask)
 }
 
 /// Removes the cache of a finished run; one that cannot be removed only takes space.

@@ -242,7 +242,7 @@ impl<'a> Fit<'a> {
         let logits = pass.run(&input, stage.graph.logits())?.to_dtype(DType::F32)?;
         let statistics = pass.training.map(|t| t.statistics).unwrap_or_default();
         let loss = self.recipe.loss.of(&logits, &batch.target)?;
-        let value = loss.to_dtype(DType::F32)?.to_scalar::<f32>()?;
+        let value = loss.to_scalar::<f32>()?;
         if !value.is_finite() {
             let Position { epoch, step, .. } = self.position;
             return Err(TrainError::Diverged { value, epoch: epoch + 1, step: step + 1 });

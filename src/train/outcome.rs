@@ -7,7 +7,7 @@ use super::error::TrainError;
 use super::evaluate::{Evaluator, SliceResult};
 use super::recipe::{Recipe, Source};
 use super::sources::Part;
-use crate::domain::card::{Calibration, Card, Epoch, Level, MeasuredOn, Task, Threshold, TrainingNote};
+use crate::domain::card::{Calibration, Card, Epoch, Identity, Level, MeasuredOn, Task, TrainingNote};
 use crate::domain::figures::{self, Case, Judge};
 use crate::domain::metrics;
 use crate::nn::exec::Parameters;
@@ -46,7 +46,14 @@ pub fn write(
     let evaluator = Evaluator { graph: &graph, parameters: &parameters, recipe, data, device };
     let mut measure = |part: Part| evaluator.run(&data.part(part), &mut *progress);
     let (validation, test) = (measure(Part::Validation)?, measure(Part::Test)?);
-    let mut card = blank_card(recipe, &bytes);
+    let identity = Identity {
+        id: recipe.id.clone(),
+        architecture: recipe.architecture.id().to_string(),
+        task: recipe.task,
+        input: recipe.input.clone(),
+        sha256: format!("{:x}", Sha256::digest(&bytes)),
+    };
+    let mut card = Card::unmeasured(identity, recipe.card.clone());
     card.training = Some(training_note(recipe, data, &provenance));
     card.history = provenance.history;
     calibrate(&mut card, &validation);
@@ -133,31 +140,5 @@ fn judge(card: &mut Card, recipe: &Recipe, data: &Dataset, test: &[SliceResult])
             card.confusion = Some(figures::confusion(&cases, classes, Some(threshold)));
         }
         Task::Multiclass => card.confusion = Some(figures::confusion(&cases, classes, None)),
-    }
-}
-
-fn blank_card(recipe: &Recipe, weights: &[u8]) -> Card {
-    let text = recipe.card.clone();
-    Card {
-        id: recipe.id.clone(),
-        name: text.name,
-        version: text.version,
-        architecture: recipe.architecture.id().to_string(),
-        task: recipe.task,
-        classes: text.classes,
-        licence: text.licence,
-        intended_use: text.intended_use,
-        limits: text.limits,
-        sha256: format!("{:x}", Sha256::digest(weights)),
-        input: recipe.input.clone(),
-        threshold: Threshold { default: 0.5 },
-        calibration: None,
-        training: None,
-        metrics: Default::default(),
-        by_source: Default::default(),
-        measured_on: None,
-        confusion: None,
-        history: Vec::new(),
-        operating_curve: Vec::new(),
     }
 }

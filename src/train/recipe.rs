@@ -4,7 +4,7 @@ use super::error::TrainError;
 use super::loss::Loss;
 use super::optimiser::Rule;
 use super::schedule::Schedule;
-use crate::domain::card::{InputSpec, Task};
+use crate::domain::card::{CardText, InputSpec, Task};
 use crate::nn::weights::Precision;
 use crate::nn::zoo::{Architecture, Format};
 use serde::{Deserialize, Serialize};
@@ -132,19 +132,6 @@ impl Source {
     pub fn knows_patients(&self) -> bool {
         self.layout == Layout::Slices || self.patients.is_some()
     }
-}
-
-/// What the card says that no measurement can know.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct CardText {
-    pub name: String,
-    pub version: String,
-    pub classes: Vec<String>,
-    pub data: String,
-    pub licence: String,
-    pub intended_use: String,
-    pub limits: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -2,6 +2,8 @@
 
 use super::error::TrainError;
 use super::recipe::{Layout, Recipe, Shares, Source};
+use crate::domain::mask::Mask;
+use crate::domain::slice::Slice;
 use crate::io;
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
@@ -9,6 +11,7 @@ use rand_chacha::ChaCha8Rng;
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// What an example is for; no patient is in two parts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -58,6 +61,28 @@ pub fn find(data: &Path, source: &Source) -> Result<Vec<Found>, TrainError> {
         Layout::Slices => slices(data, &source.folder),
         Layout::ClassFolders => class_folders(data, source),
     }
+}
+
+/// The one page of the picture `file` below `data`.
+///
+/// # Errors
+/// If it cannot be read or has several pages.
+pub fn read_slice(data: &Path, file: &Path) -> Result<Arc<Slice>, TrainError> {
+    let path = data.join(file);
+    let study = io::load(&path).map_err(|e| TrainError::file(&path, e.problem))?;
+    match study.slices.as_slice() {
+        [slice] => Ok(slice.clone()),
+        pages => Err(TrainError::file(&path, format!("has {} pages, not one", pages.len()))),
+    }
+}
+
+/// The outline that belongs to `slice`.
+///
+/// # Errors
+/// If it cannot be read or has another size.
+pub fn read_outline(data: &Path, outline: &Outline, slice: &Slice) -> Result<Mask, TrainError> {
+    let path = data.join(&outline.file);
+    io::load_truth_of(&path, slice, 0).map_err(|e| TrainError::file(&path, e.problem))
 }
 
 /// A row of `slices.csv`; further columns are ignored.

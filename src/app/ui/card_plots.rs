@@ -6,6 +6,8 @@ use crate::domain::card::{Card, Confusion, Epoch, OperatingPoint};
 use egui::{Color32, Grid, RichText, Ui};
 use egui_plot::{Line, Plot, PlotPoints};
 use rust_i18n::t;
+use std::fmt::Debug;
+use std::hash::Hash;
 
 const HEIGHT: f32 = 150.0;
 
@@ -31,7 +33,8 @@ pub fn show(ui: &mut Ui, card: &Card) {
     }
 }
 
-fn plain(id: (&str, &str)) -> Plot<'static> {
+/// A plot to look at, not to handle.
+pub fn plain(id: impl Hash + Debug) -> Plot<'static> {
     Plot::new(id)
         .height(HEIGHT)
         .allow_drag(false)
@@ -53,9 +56,15 @@ fn history(ui: &mut Ui, card: &Card) {
         plot.line(line(&loss, theme::CAUTION, |e| e.loss));
         plot.line(line(&validation, theme::ACCENT, |e| e.validation));
     });
+    legend(ui, [(&loss, theme::CAUTION), (&validation, theme::ACCENT)]);
+}
+
+/// Names of lines in their colours.
+pub fn legend(ui: &mut Ui, lines: [(&str, Color32); 2]) {
     ui.horizontal(|ui| {
-        ui.label(RichText::new(format!("● {loss}")).small().color(theme::CAUTION));
-        ui.label(RichText::new(format!("● {validation}")).small().color(theme::ACCENT));
+        for (name, colour) in lines {
+            ui.label(RichText::new(format!("● {name}")).small().color(colour));
+        }
     });
 }
 

@@ -1,9 +1,10 @@
 //! What the threshold did to unseen patients: recall and precision over it, the current place, and a sentence.
 
+use super::card_plots::{legend, plain};
 use crate::app::{App, theme};
 use crate::domain::card::OperatingPoint;
 use egui::{RichText, Ui};
-use egui_plot::{Line, Plot, PlotPoints, Points, VLine};
+use egui_plot::{Line, PlotPoints, Points, VLine};
 use rust_i18n::t;
 
 /// Draws nothing when the card has no curve.
@@ -16,27 +17,15 @@ pub fn show(app: &App, ui: &mut Ui) {
         card.operating_curve.iter().map(|p| [p.threshold, value(p)]).collect()
     };
     let ink = ui.visuals().weak_text_color();
-    Plot::new("operating_curve")
-        .height(128.0)
-        .allow_drag(false)
-        .allow_zoom(false)
-        .allow_scroll(false)
-        .allow_boxed_zoom(false)
-        .default_x_bounds(0.0, 1.0)
-        .default_y_bounds(0.0, 1.05)
-        .y_axis_min_width(24.0)
-        .label_formatter(|_| None)
-        .show(ui, |plot| {
-            plot.line(Line::new("recall", curve(|p| p.recall)).color(theme::ACCENT).width(2.0));
-            plot.line(Line::new("precision", curve(|p| p.precision)).color(theme::CAUTION).width(2.0));
-            plot.vline(VLine::new("threshold", threshold).color(ink));
-            let marks = vec![[threshold, point.recall], [threshold, point.precision]];
-            plot.points(Points::new("here", marks).radius(4.0).color(ink));
-        });
-    ui.horizontal(|ui| {
-        ui.label(RichText::new(format!("● {}", t!("curve.recall"))).small().color(theme::ACCENT));
-        ui.label(RichText::new(format!("● {}", t!("curve.precision"))).small().color(theme::CAUTION));
+    let plot = plain("operating_curve").height(128.0).default_x_bounds(0.0, 1.0).default_y_bounds(0.0, 1.05);
+    plot.show(ui, |plot| {
+        plot.line(Line::new("recall", curve(|p| p.recall)).color(theme::ACCENT).width(2.0));
+        plot.line(Line::new("precision", curve(|p| p.precision)).color(theme::CAUTION).width(2.0));
+        plot.vline(VLine::new("threshold", threshold).color(ink));
+        let marks = vec![[threshold, point.recall], [threshold, point.precision]];
+        plot.points(Points::new("here", marks).radius(4.0).color(ink));
     });
+    legend(ui, [(&t!("curve.recall"), theme::ACCENT), (&t!("curve.precision"), theme::CAUTION)]);
     let of_hundred = |share: f64| format!("{:.0}", share * 100.0);
     let sentence = t!(
         "curve.sentence",

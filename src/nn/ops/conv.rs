@@ -3,10 +3,11 @@
 //! Output rows are computed in tiles: the input patches of a tile are laid out as a matrix (im2col) small enough for the
 //! second-level cache and multiplied by the kernel. A 1×1 convolution at stride 1 needs no patches at all.
 
+use super::filter::{Filter, apply};
 use super::matrix::{View, product};
-use super::{Dims, Element, by_dtype, by_storage, output, slice, tensor_like, wide, with_values};
+use super::{Dims, Element, wide};
 use crate::nn::graph::Window;
-use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
+use candle_core::{Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 
 /// Patch-matrix values a tile aims at: 384 KiB in f32.
@@ -16,11 +17,7 @@ const TILE_VALUES: usize = 96 * 1024;
 ///
 /// Errors when the window does not fit or the channels differ.
 pub fn conv2d(x: &Tensor, kernel: &Tensor, bias: &Tensor, window: Window) -> Result<Tensor> {
-    x.contiguous()?.apply_op3(&kernel.contiguous()?, &bias.contiguous()?, Conv { window })
-}
-
-struct Conv {
-    window: Window,
+    apply::<Geometry>(x, kernel, bias, window)
 }
 
 /// Everything about one convolution that its loops need.
@@ -37,23 +34,6 @@ struct Geometry {
 }
 
 impl Geometry {
-    fn new(input: Dims, kernel: &Shape, window: Window) -> Result<Self> {
-        let (filters, channels, rows, columns) = kernel.dims4()?;
-        let sides = (window.output_side(0, input.height), window.output_side(1, input.width));
-        let pads = (window.pads(0, input.height), window.pads(1, input.width));
-        match (sides, pads) {
-            ((Some(height), Some(width)), (Some(top), Some(left)))
-                if channels == input.channels && window.size == [rows, columns] =>
-            {
-                let patch = rows * columns * channels;
-                let tile_rows = (TILE_VALUES / (patch * width).max(1)).clamp(1, height);
-                let output = Dims { batch: input.batch, height, width, channels: filters };
-                Ok(Self { input, output, window, before: [top.0, left.0], patch, tile_rows })
-            }
-            _ => bail!("convolution of {input:?} with a kernel of {kernel:?} and {window:?}"),
-        }
-    }
-
     /// The patches are the input itself.
     fn is_pointwise(&self) -> bool {
         self.window.size == [1, 1] && self.window.stride == [1, 1]
@@ -163,130 +143,106 @@ fn kernel_from_rows<T: Element>(rows: &[T], geometry: &Geometry) -> Vec<T> {
     kernel
 }
 
-fn forward<T: Element>(g: &Geometry, x: &[T], kernel: &[T], bias: &[T]) -> Vec<T> {
-    let kernel = kernel_rows(kernel, g);
-    let kernel = View::new(&kernel, g.output.channels, g.patch).transposed();
-    let mut y = vec![T::of(0.0); g.output.batch * g.output.image()];
-    let tile_values = g.tile_rows * g.output.width * g.output.channels;
-    y.par_chunks_mut(g.output.image()).zip(x.par_chunks(g.input.image())).for_each(|(y, x)| {
-        y.par_chunks_mut(tile_values).enumerate().for_each_init(Vec::new, |buffer, (tile, y)| {
-            for pixel in y.chunks_exact_mut(bias.len()) {
-                pixel.copy_from_slice(bias);
+impl Filter for Geometry {
+    const NAME: &str = "conv2d";
+
+    fn new(input: Dims, kernel: &Shape, window: Window) -> Result<Self> {
+        let (filters, channels, rows, columns) = kernel.dims4()?;
+        let sides = (window.output_side(0, input.height), window.output_side(1, input.width));
+        let pads = (window.pads(0, input.height), window.pads(1, input.width));
+        match (sides, pads) {
+            ((Some(height), Some(width)), (Some(top), Some(left)))
+                if channels == input.channels && window.size == [rows, columns] =>
+            {
+                let patch = rows * columns * channels;
+                let tile_rows = (TILE_VALUES / (patch * width).max(1)).clamp(1, height);
+                let output = Dims { batch: input.batch, height, width, channels: filters };
+                Ok(Self { input, output, window, before: [top.0, left.0], patch, tile_rows })
             }
-            product(y, g.patches(x, g.rows(tile), buffer), kernel, true);
-        });
-    });
-    y
-}
-
-/// Gradients of kernel and bias: one partial sum an image, added in order of the images.
-fn kernel_gradient<T: Element>(g: &Geometry, x: &[T], grad: &[T]) -> (Vec<T>, Vec<T>) {
-    let zero = T::of(0.0);
-    let partial: Vec<(Vec<T>, Vec<T>)> = x
-        .par_chunks(g.input.image())
-        .zip(grad.par_chunks(g.output.image()))
-        .map_init(Vec::new, |buffer, (x, grad)| {
-            let mut kernel = vec![zero; g.output.channels * g.patch];
-            let mut bias = vec![zero; g.output.channels];
-            for tile in 0..g.tiles() {
-                let rows = g.rows(tile);
-                let grad = &grad[g.output_span(&rows)];
-                let pixels = rows.len() * g.output.width;
-                wide(
-                    #[inline(always)]
-                    || {
-                        for pixel in grad.chunks_exact(bias.len()) {
-                            for (sum, value) in bias.iter_mut().zip(pixel) {
-                                *sum += *value;
-                            }
-                        }
-                    },
-                );
-                let grad = View::new(grad, pixels, g.output.channels).transposed();
-                product(&mut kernel, grad, g.patches(x, rows, buffer), true);
-            }
-            (kernel, bias)
-        })
-        .collect();
-    let sum = |mut total: Vec<T>, part: &[T]| {
-        total.iter_mut().zip(part).for_each(|(t, p)| *t += *p);
-        total
-    };
-    let (kernel, bias) = partial
-        .iter()
-        .fold((vec![zero; g.output.channels * g.patch], vec![zero; g.output.channels]), |(k, b), (pk, pb)| {
-            (sum(k, pk), sum(b, pb))
-        });
-    (kernel_from_rows(&kernel, g), bias)
-}
-
-fn input_gradient<T: Element>(g: &Geometry, kernel: &[T], grad: &[T]) -> Vec<T> {
-    let kernel = kernel_rows(kernel, g);
-    let kernel = View::new(&kernel, g.output.channels, g.patch);
-    let mut dx = vec![T::of(0.0); g.input.batch * g.input.image()];
-    dx.par_chunks_mut(g.input.image()).zip(grad.par_chunks(g.output.image())).for_each_init(
-        Vec::new,
-        |patches, (dx, grad)| {
-            for tile in 0..g.tiles() {
-                let rows = g.rows(tile);
-                let pixels = rows.len() * g.output.width;
-                let grad = View::new(&grad[g.output_span(&rows)], pixels, g.output.channels);
-                if g.is_pointwise() {
-                    product(&mut dx[rows.start * g.input.width * g.patch..], grad, kernel, false);
-                } else {
-                    patches.resize(pixels * g.patch, T::of(0.0));
-                    product(patches, grad, kernel, false);
-                    g.scatter(patches, rows, dx);
-                }
-            }
-        },
-    );
-    dx
-}
-
-impl CustomOp3 for Conv {
-    fn name(&self) -> &'static str {
-        "conv2d"
-    }
-
-    fn cpu_fwd(
-        &self,
-        x: &CpuStorage,
-        x_layout: &Layout,
-        kernel: &CpuStorage,
-        kernel_layout: &Layout,
-        bias: &CpuStorage,
-        bias_layout: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let g = Geometry::new(Dims::of(x_layout.shape())?, kernel_layout.shape(), self.window)?;
-        if bias_layout.shape().dims() != [g.output.channels] {
-            bail!("convolution bias {:?} for {} filters", bias_layout.shape(), g.output.channels);
+            _ => bail!("convolution of {input:?} with a kernel of {kernel:?} and {window:?}"),
         }
-        by_storage!(x, T => {
-            let y = forward::<T>(&g, slice(x, x_layout)?, slice(kernel, kernel_layout)?, slice(bias, bias_layout)?);
-            output(y, g.output.shape())
-        })
     }
 
-    fn bwd(
-        &self,
-        x: &Tensor,
-        kernel: &Tensor,
-        bias: &Tensor,
-        _result: &Tensor,
-        grad: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let g = Geometry::new(Dims::of(x.shape())?, kernel.shape(), self.window)?;
-        by_dtype!(x, T => {
-            let (d_kernel, d_bias) = with_values::<T, _>(x, |x| with_values(grad, |grad| kernel_gradient(&g, x, grad)))??;
-            // The picture itself needs no gradient: the first layer is spared the costliest product.
-            let d_x = if x.track_op() {
-                let values = with_values::<T, _>(kernel, |k| with_values(grad, |grad| input_gradient(&g, k, grad)))??;
-                Some(tensor_like(values, x)?)
-            } else {
-                None
-            };
-            Ok((d_x, Some(tensor_like(d_kernel, kernel)?), Some(tensor_like(d_bias, bias)?)))
-        })
+    fn output(&self) -> Dims {
+        self.output
+    }
+
+    fn forward<T: Element>(&self, x: &[T], kernel: &[T], bias: &[T]) -> Vec<T> {
+        let kernel = kernel_rows(kernel, self);
+        let kernel = View::new(&kernel, self.output.channels, self.patch).transposed();
+        let mut y = vec![T::of(0.0); self.output.batch * self.output.image()];
+        let tile_values = self.tile_rows * self.output.width * self.output.channels;
+        y.par_chunks_mut(self.output.image()).zip(x.par_chunks(self.input.image())).for_each(|(y, x)| {
+            y.par_chunks_mut(tile_values).enumerate().for_each_init(Vec::new, |buffer, (tile, y)| {
+                for pixel in y.chunks_exact_mut(bias.len()) {
+                    pixel.copy_from_slice(bias);
+                }
+                product(y, self.patches(x, self.rows(tile), buffer), kernel, true);
+            });
+        });
+        y
+    }
+
+    fn kernel_gradient<T: Element>(&self, x: &[T], grad: &[T]) -> (Vec<T>, Vec<T>) {
+        let zero = T::of(0.0);
+        let partial: Vec<(Vec<T>, Vec<T>)> = x
+            .par_chunks(self.input.image())
+            .zip(grad.par_chunks(self.output.image()))
+            .map_init(Vec::new, |buffer, (x, grad)| {
+                let mut kernel = vec![zero; self.output.channels * self.patch];
+                let mut bias = vec![zero; self.output.channels];
+                for tile in 0..self.tiles() {
+                    let rows = self.rows(tile);
+                    let grad = &grad[self.output_span(&rows)];
+                    let pixels = rows.len() * self.output.width;
+                    wide(
+                        #[inline(always)]
+                        || {
+                            for pixel in grad.chunks_exact(bias.len()) {
+                                for (sum, value) in bias.iter_mut().zip(pixel) {
+                                    *sum += *value;
+                                }
+                            }
+                        },
+                    );
+                    let grad = View::new(grad, pixels, self.output.channels).transposed();
+                    product(&mut kernel, grad, self.patches(x, rows, buffer), true);
+                }
+                (kernel, bias)
+            })
+            .collect();
+        let sum = |mut total: Vec<T>, part: &[T]| {
+            total.iter_mut().zip(part).for_each(|(t, p)| *t += *p);
+            total
+        };
+        let (kernel, bias) = partial.iter().fold(
+            (vec![zero; self.output.channels * self.patch], vec![zero; self.output.channels]),
+            |(k, b), (pk, pb)| (sum(k, pk), sum(b, pb)),
+        );
+        (kernel_from_rows(&kernel, self), bias)
+    }
+
+    fn input_gradient<T: Element>(&self, kernel: &[T], grad: &[T]) -> Vec<T> {
+        let kernel = kernel_rows(kernel, self);
+        let kernel = View::new(&kernel, self.output.channels, self.patch);
+        let mut dx = vec![T::of(0.0); self.input.batch * self.input.image()];
+        dx.par_chunks_mut(self.input.image()).zip(grad.par_chunks(self.output.image())).for_each_init(
+            Vec::new,
+            |patches, (dx, grad)| {
+                for tile in 0..self.tiles() {
+                    let rows = self.rows(tile);
+                    let pixels = rows.len() * self.output.width;
+                    let grad = View::new(&grad[self.output_span(&rows)], pixels, self.output.channels);
+                    if self.is_pointwise() {
+                        product(&mut dx[rows.start * self.input.width * self.patch..], grad, kernel, false);
+                    } else {
+                        patches.resize(pixels * self.patch, T::of(0.0));
+                        product(patches, grad, kernel, false);
+                        self.scatter(patches, rows, dx);
+                    }
+                }
+            },
+        );
+        dx
     }
 }

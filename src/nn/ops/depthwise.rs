@@ -1,8 +1,9 @@
 //! Depthwise convolution over channels-last maps: one filter a channel (Howard et al. 2017), any window, stride and padding.
 
-use super::{Dims, Element, by_dtype, by_storage, output, slice, tensor_like, wide, with_values};
+use super::filter::{Filter, apply};
+use super::{Dims, Element, wide};
 use crate::nn::graph::Window;
-use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
+use candle_core::{Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -11,11 +12,7 @@ use std::ops::Range;
 ///
 /// Errors when the window does not fit or the channels differ.
 pub fn depthwise(x: &Tensor, kernel: &Tensor, bias: &Tensor, window: Window) -> Result<Tensor> {
-    x.contiguous()?.apply_op3(&kernel.contiguous()?, &bias.contiguous()?, Depthwise { window })
-}
-
-struct Depthwise {
-    window: Window,
+    apply::<Geometry>(x, kernel, bias, window)
 }
 
 struct Geometry {
@@ -28,23 +25,6 @@ struct Geometry {
 }
 
 impl Geometry {
-    fn new(input: Dims, kernel: &Shape, window: Window) -> Result<Self> {
-        let (channels, one, rows, columns) = kernel.dims4()?;
-        let sides = (window.output_side(0, input.height), window.output_side(1, input.width));
-        match sides {
-            (Some(height), Some(width)) if (channels, one) == (input.channels, 1) && window.size == [rows, columns] => {
-                let spans = |axis: usize, side: usize, count: usize| -> Vec<(Range<usize>, usize)> {
-                    let before = window.pads(axis, side).map_or(0, |(before, _)| before);
-                    let skipped = |at: usize| before.saturating_sub(at * window.stride[axis]);
-                    (0..count).map(|at| (window.span(axis, side, at), skipped(at))).collect()
-                };
-                let (rows, columns) = (spans(0, input.height, height), spans(1, input.width, width));
-                Ok(Self { input, output: Dims { height, width, ..input }, window, columns, rows })
-            }
-            _ => bail!("depthwise convolution of {input:?} with a kernel of {kernel:?} and {window:?}"),
-        }
-    }
-
     /// Calls `visit(output offset, input offset, tap)` for every pixel under every window of output row `y`; offsets are within the
     /// output row and within one input image.
     #[inline(always)]
@@ -80,123 +60,106 @@ fn multiply_add<T: Element>(out: &mut [T], a: &[T], b: &[T]) {
     }
 }
 
-fn forward<T: Element>(g: &Geometry, x: &[T], kernel: &[T], bias: &[T]) -> Vec<T> {
-    let channels = g.input.channels;
-    let taps = transposed(kernel, channels);
-    let mut y = vec![T::of(0.0); g.output.batch * g.output.image()];
-    y.par_chunks_mut(g.output.image()).zip(x.par_chunks(g.input.image())).for_each(|(y, x)| {
-        y.par_chunks_mut(g.row()).enumerate().for_each(|(row, y)| {
+impl Filter for Geometry {
+    const NAME: &str = "depthwise";
+
+    fn new(input: Dims, kernel: &Shape, window: Window) -> Result<Self> {
+        let (channels, one, rows, columns) = kernel.dims4()?;
+        let sides = (window.output_side(0, input.height), window.output_side(1, input.width));
+        match sides {
+            (Some(height), Some(width)) if (channels, one) == (input.channels, 1) && window.size == [rows, columns] => {
+                let spans = |axis: usize, side: usize, count: usize| -> Vec<(Range<usize>, usize)> {
+                    let before = window.pads(axis, side).map_or(0, |(before, _)| before);
+                    let skipped = |at: usize| before.saturating_sub(at * window.stride[axis]);
+                    (0..count).map(|at| (window.span(axis, side, at), skipped(at))).collect()
+                };
+                let (rows, columns) = (spans(0, input.height, height), spans(1, input.width, width));
+                Ok(Self { input, output: Dims { height, width, ..input }, window, columns, rows })
+            }
+            _ => bail!("depthwise convolution of {input:?} with a kernel of {kernel:?} and {window:?}"),
+        }
+    }
+
+    fn output(&self) -> Dims {
+        self.output
+    }
+
+    fn forward<T: Element>(&self, x: &[T], kernel: &[T], bias: &[T]) -> Vec<T> {
+        let channels = self.input.channels;
+        let taps = transposed(kernel, channels);
+        let mut y = vec![T::of(0.0); self.output.batch * self.output.image()];
+        y.par_chunks_mut(self.output.image()).zip(x.par_chunks(self.input.image())).for_each(|(y, x)| {
+            y.par_chunks_mut(self.row()).enumerate().for_each(|(row, y)| {
+                wide(
+                    #[inline(always)]
+                    || {
+                        y.chunks_exact_mut(channels).for_each(|pixel| pixel.copy_from_slice(bias));
+                        self.each_tap(row, |to, from, tap| {
+                            multiply_add(
+                                &mut y[to..to + channels],
+                                &x[from..from + channels],
+                                &taps[tap * channels..][..channels],
+                            );
+                        });
+                    },
+                )
+            });
+        });
+        y
+    }
+
+    fn kernel_gradient<T: Element>(&self, x: &[T], grad: &[T]) -> (Vec<T>, Vec<T>) {
+        let channels = self.input.channels;
+        let area = self.window.size[0] * self.window.size[1];
+        // The bias is one tap more, which sees ones.
+        let partial: Vec<Vec<T>> = x
+            .par_chunks(self.input.image())
+            .zip(grad.par_chunks(self.output.image()))
+            .map(|(x, grad)| {
+                wide(
+                    #[inline(always)]
+                    || {
+                        let mut sums = vec![T::of(0.0); (area + 1) * channels];
+                        let (taps, bias) = sums.split_at_mut(area * channels);
+                        for (row, grad) in grad.chunks_exact(self.row()).enumerate() {
+                            for pixel in grad.chunks_exact(channels) {
+                                bias.iter_mut().zip(pixel).for_each(|(sum, value)| *sum += *value);
+                            }
+                            self.each_tap(row, |to, from, tap| {
+                                let sums = &mut taps[tap * channels..][..channels];
+                                multiply_add(sums, &grad[to..to + channels], &x[from..from + channels]);
+                            });
+                        }
+                        sums
+                    },
+                )
+            })
+            .collect();
+        let mut total = vec![T::of(0.0); (area + 1) * channels];
+        for part in &partial {
+            total.iter_mut().zip(part).for_each(|(total, part)| *total += *part);
+        }
+        let bias = total.split_off(area * channels);
+        (transposed(&total, area), bias)
+    }
+
+    fn input_gradient<T: Element>(&self, kernel: &[T], grad: &[T]) -> Vec<T> {
+        let channels = self.input.channels;
+        let taps = transposed(kernel, channels);
+        let mut dx = vec![T::of(0.0); self.input.batch * self.input.image()];
+        dx.par_chunks_mut(self.input.image()).zip(grad.par_chunks(self.output.image())).for_each(|(dx, grad)| {
             wide(
                 #[inline(always)]
                 || {
-                    y.chunks_exact_mut(channels).for_each(|pixel| pixel.copy_from_slice(bias));
-                    g.each_tap(row, |to, from, tap| {
-                        multiply_add(
-                            &mut y[to..to + channels],
-                            &x[from..from + channels],
-                            &taps[tap * channels..][..channels],
-                        );
-                    });
+                    for (row, grad) in grad.chunks_exact(self.row()).enumerate() {
+                        self.each_tap(row, |to, from, tap| {
+                            let weights = &taps[tap * channels..][..channels];
+                            multiply_add(&mut dx[from..from + channels], &grad[to..to + channels], weights);
+                        });
+                    }
                 },
             )
         });
-    });
-    y
-}
-
-/// Gradients of kernel and bias: one partial sum an image, added in order of the images.
-fn kernel_gradient<T: Element>(g: &Geometry, x: &[T], grad: &[T]) -> (Vec<T>, Vec<T>) {
-    let channels = g.input.channels;
-    let area = g.window.size[0] * g.window.size[1];
-    // The bias is one tap more, which sees ones.
-    let partial: Vec<Vec<T>> = x
-        .par_chunks(g.input.image())
-        .zip(grad.par_chunks(g.output.image()))
-        .map(|(x, grad)| {
-            wide(
-                #[inline(always)]
-                || {
-                    let mut sums = vec![T::of(0.0); (area + 1) * channels];
-                    let (taps, bias) = sums.split_at_mut(area * channels);
-                    for (row, grad) in grad.chunks_exact(g.row()).enumerate() {
-                        for pixel in grad.chunks_exact(channels) {
-                            bias.iter_mut().zip(pixel).for_each(|(sum, value)| *sum += *value);
-                        }
-                        g.each_tap(row, |to, from, tap| {
-                            let sums = &mut taps[tap * channels..][..channels];
-                            multiply_add(sums, &grad[to..to + channels], &x[from..from + channels]);
-                        });
-                    }
-                    sums
-                },
-            )
-        })
-        .collect();
-    let mut total = vec![T::of(0.0); (area + 1) * channels];
-    for part in &partial {
-        total.iter_mut().zip(part).for_each(|(total, part)| *total += *part);
-    }
-    let bias = total.split_off(area * channels);
-    (transposed(&total, area), bias)
-}
-
-fn input_gradient<T: Element>(g: &Geometry, kernel: &[T], grad: &[T]) -> Vec<T> {
-    let channels = g.input.channels;
-    let taps = transposed(kernel, channels);
-    let mut dx = vec![T::of(0.0); g.input.batch * g.input.image()];
-    dx.par_chunks_mut(g.input.image()).zip(grad.par_chunks(g.output.image())).for_each(|(dx, grad)| {
-        wide(
-            #[inline(always)]
-            || {
-                for (row, grad) in grad.chunks_exact(g.row()).enumerate() {
-                    g.each_tap(row, |to, from, tap| {
-                        let weights = &taps[tap * channels..][..channels];
-                        multiply_add(&mut dx[from..from + channels], &grad[to..to + channels], weights);
-                    });
-                }
-            },
-        )
-    });
-    dx
-}
-
-impl CustomOp3 for Depthwise {
-    fn name(&self) -> &'static str {
-        "depthwise"
-    }
-
-    fn cpu_fwd(
-        &self,
-        x: &CpuStorage,
-        x_layout: &Layout,
-        kernel: &CpuStorage,
-        kernel_layout: &Layout,
-        bias: &CpuStorage,
-        bias_layout: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let g = Geometry::new(Dims::of(x_layout.shape())?, kernel_layout.shape(), self.window)?;
-        if bias_layout.shape().dims() != [g.output.channels] {
-            bail!("depthwise bias {:?} for {} channels", bias_layout.shape(), g.output.channels);
-        }
-        by_storage!(x, T => {
-            let y = forward::<T>(&g, slice(x, x_layout)?, slice(kernel, kernel_layout)?, slice(bias, bias_layout)?);
-            output(y, g.output.shape())
-        })
-    }
-
-    fn bwd(
-        &self,
-        x: &Tensor,
-        kernel: &Tensor,
-        bias: &Tensor,
-        _result: &Tensor,
-        grad: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let g = Geometry::new(Dims::of(x.shape())?, kernel.shape(), self.window)?;
-        by_dtype!(x, T => {
-            let (d_kernel, d_bias) = with_values::<T, _>(x, |x| with_values(grad, |grad| kernel_gradient(&g, x, grad)))??;
-            let d_x = with_values::<T, _>(kernel, |k| with_values(grad, |grad| input_gradient(&g, k, grad)))??;
-            Ok((Some(tensor_like(d_x, x)?), Some(tensor_like(d_kernel, kernel)?), Some(tensor_like(d_bias, bias)?)))
-        })
+        dx
     }
 }

@@ -7,6 +7,7 @@
 mod batch_norm;
 mod conv;
 mod depthwise;
+mod filter;
 mod matrix;
 mod pointwise;
 mod pool;

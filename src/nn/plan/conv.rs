@@ -5,6 +5,7 @@ use super::direct::Direct;
 use super::kernels::{Finish, Kernel};
 use super::layout::{Target, View};
 use super::pack::{PackedPanel, Recipe, clamp_bounds};
+use super::strips::each_strip;
 use super::value::Value;
 use super::winograd::Winograd;
 use rayon::prelude::*;
@@ -137,11 +138,7 @@ impl<T: Value> Convolution<T> {
                 Method::Winograd(winograd) => winograd.run(&self.site, slots, strip, to, &mut workspace),
             }
         };
-        if threads > 1 {
-            rows.par_chunks_mut(strip * view.row).enumerate().for_each(work);
-        } else {
-            rows.chunks_mut(strip * view.row).enumerate().for_each(work);
-        }
+        each_strip(rows, strip * view.row, threads, work);
     }
 
     /// Every panel into a map of its own, then side by side.

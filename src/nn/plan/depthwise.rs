@@ -4,8 +4,8 @@ use super::kernels::Kernel;
 use super::kernels::depthwise::Row;
 use super::layout::{Target, View};
 use super::pack::{Recipe, clamp_bounds};
+use super::strips::each_strip;
 use super::value::Value;
-use rayon::prelude::*;
 
 /// A ready depthwise convolution with the ReLU behind it.
 pub struct Depthwise<T: Value> {
@@ -72,10 +72,6 @@ impl<T: Value> Depthwise<T> {
                 });
             }
         };
-        if threads > 1 {
-            rows.par_chunks_mut(strip * view.row).enumerate().for_each(work);
-        } else {
-            rows.chunks_mut(strip * view.row).enumerate().for_each(work);
-        }
+        each_strip(rows, strip * view.row, threads, work);
     }
 }

@@ -61,26 +61,27 @@ pub fn fuse(graph: &Graph) -> Vec<Stage> {
         let fused = match (&node.op, node.inputs.as_slice()) {
             (Op::Conv { .. }, _) => {
                 absorbed.clear();
-                Some(FusedConv { conv: id, addend: None, clamp: None, affine: None, pool: false })
+                Some(Work::Conv(FusedConv { conv: id, addend: None, clamp: None, affine: None, pool: false }))
+            }
+            (Op::DepthwiseConv { .. }, _) => {
+                absorbed.clear();
+                Some(Work::Depthwise { conv: id, clamp: None })
             }
             (Op::Activation { function: function @ (Activation::Relu | Activation::Relu6) }, [input]) => {
-                if let Some(Work::Depthwise { conv, clamp: None }) = stages.get(input)
-                    && joinable(*input)
-                {
-                    let joined = Work::Depthwise { conv: *conv, clamp: Some(*function) };
-                    stages.remove(input);
-                    stages.insert(id, joined);
-                    continue;
+                match stages.get(input).filter(|_| joinable(*input)) {
+                    Some(Work::Depthwise { conv, clamp: None }) => {
+                        Some(Work::Depthwise { conv: *conv, clamp: Some(*function) })
+                    }
+                    _ => conv_at(&stages, *input)
+                        .filter(|c| c.clamp.is_none() && c.affine.is_none())
+                        .map(|c| Work::Conv(FusedConv { clamp: Some(*function), ..c })),
                 }
-                conv_at(&stages, *input)
-                    .filter(|c| c.clamp.is_none() && c.affine.is_none())
-                    .map(|c| FusedConv { clamp: Some(*function), ..c })
             }
             (Op::BatchNorm { .. }, [input]) => conv_at(&stages, *input)
                 .filter(|c| c.affine.is_none() && !c.pool)
-                .map(|c| FusedConv { affine: Some(id), ..c }),
+                .map(|c| Work::Conv(FusedConv { affine: Some(id), ..c })),
             (Op::MaxPool { window }, [input]) if *window == Window::tiles(2) => {
-                conv_at(&stages, *input).filter(|c| !c.pool).map(|c| FusedConv { pool: true, ..c })
+                conv_at(&stages, *input).filter(|c| !c.pool).map(|c| Work::Conv(FusedConv { pool: true, ..c }))
             }
             (Op::Add, [a, b]) if a != b => {
                 let candidates = [(*a, *b), (*b, *a)].map(|(own, other)| {
@@ -103,22 +104,17 @@ pub fn fuse(graph: &Graph) -> Vec<Stage> {
                         }
                         None => Addend { node: other, shift: 0 },
                     };
-                    FusedConv { addend: Some(addend), ..conv }
+                    Work::Conv(FusedConv { addend: Some(addend), ..conv })
                 })
             }
             _ => None,
         };
-        let work = match fused {
-            Some(conv) => {
-                for done in absorbed {
-                    stages.remove(&done);
-                }
-                Work::Conv(conv)
+        if fused.is_some() {
+            for done in absorbed {
+                stages.remove(&done);
             }
-            None if matches!(node.op, Op::DepthwiseConv { .. }) => Work::Depthwise { conv: id, clamp: None },
-            None => Work::Node,
-        };
-        stages.insert(id, work);
+        }
+        stages.insert(id, fused.unwrap_or(Work::Node));
     }
     let mut stages: Vec<Stage> = stages.into_iter().map(|(output, work)| Stage { output, work }).collect();
     stages.sort_by_key(|stage| stage.output);

@@ -1,9 +1,9 @@
 //! Operations of the plan on maps other than convolution; all but the convolutions' share of the time.
 
 use super::layout::{SLACK, Target, View};
+use super::strips::each_strip;
 use super::value::Value;
 use crate::nn::graph::{Activation, Window};
-use rayon::prelude::*;
 use std::ops::Range;
 
 /// What is done at every pixel.
@@ -103,11 +103,7 @@ impl MapOp {
                 }
             }
         };
-        if threads > 1 {
-            rows.par_chunks_mut(strip * view.row).enumerate().for_each(work);
-        } else {
-            rows.chunks_mut(strip * view.row).enumerate().for_each(work);
-        }
+        each_strip(rows, strip * view.row, threads, work);
     }
 
     #[inline(always)]

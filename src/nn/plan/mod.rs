@@ -17,6 +17,7 @@ mod kernels;
 mod layout;
 mod maps;
 mod pack;
+mod strips;
 #[cfg(test)]
 mod tests;
 mod value;
