@@ -49,7 +49,7 @@ fn dropped_files_join_the_list_and_bad_ones_are_told() {
     drop_file(&mut window, &good);
     wait(&mut window, "the dropped scan", |w| w.state().session().count() == 2);
     wait(&mut window, "its answer", |w| w.state().session().progress() == (2, 2));
-    assert_eq!(window.state().session().selected().unwrap().title, "scan_7.png");
+    assert_eq!(window.state().session().selected().unwrap().study.title, "scan_7.png");
     drop_file(&mut window, &empty);
     wait(&mut window, "the message", |w| shows(w, "is empty"));
     assert!(shows(&window, "empty.png"), "the message names the file");
@@ -57,13 +57,13 @@ fn dropped_files_join_the_list_and_bad_ones_are_told() {
     // Along the list by keys, and off it.
     window.key_press(Key::ArrowUp);
     window.step();
-    assert_eq!(window.state().session().selected().unwrap().title, "drawn example");
+    assert_eq!(window.state().session().selected().unwrap().study.title, "drawn example");
     window.key_press(Key::ArrowDown);
     window.key_press(Key::Delete);
     window.step();
     window.step();
     window.step();
-    assert_eq!(window.state().session().selected().unwrap().title, "drawn example");
+    assert_eq!(window.state().session().selected().unwrap().study.title, "drawn example");
     assert_eq!(window.state().session().count(), 1);
 }
 

@@ -3,7 +3,7 @@
 mod common;
 
 use lesionlens::domain::slice::Depth;
-use lesionlens::domain::study::Warning;
+use lesionlens::domain::study::{Place, Study, Warning};
 use lesionlens::io::error::Problem;
 use lesionlens::io::{load, paths};
 use std::io::Cursor;
@@ -30,6 +30,11 @@ fn png(width: u32, height: u32, colour: png::ColorType, depth: png::BitDepth, da
     bytes
 }
 
+/// Of the study, then of its first slice.
+fn warnings(study: &Study) -> Vec<Warning> {
+    [study.warnings.clone(), study.slice(0).unwrap().warnings.clone()].concat()
+}
+
 fn problem(path: &Path) -> Problem {
     load(path).unwrap_err().problem
 }
@@ -40,10 +45,10 @@ fn eight_bit_grey_is_taken_as_it_is_whatever_the_name() {
     let data: Vec<u8> = (0..=255).collect();
     let path = write(&folder, "scan.jpg", &png(16, 16, png::ColorType::Grayscale, png::BitDepth::Eight, &data));
     let study = load(&path).unwrap();
-    let slice = &study.slices[0];
+    let slice = study.slice(0).unwrap();
     assert_eq!((slice.width(), slice.height(), slice.depth()), (16, 16, Depth::Eight));
     assert!(slice.values().iter().zip(&data).all(|(a, b)| *a == f32::from(*b)));
-    assert!(study.warnings.is_empty());
+    assert!(warnings(&study).is_empty());
 }
 
 #[test]
@@ -53,12 +58,12 @@ fn colour_becomes_bt601_luminance_with_a_warning_and_grey_rgb_stays() {
     let path = write(&folder, "c.png", &png(16, 16, png::ColorType::Rgb, png::BitDepth::Eight, &data));
     let study = load(&path).unwrap();
     // 0.299·200 + 0.587·100 + 0.114·50 = 124.2
-    assert!(study.slices[0].values().iter().all(|v| *v == 124.0));
-    assert_eq!(study.warnings, [Warning::ColourToGrey, Warning::FewGreys]);
+    assert!(study.slice(0).unwrap().values().iter().all(|v| *v == 124.0));
+    assert_eq!(warnings(&study), [Warning::ColourToGrey, Warning::FewGreys]);
     let data = [77u8, 77, 77].repeat(256);
     let path = write(&folder, "g.png", &png(16, 16, png::ColorType::Rgb, png::BitDepth::Eight, &data));
     let study = load(&path).unwrap();
-    assert!(study.warnings == [Warning::FewGreys] && study.slices[0].values()[9] == 77.0);
+    assert!(warnings(&study) == [Warning::FewGreys] && study.slice(0).unwrap().values()[9] == 77.0);
 }
 
 #[test]
@@ -67,7 +72,7 @@ fn sixteen_bits_are_windowed_and_transparency_lies_on_black() {
     let values: Vec<u16> = (0..1024).map(|i| 1_000 + i * 4).collect();
     let data: Vec<u8> = values.iter().flat_map(|v| v.to_be_bytes()).collect();
     let path = write(&folder, "deep.png", &png(32, 32, png::ColorType::Grayscale, png::BitDepth::Sixteen, &data));
-    let slice = load(&path).unwrap().slices[0].clone();
+    let slice = load(&path).unwrap().slice(0).unwrap();
     assert_eq!(slice.value(1, 0), Some(1_004.0));
     let grey = slice.grey();
     assert!(grey[0] < 1.0 && grey[1023] > 254.0 && (grey[512] - 127.6).abs() < 1.0);
@@ -75,8 +80,8 @@ fn sixteen_bits_are_windowed_and_transparency_lies_on_black() {
     let data = [200u8, 0].repeat(256);
     let path = write(&folder, "clear.png", &png(16, 16, png::ColorType::GrayscaleAlpha, png::BitDepth::Eight, &data));
     let study = load(&path).unwrap();
-    assert!(study.slices[0].values().iter().all(|v| *v == 0.0));
-    assert_eq!(study.warnings, [Warning::Transparency, Warning::FewGreys]);
+    assert!(study.slice(0).unwrap().values().iter().all(|v| *v == 0.0));
+    assert_eq!(warnings(&study), [Warning::Transparency, Warning::FewGreys]);
 }
 
 #[test]
@@ -102,8 +107,9 @@ fn tiffs_of_every_kind_give_the_same_picture() {
         let rgba: Vec<u8> = base.iter().flat_map(|v| [*v, *v, *v, 255]).collect();
         encoder.write_image::<colortype::RGBA8>(w, h, &rgba).unwrap();
         let study = load(&write(&folder, "stack.tif", &bytes)).unwrap();
-        assert_eq!(study.slices.len(), 5, "{name}: a multi-page file is a stack");
-        for (page, slice) in study.slices.iter().enumerate() {
+        assert_eq!(study.count(), 5, "{name}: a multi-page file is a stack");
+        for page in 0..study.count() {
+            let slice = study.slice(page).unwrap();
             let worst = slice.grey().iter().zip(&base).map(|(a, b)| (a - f32::from(*b)).abs()).fold(0.0, f32::max);
             // Deep pages are windowed by percentiles of 0 … 250, which stretches them to 0 … 255.
             let tolerance = if slice.depth() == Depth::Eight { 0.0 } else { 5.1 };
@@ -123,7 +129,7 @@ fn pixel_size_is_believed_only_when_it_can_be_one() {
         image.write_data(&[9; 256]).unwrap();
         write(&folder, "r.tif", &bytes)
     };
-    let spacing = |path: PathBuf| load(&path).unwrap().slices[0].spacing;
+    let spacing = |path: PathBuf| load(&path).unwrap().slice(0).unwrap().spacing;
     assert_eq!(spacing(tiff(10, ResolutionUnit::Centimeter)).unwrap().row_mm, 1.0);
     assert_eq!(spacing(tiff(72, ResolutionUnit::Inch)), None);
     // 300 dots per inch, said in centimetres.
@@ -181,19 +187,20 @@ fn oriented_jpeg(orientation: u8) -> Vec<u8> {
 fn left_and_right_are_never_swapped() {
     let folder = folder();
     let open = |orientation| load(&write(&folder, "photo.jpg", &oriented_jpeg(orientation))).unwrap();
-    let bright =
-        |study: &lesionlens::domain::study::Study, x: usize, y: usize| study.slices[0].value(x, y).unwrap() > 128.0;
+    let bright = |study: &lesionlens::domain::study::Study, x: usize, y: usize| {
+        study.slice(0).unwrap().value(x, y).unwrap() > 128.0
+    };
     let plain = open(1);
-    assert!(plain.warnings.is_empty() && bright(&plain, 2, 2) && !bright(&plain, 29, 2));
+    assert!(warnings(&plain).is_empty() && bright(&plain, 2, 2) && !bright(&plain, 29, 2));
     // 2, 4, 5, 7 ask for a mirror image: told, not done.
     for mirrored in [2, 4, 5, 7] {
         let study = open(mirrored);
-        assert_eq!(study.warnings, [Warning::MirrorIgnored], "{mirrored}");
+        assert_eq!(warnings(&study), [Warning::MirrorIgnored], "{mirrored}");
         assert!(bright(&study, 2, 2) && !bright(&study, 29, 2), "{mirrored}");
     }
     // 6: turn right, so the left half comes to the top; 8: turn left; 3: upside down.
     let right = open(6);
-    assert_eq!((right.slices[0].width(), right.warnings.as_slice()), (16, [Warning::Rotated].as_slice()));
+    assert_eq!((right.slice(0).unwrap().width(), warnings(&right).as_slice()), (16, [Warning::Rotated].as_slice()));
     assert!(bright(&right, 2, 2) && !bright(&right, 2, 29));
     let left = open(8);
     assert!(!bright(&left, 2, 2) && bright(&left, 2, 29));
@@ -264,7 +271,8 @@ fn folders_give_their_pictures_in_natural_order_without_outlines() {
     std::fs::create_dir(folder.path().join("none")).unwrap();
     let paths = [folder.path().to_path_buf(), folder.path().join("none"), folder.path().join("s_9_mask.png")];
     let found = paths::expand(&paths, &|| false);
-    let names: Vec<_> = found.files.iter().map(|f| f.file_name().unwrap().to_str().unwrap()).collect();
+    let names: Vec<_> =
+        found.sources.iter().flat_map(|s| s.paths()).map(|f| f.file_name().unwrap().to_str().unwrap()).collect();
     assert_eq!(names, ["readme.txt.png", "s_9.png", "s_10.png"], "a broken picture is opened, to be named");
     assert_eq!(found.errors[0].problem, Problem::FolderWithoutImages);
     assert_eq!(found.outlines, [folder.path().join("s_9_mask.png")]);
@@ -278,10 +286,13 @@ fn an_outline_beside_a_file_is_its_truth_and_a_wrong_one_is_told() {
     let mut mask = [0u8; 256];
     mask[..40].fill(255);
     write(&folder, "a_mask.png", &png(16, 16, png::ColorType::Grayscale, png::BitDepth::Eight, &mask));
-    assert_eq!(load(&path).unwrap().truth[0].as_ref().unwrap().area(), 40);
+    let study = load(&path).unwrap();
+    let place = Place { cut: study.native(), index: 0 };
+    let outline = |study: &Study| study.truth(place, &study.slice(0).unwrap());
+    assert_eq!(outline(&study).unwrap().unwrap().area(), 40);
     write(&folder, "a_mask.png", &png(32, 32, png::ColorType::Grayscale, png::BitDepth::Eight, &[0; 1024]));
     let study = load(&path).unwrap();
-    assert!(study.truth[0].is_none() && matches!(study.warnings[1], Warning::TruthUnusable(_)));
+    assert!(outline(&study).unwrap().is_none() && matches!(study.warnings[0], Warning::TruthUnusable(_)));
 }
 
 /// The published three-channel TIFFs: the luminance must be that of the training pictures, which were made from them.
@@ -299,7 +310,7 @@ fn real_tiffs_have_the_luminance_of_the_training_pictures() {
             continue;
         }
         let (tiff, twin) = (load(&path).unwrap(), load(&twin).unwrap());
-        for (a, b) in tiff.slices[0].values().iter().zip(&twin.slices[0].values()) {
+        for (a, b) in tiff.slice(0).unwrap().values().iter().zip(&twin.slice(0).unwrap().values()) {
             assert!((a - b).abs() <= 1.0, "{name}: {a} and {b}");
         }
         compared += 1;

@@ -86,7 +86,7 @@ fn default_paths_answer_as_plain_f32_does() {
         let models: Vec<Model> = runners.iter().map(|runner| Model::load_with(&source, runner).unwrap()).collect();
         let (mut worst_half, mut both, mut total) = (0f64, 0, 0);
         for file in &files {
-            let slice = lesionlens::io::load(&lgg.join("images").join(file)).unwrap().slices[0].clone();
+            let slice = lesionlens::io::load(&lgg.join("images").join(file)).unwrap().slice(0).unwrap();
             if models[0].card().task == Task::Segmentation {
                 let maps: Vec<_> = models.iter().map(|m| m.segment(&slice, &|| false).unwrap()).collect();
                 let masks: Vec<Mask> = maps.iter().map(|map| map.mask(0.5)).collect();
@@ -165,7 +165,7 @@ fn shipped_weights_find_tumours_in_patients_they_never_saw() {
         let rows = list.lines().filter(|line| line.split(',').nth(1) == Some(patient));
         let pixels = |line: &&str| line.split(',').nth(3).unwrap().parse::<usize>().unwrap();
         let file = rows.max_by_key(pixels).unwrap().split(',').next().unwrap();
-        let slice = lesionlens::io::load(&lgg.join("images").join(file)).unwrap().slices[0].clone();
+        let slice = lesionlens::io::load(&lgg.join("images").join(file)).unwrap().slice(0).unwrap();
         let truth = lesionlens::io::load_truth(&lgg.join("masks").join(file), std::slice::from_ref(&slice)).unwrap()[0]
             .clone()
             .unwrap();

@@ -1,14 +1,19 @@
 //! What happens between frames: replies are drained, actions applied, the next question asked. No painting here.
 
 use super::command::{self, Command};
-use super::opener::Event;
-use super::session::EntryId;
+use super::entry::EntryId;
+use super::measuring::{Stroke, Tool};
+use super::opener::{self, Event};
+use super::session::{Step, Wish};
 use super::tasks::{Done, Export, Pick, free_name};
 use super::view::View;
 use super::{Action, App, Dialog, default_thresholds, theme};
 use crate::domain::overlay::OverlayColour;
+use crate::domain::study::{Place, Study};
 use crate::engine::worker::Reply;
+use crate::io::Truth;
 use rust_i18n::t;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Time a frame may spend on replies; the rest waits for the next one.
@@ -30,8 +35,10 @@ impl App {
         for command in command::pressed(ctx, self.typing) {
             self.run(command);
         }
+        self.bring_slice();
         self.ask();
         self.follow_selection();
+        self.volumetry.update(ctx, &self.session);
         if let Some((_, view)) = &self.view {
             self.textures.update(ctx, &self.session, view, &self.settings, self.viewport);
         }
@@ -63,10 +70,9 @@ impl App {
     fn opened(&mut self, event: Event) {
         match event {
             Event::Opened(study, prepared) => {
-                let first = self.session.add(*study, prepared);
-                // The first file of a batch is shown; the rest only join the list.
-                let show = std::mem::take(&mut self.show_next) || self.session.selected().is_none();
-                if let Some(id) = first.filter(|_| show) {
+                let id = self.session.add(*study, *prepared);
+                // The first study of a batch is shown; the rest only join the list.
+                if std::mem::take(&mut self.show_next) || self.session.selected().is_none() {
                     self.session.select(id);
                 }
             }
@@ -86,8 +92,8 @@ impl App {
             }
             Reply::Prepared(Ok(())) => {}
             Reply::Prepared(Err(error)) => self.notifications.error(error.to_string()),
-            Reply::Done { id, result } => {
-                if let Some(why) = self.session.answered(id, result) {
+            Reply::Done { id, results } => {
+                if let Some(why) = self.session.answered(id, results) {
                     self.notifications.error(why);
                 }
             }
@@ -100,8 +106,22 @@ impl App {
             Done::NoDialog => self.notifications.info(t!("export.no_chooser")),
             Done::TruthPicked(id, path) => self.load_truth(Some(id), path),
             Done::ExportPathPicked(path) => self.fields.export_path = path.display().to_string(),
-            Done::Truth(id, Ok(mask)) => self.session.set_truth(id, mask),
-            Done::Truth(_, Err(why)) | Done::Exported(Err(why)) | Done::SettingsFailed(why) => {
+            Done::Truth(id, place, Ok(truth)) => self.set_truth(id, place, truth),
+            Done::Slice(id, shown) => {
+                self.coming = None;
+                if let Some(entry) = self.session.get_mut(id) {
+                    entry.show(*shown);
+                }
+            }
+            Done::NoSlice(id, place, why) => {
+                self.coming = None;
+                // The reader stays where something can be seen.
+                if let Some(entry) = self.session.get_mut(id).filter(|e| e.place == place) {
+                    entry.place = entry.shown.place;
+                }
+                self.notifications.error(why);
+            }
+            Done::Truth(_, _, Err(why)) | Done::Exported(Err(why)) | Done::SettingsFailed(why) => {
                 self.notifications.error(why);
             }
             Done::Exported(Ok(path)) => {
@@ -114,48 +134,73 @@ impl App {
     fn load_truth(&mut self, id: Option<EntryId>, path: std::path::PathBuf) {
         let entry = self.session.list().find(|e| Some(e.id) == id);
         if let Some(entry) = entry {
-            self.tasks.load_truth(entry.id, path, entry.slice.clone(), entry.page);
+            self.tasks.load_truth(entry.id, path, entry.study.clone(), entry.shown.place);
+        }
+    }
+
+    fn set_truth(&mut self, id: EntryId, place: Place, truth: Truth) {
+        let Some(entry) = self.session.get_mut(id) else { return };
+        match truth {
+            Truth::Slice(mask) => entry.set_outline(place, mask),
+            Truth::Study(frames) => {
+                entry.study = Arc::new(Study { truth: Some(frames), ..Study::clone(&entry.study) });
+                // The slice on show is made anew, with its outline.
+                self.tasks.show_slice(entry.id, entry.study.clone(), entry.shown.place);
+            }
+        }
+    }
+
+    /// Has the slice that is wanted put on show: at once when it is at hand, else when it has been made.
+    fn bring_slice(&mut self) {
+        let Some(entry) = self.session.selected_mut() else { return };
+        let (id, place) = (entry.id, entry.place);
+        if entry.shown.place == place || self.coming == Some((id, place)) {
+            return;
+        }
+        if opener::shows_at_once(&entry.study, place, entry.shown.slice.area()) {
+            match opener::show(&entry.study, place) {
+                Ok(shown) => entry.show(shown),
+                Err(error) => self.finished(Done::NoSlice(id, place, error.to_string())),
+            }
+        } else if self.coming.is_none() {
+            self.coming = Some((id, place));
+            let study = entry.study.clone();
+            self.tasks.show_slice(id, study, place);
         }
     }
 
     /// Keeps the engine busy with what is wanted most.
     fn ask(&mut self) {
         let Some(worker) = &mut self.worker else { return };
-        while let Some((id, question, model, slice)) = self.session.next_question() {
-            match worker.ask(question, &model, slice) {
-                Some(job) => self.session.asked(job, id, question, model),
+        while let Some(Wish { id, question, model, places, pictures }) = self.session.next_question() {
+            match worker.ask(question, &model, pictures) {
+                Some(job) => self.session.asked(job, id, question, model, places),
                 None => return,
             }
         }
     }
 
-    /// A newly selected slice gets a view of its own; the zoom is kept between slices of one size.
+    /// A newly selected study gets a view of its own; the zoom is kept between slices of one size, the window within a study.
     fn follow_selection(&mut self) {
         let Some(entry) = self.session.selected() else {
             self.view = None;
             return;
         };
-        let same_shape = |old: &View| {
-            let mut kept = old.clone();
-            kept.window = entry.slice.default_window();
-            kept.preset = 1;
-            kept
+        let slice = &entry.shown.slice;
+        let fresh = View::of(slice);
+        let view = match &self.view {
+            Some((id, view)) if *id == entry.id && view.is_for(slice) => return,
+            // Another plane of the same study.
+            Some((id, old)) if *id == entry.id => fresh.under(old),
+            Some((_, old)) if old.is_for(slice) => old.clone().with_window(&fresh),
+            _ => fresh,
         };
-        match &self.view {
-            Some((id, _)) if *id == entry.id => {}
-            Some((id, old)) => {
-                let old_slice = self.session.list().find(|e| e.id == *id).map(|e| (e.slice.width(), e.slice.height()));
-                let same = old_slice == Some((entry.slice.width(), entry.slice.height()));
-                let view = if same { same_shape(old) } else { View::of(&entry.slice) };
-                self.view = Some((entry.id, view));
-            }
-            None => self.view = Some((entry.id, View::of(&entry.slice))),
-        }
+        self.view = Some((entry.id, view));
     }
 
     /// Does what a panel asked for.
     pub(super) fn apply(&mut self, action: Action) {
-        let slice = self.session.selected().map(|e| e.slice.clone());
+        let slice = self.session.selected().map(|e| e.shown.slice.clone());
         let looking = self.view.as_mut().map(|(_, view)| view).zip(slice.as_deref());
         match action {
             Action::Run(command) => self.run(command),
@@ -168,6 +213,17 @@ impl App {
                 }
             }
             Action::Select(id) => self.session.select(id),
+            Action::Go(step) => {
+                self.session.go(step);
+            }
+            Action::Cut(cut) => self.session.cut(cut),
+            Action::Draw(stroke) => self.draw(stroke),
+            Action::Calibrate(mm_per_pixel) => {
+                self.close(Dialog::Calibrate);
+                if let Some(entry) = self.session.selected_mut() {
+                    entry.calibration = Some(mm_per_pixel);
+                }
+            }
             Action::Sort(sort) => self.session.set_sort(sort),
             Action::Continue => self.session.paused = false,
             Action::ResetMaskThreshold => {
@@ -240,8 +296,21 @@ impl App {
             }
             Command::Export => self.start_export(),
             Command::Remove => self.session.remove_selected(),
-            Command::Next => self.session.step(true),
-            Command::Previous => self.session.step(false),
+            Command::Next => self.along(true),
+            Command::Previous => self.along(false),
+            Command::First => _ = self.session.go(Step::First),
+            Command::Last => _ = self.session.go(Step::Last),
+            Command::NextPositive => self.to_positive(Step::NextPositive),
+            Command::PreviousPositive => self.to_positive(Step::PreviousPositive),
+            Command::Distance => self.take(Tool::Distance),
+            Command::Area => self.take(Tool::Area),
+            Command::ClearMeasurements => {
+                if let Some(entry) = self.session.selected() {
+                    self.measuring.clear(entry);
+                }
+            }
+            Command::NextStudy => self.session.step(true),
+            Command::PreviousStudy => self.session.step(false),
             Command::ToggleOverlay => self.settings.show_overlay = !self.settings.show_overlay,
             Command::ToggleContour => self.settings.overlay.contour = !self.settings.overlay.contour,
             Command::MoreOpacity => self.settings.overlay.opacity = opacity(OPACITY_STEP),
@@ -262,9 +331,42 @@ impl App {
         }
     }
 
+    /// Along the slices of a study; a study of a single slice is left for its neighbour.
+    fn along(&mut self, onwards: bool) {
+        if self.session.selected().is_some_and(|entry| entry.count() > 1) {
+            self.session.go(Step::By(if onwards { 1 } else { -1 }));
+        } else {
+            self.session.step(onwards);
+        }
+    }
+
+    /// The same tool again puts it away.
+    fn take(&mut self, tool: Tool) {
+        self.measuring.tool = if self.measuring.tool == tool { Tool::Window } else { tool };
+        let unknown = self.session.selected().is_some_and(|entry| entry.spacing().is_none());
+        if self.measuring.tool != Tool::Window && unknown {
+            self.notifications.info(t!("measure.no_mm"));
+        }
+    }
+
+    fn draw(&mut self, stroke: Stroke) {
+        let Some(entry) = self.session.selected() else { return };
+        let finished = self.measuring.draw(entry, stroke);
+        // The first line on a picture without mm can give it mm.
+        if finished && self.measuring.tool == Tool::Distance && entry.spacing().is_none() {
+            self.open(Dialog::Calibrate);
+        }
+    }
+
+    fn to_positive(&mut self, step: Step) {
+        if !self.session.go(step) {
+            self.notifications.info(t!("strip.no_positive"));
+        }
+    }
+
     fn change_view(&mut self, change: impl FnOnce(&mut View, &crate::domain::slice::Slice)) {
         if let (Some((_, view)), Some(entry)) = (&mut self.view, self.session.selected()) {
-            change(view, &entry.slice);
+            change(view, &entry.shown.slice);
         }
     }
 
@@ -272,6 +374,12 @@ impl App {
         if self.dialogs.contains(&dialog) {
             self.close(dialog);
         } else {
+            self.open(dialog);
+        }
+    }
+
+    fn open(&mut self, dialog: Dialog) {
+        if !self.dialogs.contains(&dialog) {
             self.dialogs.push(dialog);
         }
     }
@@ -308,9 +416,7 @@ impl App {
         let home = || directories::UserDirs::new().map(|d| d.document_dir().unwrap_or(d.home_dir()).to_path_buf());
         let folder = self.settings.export_folder.clone().filter(|f| f.is_dir()).or_else(home).unwrap_or_default();
         self.fields.export_path = free_name(&folder).display().to_string();
-        if !self.dialogs.contains(&Dialog::Export) {
-            self.dialogs.push(Dialog::Export);
-        }
+        self.open(Dialog::Export);
     }
 
     fn export(&mut self, path: std::path::PathBuf) {
@@ -320,12 +426,13 @@ impl App {
         let shown = self.settings.show_overlay;
         self.tasks.export(Export {
             path,
-            slice: entry.slice.clone(),
+            slice: entry.shown.slice.clone(),
+            spacing: entry.spacing(),
             window: view.window,
             invert: view.invert,
             segmentation: self.session.shown_segmentation(entry).filter(|_| shown).cloned(),
             mask_threshold: self.session.thresholds.mask,
-            truth: entry.truth.clone().filter(|_| shown),
+            truth: entry.shown.truth.clone().filter(|_| shown),
             style: self.settings.overlay,
             magnification: self.settings.magnification,
             above,
@@ -360,7 +467,7 @@ impl App {
             lines.push(t!("findings.gate_closed").into_owned());
         }
         let above = std::mem::take(&mut lines);
-        if entry.truth.is_some() && self.settings.show_overlay {
+        if entry.shown.truth.is_some() && self.settings.show_overlay {
             let colours = self.settings.overlay.colours(true);
             let name = |colour: OverlayColour| t!(format!("colour.{}", colour.id())).into_owned().to_lowercase();
             let line = t!("export.colours", prediction = name(colours.prediction), truth = name(colours.truth));
@@ -383,7 +490,7 @@ impl App {
             lines.push(t!("export.models", models = models.join("   ")).into_owned());
         }
         if self.settings.export_name {
-            lines.push(entry.title.clone());
+            lines.push(entry.study.title.clone());
         }
         let device = self.device.clone().unwrap_or_default();
         lines.push(format!("LesionLens {}   {}   {}", env!("CARGO_PKG_VERSION"), device, t!("disclaimer.short")));

@@ -1,7 +1,9 @@
 //! The window. Panels draw and emit actions; `logic` applies them; nothing here knows tensors or file formats.
 
 pub mod command;
+pub mod entry;
 mod logic;
+mod measuring;
 mod notifications;
 mod opener;
 pub mod session;
@@ -11,19 +13,23 @@ mod textures;
 mod theme;
 mod ui;
 mod view;
+mod volumetry;
 
 use crate::domain::card::Card;
 use crate::domain::overlay::OverlayStyle;
 use crate::domain::prediction::Thresholds;
+use crate::domain::study::{Cut, Place};
 use crate::engine::device::DeviceChoice;
 use crate::engine::worker::{Started, Worker};
 use crate::export::annotated_png::Magnification;
 use command::Command;
 use egui::{Pos2, Rect, Vec2};
+use entry::EntryId;
+use measuring::{Measuring, Stroke};
 use notifications::Notifications;
 use opener::Opener;
 use rust_i18n::t;
-use session::{EntryId, Models, Session, Sort};
+use session::{Models, Session, Sort, Step};
 use state::{Interpolation, Language, Settings, ThemeChoice};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -31,6 +37,7 @@ use std::sync::Arc;
 use tasks::Tasks;
 use textures::Textures;
 use view::View;
+use volumetry::Volumetry;
 
 /// What a panel wants done.
 #[derive(Debug, Clone, PartialEq)]
@@ -38,6 +45,11 @@ enum Action {
     Run(Command),
     Open(Vec<PathBuf>),
     Select(EntryId),
+    Go(Step),
+    Draw(Stroke),
+    /// mm per pixel.
+    Calibrate(f64),
+    Cut(Cut),
     Sort(Sort),
     Threshold(f64),
     ResetMaskThreshold,
@@ -73,6 +85,7 @@ enum Dialog {
     Settings,
     ModelCard,
     Export,
+    Calibrate,
 }
 
 /// Starts an engine on the wanted device; called on the worker's thread.
@@ -120,6 +133,10 @@ pub struct App {
     worker: Option<Worker>,
     opener: Option<Opener>,
     tasks: Tasks,
+    /// A slice that is being made to be shown.
+    coming: Option<(EntryId, Place)>,
+    volumetry: Volumetry,
+    measuring: Measuring,
     ctx: egui::Context,
 }
 
@@ -157,6 +174,9 @@ impl App {
             worker: None,
             opener,
             tasks: Tasks::new(ctx),
+            coming: None,
+            volumetry: Volumetry::default(),
+            measuring: Measuring::default(),
             ctx: ctx.clone(),
         };
         app.start_engine();

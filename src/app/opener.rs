@@ -1,10 +1,11 @@
 //! Opens files on a thread of its own and tells as it goes.
 
+use super::entry::Shown;
 use crate::domain::card::Resize;
-use crate::domain::resample::{Placement, resize};
-use crate::domain::slice::Slice;
-use crate::domain::study::Study;
-use crate::io::{self, error::LoadError, paths::Expanded};
+use crate::domain::resample::Placement;
+use crate::domain::study::{FrameError, Place, Study};
+use crate::io::error::{LoadError, Problem};
+use crate::io::{self, paths::Expanded};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,20 +13,20 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Side of a thumbnail in pixels.
 pub const THUMBNAIL: usize = 96;
+/// Slices of up to this many pixels are put on show within a frame.
+const AT_ONCE: usize = 1 << 20;
 /// Longest side of what is shown of a whole picture at once.
 pub const DISPLAY_SIDE: usize = 2048;
 
-/// One slice as the window wants it, made off the UI thread.
+/// The first view of a study, made off the UI thread.
 pub struct Prepared {
-    pub slice: Arc<Slice>,
-    /// The same slice, or a smaller one for pictures too large to draw whole.
-    pub display: Arc<Slice>,
+    pub shown: Shown,
     /// `THUMBNAIL`² grey values.
     pub thumbnail: Vec<u8>,
 }
 
 pub enum Event {
-    Opened(Box<Study>, Vec<Prepared>),
+    Opened(Box<Study>, Box<Prepared>),
     Failed(LoadError),
     /// An outline named on its own: truth for the slice on show.
     Outline(PathBuf),
@@ -105,32 +106,32 @@ impl Opener {
 
 /// `false` when nobody listens any more.
 fn serve(wish: Wish, tell: &dyn Fn(Event) -> bool, cancelled: &dyn Fn() -> bool) -> bool {
-    let opened = |study: Study| {
-        let prepared = study.slices.iter().map(prepare).collect();
-        tell(Event::Opened(Box::new(study), prepared))
+    let opened = |study: Study| match prepare(&study) {
+        Ok(prepared) => tell(Event::Opened(Box::new(study), Box::new(prepared))),
+        Err(error) => tell(Event::Failed(LoadError::new(&study.source, Problem::Slice(error.to_string())))),
     };
     let paths = match wish {
         Wish::Example => return opened(io::example()),
         Wish::Paths(paths) => paths,
     };
-    let Expanded { files, outlines, errors } = io::paths::expand(&paths, cancelled);
-    if let ([], [outline]) = (files.as_slice(), outlines.as_slice()) {
+    let Expanded { sources, outlines, errors } = io::paths::expand(&paths, cancelled);
+    if let ([], [outline]) = (sources.as_slice(), outlines.as_slice()) {
         return tell(Event::Outline(outline.clone()));
     }
-    let total = files.len();
+    let total = sources.len();
     for error in errors {
         if !tell(Event::Failed(error)) {
             return false;
         }
     }
-    for (done, file) in files.iter().enumerate() {
+    for (done, source) in sources.into_iter().enumerate() {
         if cancelled() {
             break;
         }
         if !tell(Event::Progress { done, total }) {
             return false;
         }
-        let heard = match io::load(file) {
+        let heard = match io::open(source) {
             Ok(study) => opened(study),
             Err(error) => tell(Event::Failed(error)),
         };
@@ -141,17 +142,37 @@ fn serve(wish: Wish, tell: &dyn Fn(Event) -> bool, cancelled: &dyn Fn() -> bool)
     tell(Event::Progress { done: total, total })
 }
 
-fn prepare(slice: &Arc<Slice>) -> Prepared {
+/// Where a study opens: in its middle when it is a volume, at its beginning when it is a list.
+pub fn prepare(study: &Study) -> Result<Prepared, FrameError> {
+    let cut = study.native();
+    let is_volume = study.frames.layout(cut).is_some_and(|layout| layout.affine.is_some());
+    let index = if is_volume { study.count() / 2 } else { 0 };
+    let shown = show(study, Place { cut, index })?;
+    let display = &shown.display;
+    let placement = Placement::new(display.width(), display.height(), THUMBNAIL, Resize::Fit);
+    let thumbnail = placement.place(&display.grey(), display.width(), display.height());
+    Ok(Prepared { thumbnail: thumbnail.into_iter().map(|v| v.round() as u8).collect(), shown })
+}
+
+/// A slice as the window wants it; takes its time for large pictures and packed files.
+pub fn show(study: &Study, place: Place) -> Result<Shown, FrameError> {
+    let slice = study.frames.slice(place)?;
     let (width, height) = (slice.width(), slice.height());
     let longest = width.max(height);
     let display = if longest <= DISPLAY_SIDE {
         slice.clone()
     } else {
         let fit = |side: usize| (side * DISPLAY_SIDE / longest).max(1);
-        let pixels = resize(&slice.values(), (width, height), (fit(width), fit(height)));
-        Slice::new(fit(width), fit(height), pixels, slice.depth()).map_or_else(|| slice.clone(), Arc::new)
+        slice.resized(fit(width), fit(height)).map_or_else(|| slice.clone(), Arc::new)
     };
-    let placement = Placement::new(display.width(), display.height(), THUMBNAIL, Resize::Fit);
-    let thumbnail = placement.place(&display.grey(), display.width(), display.height());
-    Prepared { slice: slice.clone(), display, thumbnail: thumbnail.into_iter().map(|v| v.round() as u8).collect() }
+    let (truth, truth_problem) = match study.truth(place, &slice) {
+        Ok(truth) => (truth.map(Arc::new), None),
+        Err(error) => (None, Some(error.to_string())),
+    };
+    Ok(Shown { place, slice, display, truth, truth_problem })
+}
+
+/// Whether [`show`] is done within a frame.
+pub fn shows_at_once(study: &Study, place: Place, area: usize) -> bool {
+    area <= AT_ONCE && study.frames.is_at_hand(place) && study.truth.as_ref().is_none_or(|t| t.is_at_hand(place))
 }

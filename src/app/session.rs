@@ -1,40 +1,19 @@
-//! The open slices, what models said of them, and what to ask next.
+//! The open studies, which of their slices is looked at, and what to ask models next.
 
+use super::entry::{Entry, EntryId};
 use super::opener::Prepared;
-use crate::domain::mask::Mask;
-use crate::domain::prediction::{Classification, Segmentation, Thresholds, gate_is_open};
-use crate::domain::slice::Slice;
-use crate::domain::study::{Study, Warning};
+use crate::domain::prediction::{Classification, Segmentation, Thresholds, Verdict, gate_is_open};
+use crate::domain::study::{Cut, Picture, Place, Study};
 use crate::engine::worker::JobId;
 use crate::engine::{Answer, EngineError, Question};
 use crate::io::paths::natural;
-use std::collections::{HashMap, HashSet};
-use std::path::PathBuf;
+use std::collections::HashMap;
 use std::sync::Arc;
 
-/// Identifies an open slice for as long as the program runs.
-pub type EntryId = u64;
-
-/// Questions under way at once: enough to keep the engine busy, few enough that the selected slice never waits long.
+/// Questions under way at once: enough to keep the engine busy, few enough that the slice on show never waits long.
 const MOST_JOBS: usize = 2;
-
-/// One slice in the list.
-pub struct Entry {
-    pub id: EntryId,
-    pub path: PathBuf,
-    pub title: String,
-    /// Page of the file, from 0.
-    pub page: usize,
-    pub slice: Arc<Slice>,
-    pub display: Arc<Slice>,
-    pub thumbnail: Vec<u8>,
-    pub truth: Option<Arc<Mask>>,
-    pub warnings: Vec<Warning>,
-    answers: HashMap<String, Classification>,
-    maps: HashMap<String, Arc<Segmentation>>,
-    asked: HashSet<(Question, String)>,
-    failures: HashMap<(Question, String), String>,
-}
+/// Slices that are asked about together when none of them is on show.
+const BATCH: usize = 8;
 
 /// Order of the list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -57,6 +36,34 @@ pub struct Models {
     pub segmenter: Option<String>,
 }
 
+/// What to ask next.
+pub struct Wish {
+    pub id: EntryId,
+    pub question: Question,
+    pub model: String,
+    pub places: Vec<Place>,
+    pub pictures: Vec<Picture>,
+}
+
+/// Where to go within a study.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    By(isize),
+    To(usize),
+    First,
+    Last,
+    /// To the nearest positive slice after this one, or before it.
+    NextPositive,
+    PreviousPositive,
+}
+
+struct Job {
+    id: EntryId,
+    question: Question,
+    model: String,
+    places: Vec<Place>,
+}
+
 pub struct Session {
     entries: Vec<Entry>,
     /// Indices into `entries` in the order of the list.
@@ -65,9 +72,9 @@ pub struct Session {
     pub sort: Sort,
     pub models: Models,
     pub thresholds: Thresholds,
-    /// Cancelled: only the selected slice is asked about.
+    /// Cancelled: only the slice on show is asked about.
     pub paused: bool,
-    jobs: HashMap<JobId, (EntryId, Question, String)>,
+    jobs: HashMap<JobId, Job>,
     next: EntryId,
 }
 
@@ -86,35 +93,17 @@ impl Session {
         }
     }
 
-    /// Adds the slices of a study; a file that is open already is replaced. Returns the first slice's id.
-    pub fn add(&mut self, study: Study, prepared: Vec<Prepared>) -> Option<EntryId> {
-        self.entries.retain(|e| e.path != study.source);
-        let title = study.title();
-        let several = prepared.len() > 1;
-        let first = self.next;
-        for (page, (prepared, truth)) in prepared.into_iter().zip(&study.truth).enumerate() {
-            self.entries.push(Entry {
-                id: self.next,
-                path: study.source.clone(),
-                title: if several { format!("{title} [{}]", page + 1) } else { title.clone() },
-                page,
-                slice: prepared.slice,
-                display: prepared.display,
-                thumbnail: prepared.thumbnail,
-                truth: truth.clone().map(Arc::new),
-                warnings: study.warnings.clone(),
-                answers: HashMap::new(),
-                maps: HashMap::new(),
-                asked: HashSet::new(),
-                failures: HashMap::new(),
-            });
-            self.next += 1;
-        }
+    /// Adds a study; one that is open already is replaced.
+    pub fn add(&mut self, study: Study, prepared: Prepared) -> EntryId {
+        self.entries.retain(|e| e.study.source != study.source || e.study.files != study.files);
+        let id = self.next;
+        self.entries.push(Entry::new(id, study, prepared));
+        self.next += 1;
         self.arrange();
-        (self.next > first).then_some(first)
+        id
     }
 
-    /// Takes the selected slice off the list and selects its neighbour.
+    /// Takes the selected study off the list and selects its neighbour.
     pub fn remove_selected(&mut self) {
         let Some(place) = self.selected_place() else { return };
         let index = self.order[place];
@@ -124,7 +113,7 @@ impl Session {
         self.selected = self.order.get(neighbour).map(|i| self.entries[*i].id);
     }
 
-    /// Number of open slices.
+    /// Number of open studies.
     pub fn count(&self) -> usize {
         self.entries.len()
     }
@@ -138,8 +127,20 @@ impl Session {
         self.order.get(place).map(|i| &self.entries[*i])
     }
 
+    pub fn get(&self, id: EntryId) -> Option<&Entry> {
+        self.entries.iter().find(|e| e.id == id)
+    }
+
+    pub fn get_mut(&mut self, id: EntryId) -> Option<&mut Entry> {
+        self.entries.iter_mut().find(|e| e.id == id)
+    }
+
     pub fn selected(&self) -> Option<&Entry> {
-        self.entries.iter().find(|e| Some(e.id) == self.selected)
+        self.get(self.selected?)
+    }
+
+    pub fn selected_mut(&mut self) -> Option<&mut Entry> {
+        self.get_mut(self.selected?)
     }
 
     pub fn select(&mut self, id: EntryId) {
@@ -162,6 +163,39 @@ impl Session {
         }
     }
 
+    /// Moves along the slices of the selected study; `false` when there is no such slice.
+    pub fn go(&mut self, step: Step) -> bool {
+        let Some(entry) = self.selected() else { return false };
+        let (at, last) = (entry.place.index, entry.count().saturating_sub(1));
+        let positive = |index: &usize| self.is_positive(entry, Place { cut: entry.cut(), index: *index });
+        let target = match step {
+            Step::By(by) => Some(at.saturating_add_signed(by).min(last)),
+            Step::To(index) => Some(index.min(last)),
+            Step::First => Some(0),
+            Step::Last => Some(last),
+            Step::NextPositive => (at + 1..=last).find(positive),
+            Step::PreviousPositive => (0..at).rev().find(positive),
+        };
+        let Some(target) = target else { return false };
+        if let Some(entry) = self.selected_mut() {
+            entry.place.index = target;
+        }
+        true
+    }
+
+    /// Looks at the selected study in another plane or at another time, at the slice nearest to the same share of the way.
+    pub fn cut(&mut self, cut: Cut) {
+        let Some(entry) = self.selected_mut() else { return };
+        let (before, after) = (entry.count(), entry.study.frames.count(cut.plane));
+        let index = if entry.cut().plane == cut.plane {
+            entry.place.index
+        } else {
+            (entry.place.index * after.saturating_sub(1) + before / 2) / before.saturating_sub(1).max(1)
+        };
+        entry.place = Place { cut, index: index.min(after.saturating_sub(1)) };
+        self.paused = false;
+    }
+
     pub fn set_sort(&mut self, sort: Sort) {
         self.sort = sort;
         self.arrange();
@@ -169,20 +203,19 @@ impl Session {
 
     fn arrange(&mut self) {
         let mut order: Vec<usize> = (0..self.entries.len()).collect();
-        let probability = |i: &usize| self.classification(&self.entries[*i]).map_or(-1.0, Classification::probability);
         match self.sort {
             Sort::Opened => {}
-            Sort::Name => order.sort_by(|a, b| natural(&self.entries[*a].title, &self.entries[*b].title)),
-            Sort::Probability => order.sort_by(|a, b| probability(b).total_cmp(&probability(a))),
+            Sort::Name => {
+                order.sort_by(|a, b| natural(&self.entries[*a].study.title, &self.entries[*b].study.title));
+            }
+            Sort::Probability => {
+                let model = self.models.classifier.clone().unwrap_or_default();
+                let highest = |e: &Entry| e.highest(&model).map_or(-1.0, |(_, c)| c.finding());
+                let probabilities: Vec<f64> = self.entries.iter().map(highest).collect();
+                order.sort_by(|a, b| probabilities[*b].total_cmp(&probabilities[*a]));
+            }
         }
         self.order = order;
-    }
-
-    /// Gives a slice an outline by an expert.
-    pub fn set_truth(&mut self, id: EntryId, mask: Mask) {
-        if let Some(entry) = self.entries.iter_mut().find(|e| e.id == id) {
-            entry.truth = Some(Arc::new(mask));
-        }
     }
 
     /// Changes the models in use; answers of others are kept for when they are chosen again.
@@ -192,18 +225,38 @@ impl Session {
         self.arrange();
     }
 
+    /// What the classifier said of the slice on show.
     pub fn classification<'a>(&self, entry: &'a Entry) -> Option<&'a Classification> {
-        entry.answers.get(self.models.classifier.as_ref()?)
+        self.classification_at(entry, entry.shown.place)
+    }
+
+    pub fn classification_at<'a>(&self, entry: &'a Entry, place: Place) -> Option<&'a Classification> {
+        entry.classification(place, self.models.classifier.as_ref()?)
     }
 
     /// The mask's probabilities, whether or not the classifier lets them be shown.
     pub fn segmentation<'a>(&self, entry: &'a Entry) -> Option<&'a Arc<Segmentation>> {
-        entry.maps.get(self.models.segmenter.as_ref()?)
+        self.segmentation_at(entry, entry.shown.place)
     }
 
-    /// Whether the cascade shows a mask on this slice: no classifier chosen, or one that says yes.
+    pub fn segmentation_at<'a>(&self, entry: &'a Entry, place: Place) -> Option<&'a Arc<Segmentation>> {
+        entry.findings(place)?.segmentation(self.models.segmenter.as_ref()?)
+    }
+
+    /// Whether a slice's class of interest reaches the threshold.
+    pub fn is_positive(&self, entry: &Entry, place: Place) -> bool {
+        let said = self.classification_at(entry, place);
+        said.is_some_and(|c| matches!(c.verdict(self.thresholds.classifier), Verdict::Positive(_)))
+    }
+
+    /// Whether the cascade shows a mask on the slice on show.
     pub fn gate_is_open(&self, entry: &Entry) -> bool {
-        let classification = self.classification(entry);
+        self.gate_is_open_at(entry, entry.shown.place)
+    }
+
+    /// Whether the cascade shows a mask on a slice: no classifier chosen, or one that says yes.
+    pub fn gate_is_open_at(&self, entry: &Entry, place: Place) -> bool {
+        let classification = self.classification_at(entry, place);
         let waiting = self.models.classifier.is_some() && classification.is_none();
         !waiting && gate_is_open(classification, self.thresholds.classifier)
     }
@@ -213,81 +266,107 @@ impl Session {
         self.segmentation(entry).filter(|_| self.gate_is_open(entry))
     }
 
-    /// Why the classifier has no answer for this slice, if it failed.
-    pub fn classifier_failure<'a>(&self, entry: &'a Entry) -> Option<&'a str> {
-        let classify = (Question::Classify, self.models.classifier.clone().unwrap_or_default());
-        entry.failures.get(&classify).map(String::as_str)
+    fn failure_of<'a>(&self, entry: &'a Entry, question: Question, model: Option<&String>) -> Option<&'a str> {
+        entry.findings(entry.shown.place)?.failure(question, model?)
     }
 
-    /// Why a model has no answer for this slice, if one failed.
+    /// Why the classifier has no answer for the slice on show, if it failed.
+    pub fn classifier_failure<'a>(&self, entry: &'a Entry) -> Option<&'a str> {
+        self.failure_of(entry, Question::Classify, self.models.classifier.as_ref())
+    }
+
+    /// Why a model has no answer for the slice on show, if one failed.
     pub fn failure<'a>(&self, entry: &'a Entry) -> Option<&'a str> {
-        let segment = (Question::Segment, self.models.segmenter.clone().unwrap_or_default());
-        self.classifier_failure(entry).or_else(|| entry.failures.get(&segment).map(String::as_str))
+        let segment = || self.failure_of(entry, Question::Segment, self.models.segmenter.as_ref());
+        self.classifier_failure(entry).or_else(segment)
     }
 
     /// Classified slices and all slices, for the progress bar.
     pub fn progress(&self) -> (usize, usize) {
         let Some(model) = &self.models.classifier else { return (0, 0) };
-        let done =
-            |e: &&Entry| e.answers.contains_key(model) || e.failures.contains_key(&(Question::Classify, model.clone()));
-        (self.entries.iter().filter(done).count(), self.entries.len())
+        let sum = |f: &dyn Fn(&Entry) -> usize| self.entries.iter().map(f).sum();
+        (sum(&|e| e.classified(model)), sum(&Entry::count))
     }
 
-    /// What to ask next: first about the selected slice, then the rest in the order of the list.
-    pub fn next_question(&self) -> Option<(EntryId, Question, String, Arc<Slice>)> {
+    /// Slices whose mask is there and slices that want one, of the selected study.
+    pub fn outlined(&self) -> (usize, usize) {
+        let Some(entry) = self.selected() else { return (0, 0) };
+        let wanted: Vec<Place> = entry.places().filter(|p| self.gate_is_open_at(entry, *p)).collect();
+        let done = wanted.iter().filter(|p| self.segmentation_at(entry, **p).is_some()).count();
+        (done, wanted.len())
+    }
+
+    /// What to ask next: first about the slice on show, then about its study's other slices, the nearest first, then their masks,
+    /// then about the other studies in the order of the list.
+    pub fn next_question(&self) -> Option<Wish> {
         if self.jobs.len() >= MOST_JOBS {
             return None;
         }
-        let wanted = |entry: &Entry, question: Question, model: &Option<String>| {
-            let model = model.clone()?;
-            let fresh = !entry.asked.contains(&(question, model.clone()));
-            fresh.then(|| (entry.id, question, model, entry.slice.clone()))
-        };
-        let classify = |entry: &Entry| wanted(entry, Question::Classify, &self.models.classifier);
         if let Some(entry) = self.selected() {
-            let segment = || {
-                let open = self.gate_is_open(entry);
-                open.then(|| wanted(entry, Question::Segment, &self.models.segmenter)).flatten()
-            };
-            if let Some(question) = classify(entry).or_else(segment) {
-                return Some(question);
+            let here = [entry.place];
+            let first = self.wish(entry, Question::Classify, here).or_else(|| {
+                let open = self.gate_is_open_at(entry, entry.place);
+                open.then(|| self.wish(entry, Question::Segment, here)).flatten()
+            });
+            if first.is_some() {
+                return first;
             }
         }
-        if self.paused { None } else { self.list().find_map(classify) }
+        if self.paused {
+            return None;
+        }
+        let around = |entry: &Entry| {
+            let mut places: Vec<Place> = entry.places().collect();
+            places.sort_by_key(|place| place.index.abs_diff(entry.place.index));
+            places
+        };
+        let classify = |entry: &Entry| {
+            let open = self.models.classifier.as_ref().is_some_and(|m| entry.classified(m) < entry.count());
+            open.then(|| self.wish(entry, Question::Classify, around(entry))).flatten()
+        };
+        let outline = |entry: &Entry| {
+            let open = around(entry).into_iter().filter(|place| self.gate_is_open_at(entry, *place));
+            self.wish(entry, Question::Segment, open)
+        };
+        let selected = self.selected();
+        selected
+            .and_then(classify)
+            .or_else(|| selected.filter(|entry| entry.count() > 1).and_then(outline))
+            .or_else(|| self.list().find_map(classify))
+    }
+
+    /// A question about as many of these slices as go together.
+    fn wish(&self, entry: &Entry, question: Question, places: impl IntoIterator<Item = Place>) -> Option<Wish> {
+        let model = match question {
+            Question::Classify => self.models.classifier.clone(),
+            Question::Segment => self.models.segmenter.clone(),
+        }?;
+        let is_new = |place: &Place| entry.findings(*place).is_none_or(|f| f.is_new(question, &model));
+        let places: Vec<Place> = places.into_iter().filter(is_new).take(BATCH).collect();
+        let pictures = places.iter().map(|place| entry.picture(*place)).collect();
+        (!places.is_empty()).then_some(Wish { id: entry.id, question, model, places, pictures })
     }
 
     /// Notes that a question is under way.
-    pub fn asked(&mut self, job: JobId, id: EntryId, question: Question, model: String) {
-        if let Some(entry) = self.entries.iter_mut().find(|e| e.id == id) {
-            entry.asked.insert((question, model.clone()));
+    pub fn asked(&mut self, job: JobId, id: EntryId, question: Question, model: String, places: Vec<Place>) {
+        if let Some(entry) = self.get_mut(id) {
+            entry.asked(&places, question, &model);
         }
-        self.jobs.insert(job, (id, question, model));
+        self.jobs.insert(job, Job { id, question, model, places });
     }
 
-    /// Files an answer; returns a message when it is a failure worth telling.
-    pub fn answered(&mut self, job: JobId, result: Result<Answer, EngineError>) -> Option<String> {
-        let (id, question, model) = self.jobs.remove(&job)?;
-        let entry = self.entries.iter_mut().find(|e| e.id == id)?;
-        let told = match result {
-            Ok(Answer::Classification(c)) => {
-                entry.answers.insert(model, c);
-                None
+    /// Files the answers of a job; returns a message when there is a failure worth telling.
+    pub fn answered(&mut self, job: JobId, results: Vec<Result<Answer, EngineError>>) -> Option<String> {
+        let Job { id, question, model, places } = self.jobs.remove(&job)?;
+        let entry = self.get_mut(id)?;
+        let mut told = None;
+        for (place, result) in places.into_iter().zip(results) {
+            if let Some(why) = entry.answered(place, question, &model, result) {
+                let file = entry.study.file(place.index).display().to_string();
+                // A slice that could not be read names its file itself.
+                told = Some(if why.contains(&file) { why } else { format!("{file}: {why}") });
             }
-            Ok(Answer::Segmentation(s)) => {
-                entry.maps.insert(model, Arc::new(s));
-                None
-            }
-            Err(EngineError::Cancelled) => {
-                // To be asked again when it is wanted again.
-                entry.asked.remove(&(question, model));
-                None
-            }
-            Err(EngineError::Failed(why)) => {
-                let told = format!("{}: {why}", entry.path.display());
-                entry.failures.insert((question, model), why);
-                Some(told)
-            }
-        };
+        }
         if self.sort == Sort::Probability {
             self.arrange();
         }
@@ -297,37 +376,29 @@ impl Session {
     /// Forgets which questions were under way, as after a change of engine; answers stay.
     pub fn restart(&mut self) {
         self.jobs.clear();
-        for entry in &mut self.entries {
-            let Entry { answers, maps, asked, failures, .. } = entry;
-            failures.clear();
-            asked.retain(|(question, model)| match question {
-                Question::Classify => answers.contains_key(model),
-                Question::Segment => maps.contains_key(model),
-            });
-        }
+        self.entries.iter_mut().for_each(Entry::restart);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::slice::Depth;
+    use crate::app::opener::prepare;
+    use crate::domain::slice::{Depth, Slice};
     use crate::engine::Engine;
     use crate::engine::mock::MockEngine;
+    use std::path::Path;
 
-    fn open(session: &mut Session, name: &str, brightest: f32) -> EntryId {
+    fn slice(brightest: f32) -> Slice {
         let mut pixels = vec![10.0; 32 * 32];
         pixels[0] = brightest;
-        let slice = Arc::new(Slice::new(32, 32, pixels, Depth::Eight).unwrap());
-        let study = Study {
-            source: PathBuf::from(name),
-            sha256: String::new(),
-            slices: vec![slice.clone()],
-            truth: vec![None],
-            warnings: Vec::new(),
-        };
-        let prepared = Prepared { display: slice.clone(), slice, thumbnail: Vec::new() };
-        session.add(study, vec![prepared]).unwrap()
+        Slice::new(32, 32, pixels, Depth::Eight).unwrap()
+    }
+
+    fn open(session: &mut Session, name: &str, brightest: &[f32]) -> EntryId {
+        let study = Study::of_pages(Path::new(name), brightest.iter().map(|b| slice(*b)).collect());
+        let prepared = prepare(&study).unwrap();
+        session.add(study, prepared)
     }
 
     fn session() -> Session {
@@ -336,15 +407,15 @@ mod tests {
     }
 
     /// Asks and answers until nothing is wanted; returns what was asked.
-    fn settle(session: &mut Session) -> Vec<(EntryId, Question)> {
+    fn settle(session: &mut Session) -> Vec<(EntryId, Question, Vec<usize>)> {
         let mut asked = Vec::new();
-        let mut job = 1_000 * asked.len() as JobId;
-        while let Some((id, question, model, slice)) = session.next_question() {
-            job += 1;
-            session.asked(job, id, question, model.clone());
-            let answer = MockEngine.answer(question, &model, &slice, &|| false);
-            assert_eq!(session.answered(job, answer), None);
-            asked.push((id, question));
+        while let Some(Wish { id, question, model, places, pictures }) = session.next_question() {
+            let job = asked.len() as JobId;
+            let slices: Vec<Arc<Slice>> = pictures.iter().map(|p| p.slice().unwrap()).collect();
+            session.asked(job, id, question, model.clone(), places.clone());
+            let answers = MockEngine.answer(question, &model, &slices, &|| false).unwrap();
+            assert_eq!(session.answered(job, answers.into_iter().map(Ok).collect()), None);
+            asked.push((id, question, places.iter().map(|p| p.index).collect()));
         }
         asked
     }
@@ -352,17 +423,42 @@ mod tests {
     #[test]
     fn the_selected_slice_comes_first_and_the_mask_only_behind_an_open_gate() {
         let mut session = session();
-        let (a, b) = (open(&mut session, "a", 250.0), open(&mut session, "b", 20.0));
+        let (a, b) = (open(&mut session, "a", &[250.0]), open(&mut session, "b", &[20.0]));
         session.select(b);
-        assert_eq!(settle(&mut session), vec![(b, Question::Classify), (a, Question::Classify)]);
+        assert_eq!(settle(&mut session), vec![(b, Question::Classify, vec![0]), (a, Question::Classify, vec![0])]);
         session.select(a);
-        assert_eq!(settle(&mut session), vec![(a, Question::Segment)]);
+        assert_eq!(settle(&mut session), vec![(a, Question::Segment, vec![0])]);
+    }
+
+    #[test]
+    fn a_stack_is_asked_about_from_the_slice_on_show_outwards_and_outlined_where_it_is_positive() {
+        let mut session = session();
+        let other = open(&mut session, "other", &[20.0]);
+        let stack = open(&mut session, "stack", &[20.0, 250.0, 20.0, 250.0]);
+        session.select(stack);
+        session.go(Step::To(2));
+        let asked = settle(&mut session);
+        assert_eq!(
+            asked,
+            vec![
+                (stack, Question::Classify, vec![2]),
+                (stack, Question::Classify, vec![1, 3, 0]),
+                (stack, Question::Segment, vec![1, 3]),
+                (other, Question::Classify, vec![0]),
+            ]
+        );
+        assert_eq!((session.progress(), session.outlined()), ((5, 5), (2, 2)));
+        assert!(session.go(Step::NextPositive));
+        assert_eq!(session.selected().unwrap().place.index, 3);
+        assert!(!session.go(Step::NextPositive));
+        assert!(session.go(Step::PreviousPositive));
+        assert_eq!(session.selected().unwrap().place.index, 1);
     }
 
     #[test]
     fn moving_the_threshold_never_asks_twice() {
         let mut session = session();
-        let a = open(&mut session, "a", 250.0);
+        let a = open(&mut session, "a", &[250.0]);
         session.select(a);
         assert_eq!(settle(&mut session).len(), 2);
         for threshold in [0.99, 0.01, 0.99, 0.3] {
@@ -373,21 +469,21 @@ mod tests {
     }
 
     #[test]
-    fn sorting_by_probability_and_stepping_follow_the_list() {
+    fn sorting_by_the_highest_probability_and_stepping_follow_the_list() {
         let mut session = session();
-        for (name, bright) in [("s_10", 50.0), ("s_9", 250.0), ("s_1", 150.0)] {
-            let id = open(&mut session, name, bright);
+        for (name, bright) in [("s_10", [50.0, 20.0]), ("s_9", [20.0, 250.0]), ("s_1", [150.0, 20.0])] {
+            let id = open(&mut session, name, &bright);
             session.select(id);
         }
         settle(&mut session);
-        let titles = |s: &Session| s.list().map(|e| e.title.clone()).collect::<Vec<_>>();
+        let titles = |s: &Session| s.list().map(|e| e.study.title.clone()).collect::<Vec<_>>();
         session.set_sort(Sort::Probability);
         assert_eq!(titles(&session), ["s_9", "s_1", "s_10"]);
         session.set_sort(Sort::Name);
         assert_eq!(titles(&session), ["s_1", "s_9", "s_10"]);
         session.step(true);
-        assert_eq!(session.selected().unwrap().title, "s_9");
+        assert_eq!(session.selected().unwrap().study.title, "s_9");
         session.remove_selected();
-        assert_eq!(session.selected().unwrap().title, "s_10");
+        assert_eq!(session.selected().unwrap().study.title, "s_10");
     }
 }

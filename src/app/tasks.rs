@@ -1,16 +1,18 @@
 //! Slow things done on threads of their own: file dialogs, reading outlines, writing exports.
 
-use super::session::EntryId;
+use super::entry::{EntryId, Shown};
+use super::opener;
 use super::state::Settings;
 use super::textures::MaskFacts;
 use crate::domain::mask::Mask;
 use crate::domain::overlay::{self, OverlayStyle};
 use crate::domain::prediction::Segmentation;
-use crate::domain::slice::Slice;
+use crate::domain::slice::{Slice, Spacing};
+use crate::domain::study::{Place, Study};
 use crate::domain::window::Window;
 use crate::export::ExportError;
 use crate::export::annotated_png::{self, Annotated, Magnification};
-use crate::io;
+use crate::io::{self, Truth};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use rust_i18n::t;
 use std::path::{Path, PathBuf};
@@ -28,7 +30,11 @@ pub enum Done {
     NoDialog,
     TruthPicked(EntryId, PathBuf),
     ExportPathPicked(PathBuf),
-    Truth(EntryId, Result<Mask, String>),
+    Truth(EntryId, Place, Result<Truth, String>),
+    /// A slice is ready to be shown.
+    Slice(EntryId, Box<Shown>),
+    /// It cannot be, and why.
+    NoSlice(EntryId, Place, String),
     /// Settings could not be written.
     SettingsFailed(String),
     Exported(Result<PathBuf, String>),
@@ -48,6 +54,7 @@ pub enum Pick {
 pub struct Export {
     pub path: PathBuf,
     pub slice: Arc<Slice>,
+    pub spacing: Option<Spacing>,
     pub window: Window,
     pub invert: bool,
     pub segmentation: Option<Arc<Segmentation>>,
@@ -64,7 +71,7 @@ impl Export {
     fn write(&self) -> Result<(), ExportError> {
         let mask = self.segmentation.as_ref().map(|s| s.mask(self.mask_threshold));
         let painted = overlay::paint(mask.as_ref(), self.truth.as_deref(), self.style);
-        let facts = MaskFacts::of(mask.as_ref(), self.truth.as_deref(), self.slice.spacing);
+        let facts = MaskFacts::of(mask.as_ref(), self.truth.as_deref(), self.spacing);
         let sizes = super::ui::measurement_lines(&facts, self.mask_threshold);
         let lines = [self.above.as_slice(), sizes.as_slice(), self.below.as_slice()].concat();
         let grey = self.slice.shades(self.window, self.invert);
@@ -112,7 +119,8 @@ impl Tasks {
         if let Some(folder) = folder.filter(|f| f.is_dir()) {
             dialog = dialog.set_directory(folder);
         }
-        let pictures = ["png", "PNG", "jpg", "JPG", "jpeg", "JPEG", "tif", "TIF", "tiff", "TIFF"];
+        let pictures =
+            ["png", "PNG", "jpg", "JPG", "jpeg", "JPEG", "tif", "TIF", "tiff", "TIFF", "dcm", "DCM", "nii", "gz"];
         let (pictures_name, all_name) = (t!("dialog.pictures").into_owned(), t!("dialog.all_files").into_owned());
         self.spawn(move || {
             let asked = Instant::now();
@@ -147,11 +155,21 @@ impl Tasks {
         }
     }
 
-    /// Reads an outline for one slice.
-    pub fn load_truth(&self, id: EntryId, path: PathBuf, slice: Arc<Slice>, page: usize) {
+    /// Reads outlines for a study, or for its slice at `place`.
+    pub fn load_truth(&self, id: EntryId, path: PathBuf, study: Arc<Study>, place: Place) {
         self.spawn(move || {
-            let mask = io::load_truth_of(&path, &slice, page);
-            Some(Done::Truth(id, mask.map_err(|e| e.to_string())))
+            let truth = io::load_truth(&path, &study, place);
+            Some(Done::Truth(id, place, truth.map_err(|e| e.to_string())))
+        });
+    }
+
+    /// Makes a slice that is not at hand.
+    pub fn show_slice(&self, id: EntryId, study: Arc<Study>, place: Place) {
+        self.spawn(move || {
+            Some(match opener::show(&study, place) {
+                Ok(shown) => Done::Slice(id, Box::new(shown)),
+                Err(error) => Done::NoSlice(id, place, error.to_string()),
+            })
         });
     }
 

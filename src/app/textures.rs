@@ -1,7 +1,8 @@
 //! Pictures for the GPU: made when what they show changes, never otherwise. Overlays of large pictures are painted off the UI
 //! thread.
 
-use super::session::{Entry, EntryId, Session};
+use super::entry::{Entry, EntryId};
+use super::session::Session;
 use super::state::{Interpolation, Settings};
 use super::view::View;
 use crate::domain::mask::Mask;
@@ -10,6 +11,7 @@ use crate::domain::overlay::{self, OverlayColour, OverlayStyle};
 use crate::domain::prediction::Segmentation;
 use crate::domain::resample::resize;
 use crate::domain::slice::Spacing;
+use crate::domain::study::Place;
 use crate::domain::window::Window;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use egui::{Color32, ColorImage, Pos2, Rect, TextureFilter, TextureHandle, TextureOptions, pos2, vec2};
@@ -31,9 +33,16 @@ struct Region {
     height: usize,
 }
 
+/// A slice of an open study.
+type SliceId = (EntryId, Place);
+
+fn slice_id(entry: &Entry) -> SliceId {
+    (entry.id, entry.shown.place)
+}
+
 #[derive(Clone, PartialEq)]
 struct ScanKey {
-    entry: EntryId,
+    entry: SliceId,
     window: Window,
     invert: bool,
     interpolation: Interpolation,
@@ -43,7 +52,7 @@ struct ScanKey {
 
 #[derive(Clone, PartialEq)]
 struct OverlayKey {
-    entry: EntryId,
+    entry: SliceId,
     model: Option<String>,
     /// Identity of the truth, which can be replaced.
     truth: Option<usize>,
@@ -206,7 +215,7 @@ impl Textures {
     fn update_scan(&mut self, ctx: &egui::Context, entry: &Entry, view: &View, settings: &Settings, viewport: Rect) {
         let region = self.region(ctx, entry, view, viewport);
         let key = ScanKey {
-            entry: entry.id,
+            entry: slice_id(entry),
             window: view.window,
             invert: view.invert,
             interpolation: settings.interpolation,
@@ -215,8 +224,8 @@ impl Textures {
         if self.scan.as_ref().is_some_and(|(old, _)| *old == key) {
             return;
         }
-        let cut = region.and_then(|r| entry.slice.crop(r.x, r.y, r.width, r.height));
-        let shown = cut.as_ref().unwrap_or(&entry.display);
+        let cut = region.and_then(|r| entry.shown.slice.crop(r.x, r.y, r.width, r.height));
+        let shown = cut.as_ref().unwrap_or(&entry.shown.display);
         let grey = shown.shades(view.window, view.invert);
         let image = ColorImage::from_gray([shown.width(), shown.height()], &grey);
         let options = options(settings.interpolation);
@@ -231,8 +240,8 @@ impl Textures {
 
     /// The part of a very large picture to draw at full resolution: what is visible with a margin, kept while it still covers.
     fn region(&self, ctx: &egui::Context, entry: &Entry, view: &View, viewport: Rect) -> Option<Region> {
-        let slice = &entry.slice;
-        if Arc::ptr_eq(slice, &entry.display) || !viewport.is_positive() {
+        let slice = &entry.shown.slice;
+        if Arc::ptr_eq(slice, &entry.shown.display) || !viewport.is_positive() {
             return None;
         }
         let limit = ctx.input(|i| i.max_texture_side).min(super::opener::DISPLAY_SIDE) as f32;
@@ -244,7 +253,7 @@ impl Textures {
         }
         if let Some((ScanKey { entry: id, region: Some(r), .. }, _)) = &self.scan {
             let covered = Rect::from_min_size(pos2(r.x as f32, r.y as f32), vec2(r.width as f32, r.height as f32));
-            if *id == entry.id && covered.contains_rect(visible) {
+            if *id == slice_id(entry) && covered.contains_rect(visible) {
                 return Some(*r);
             }
         }
@@ -258,15 +267,15 @@ impl Textures {
     fn update_overlay(&mut self, ctx: &egui::Context, session: &Session, entry: &Entry, settings: &Settings) {
         while let Ok(painted) = self.finished.1.try_recv() {
             self.pending = None;
-            if painted.key.entry == entry.id {
+            if painted.key.entry == slice_id(entry) {
                 self.show(ctx, painted);
             }
         }
         let segmentation = session.shown_segmentation(entry).cloned();
         let key = OverlayKey {
-            entry: entry.id,
+            entry: slice_id(entry),
             model: segmentation.as_ref().map(|s| s.model.sha256.clone()),
-            truth: entry.truth.as_ref().map(|t| Arc::as_ptr(t) as usize),
+            truth: entry.shown.truth.as_ref().map(|t| Arc::as_ptr(t) as usize),
             mask_threshold: session.thresholds.mask,
             style: settings.overlay,
             interpolation: settings.interpolation,
@@ -276,17 +285,17 @@ impl Textures {
             return;
         }
         // A stale overlay must never lie over another picture.
-        if self.overlay.as_ref().is_some_and(|old| old.key.entry != entry.id) {
+        if self.overlay.as_ref().is_some_and(|old| old.key.entry != slice_id(entry)) {
             self.overlay = None;
         }
         let job = Job {
             key: key.clone(),
             segmentation,
-            truth: entry.truth.clone(),
-            display: (entry.display.width(), entry.display.height()),
-            spacing: entry.slice.spacing,
+            truth: entry.shown.truth.clone(),
+            display: (entry.shown.display.width(), entry.shown.display.height()),
+            spacing: entry.spacing(),
         };
-        if entry.slice.area() <= INLINE_PIXELS {
+        if entry.shown.slice.area() <= INLINE_PIXELS {
             let map = self.map_of(job.segmentation.as_ref());
             let painted = job.run(map);
             self.show(ctx, painted);
@@ -329,8 +338,8 @@ impl Textures {
 
     /// The scan, with the part of the picture it covers in pixels.
     pub fn scan(&self, entry: &Entry) -> Option<(&TextureHandle, Rect)> {
-        let (key, texture) = self.scan.as_ref().filter(|(key, _)| key.entry == entry.id)?;
-        let slice = &entry.slice;
+        let (key, texture) = self.scan.as_ref().filter(|(key, _)| key.entry == slice_id(entry))?;
+        let slice = &entry.shown.slice;
         let r = key.region.unwrap_or(Region { x: 0, y: 0, width: slice.width(), height: slice.height() });
         Some((texture, Rect::from_min_size(pos2(r.x as f32, r.y as f32), vec2(r.width as f32, r.height as f32))))
     }
@@ -338,14 +347,14 @@ impl Textures {
     /// The overlay of this entry, if there is one: its filling and its edges.
     pub fn overlay(&self, entry: &Entry) -> Option<(Option<&TextureHandle>, &[Contour])> {
         let wanted = self.wanted.as_ref()?;
-        let shown = |overlay: &&Overlay| overlay.key.entry == entry.id && overlay.key.model == wanted.model;
+        let shown = |overlay: &&Overlay| overlay.key.entry == slice_id(entry) && overlay.key.model == wanted.model;
         let overlay = self.overlay.as_ref().filter(shown)?;
         Some((overlay.filling.as_ref(), &overlay.contours))
     }
 
     /// Sizes and overlap of the mask on this entry.
     pub fn facts(&self, entry: &Entry) -> Option<MaskFacts> {
-        let wanted = self.wanted.as_ref().filter(|key| key.entry == entry.id)?;
+        let wanted = self.wanted.as_ref().filter(|key| key.entry == slice_id(entry))?;
         self.overlay.as_ref().filter(|overlay| overlay.key.same_mask(wanted)).map(|overlay| overlay.facts)
     }
 

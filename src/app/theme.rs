@@ -9,6 +9,9 @@ pub const CALM: Color32 = Color32::from_rgb(52, 178, 121);
 pub const CAUTION: Color32 = Color32::from_rgb(224, 162, 52);
 /// Behind the scan in either theme: pictures are judged on black.
 pub const VIEWPORT: Color32 = Color32::from_rgb(8, 9, 11);
+/// Sides of the patient, and what the reader measured.
+pub const MARK: Color32 = Color32::from_rgb(255, 214, 102);
+pub const MEASURE: Color32 = Color32::from_rgb(255, 214, 102);
 pub const VIEWPORT_TEXT: Color32 = Color32::from_rgb(205, 214, 224);
 
 /// Sets fonts and both themes; called once.

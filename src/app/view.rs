@@ -13,6 +13,8 @@ pub struct View {
     zoom: Option<f32>,
     /// Image position in the middle of the viewport, in pixels.
     centre: Pos2,
+    /// Of the pictures this is a view of: width and height in pixels, height of a pixel relative to its width.
+    shape: (usize, usize, f32),
     pub window: Window,
     pub invert: bool,
     /// Window preset in use, 1–5; 0 after a change by hand.
@@ -22,7 +24,26 @@ pub struct View {
 impl View {
     pub fn of(slice: &Slice) -> Self {
         let centre = pos2(slice.width() as f32 / 2.0, slice.height() as f32 / 2.0);
-        Self { zoom: None, centre, window: slice.default_window(), invert: false, preset: 1 }
+        Self { zoom: None, centre, shape: Self::shape(slice), window: slice.default_window(), invert: false, preset: 1 }
+    }
+
+    fn shape(slice: &Slice) -> (usize, usize, f32) {
+        (slice.width(), slice.height(), Self::aspect(slice))
+    }
+
+    /// Whether this view shows a slice as it would show the one it was made for.
+    pub fn is_for(&self, slice: &Slice) -> bool {
+        self.shape == Self::shape(slice)
+    }
+
+    /// The same place and zoom under another view's window.
+    pub fn under(self, other: &View) -> Self {
+        Self { window: other.window, preset: other.preset, invert: other.invert, ..self }
+    }
+
+    /// The same place, zoom and inversion, starting from another view's window.
+    pub fn with_window(self, other: &View) -> Self {
+        Self { window: other.window, preset: other.preset, ..self }
     }
 
     pub fn fit(&mut self, slice: &Slice) {
@@ -59,6 +80,11 @@ impl View {
         (self.centre.to_vec2() + (at - viewport.center()) / self.scale(slice, viewport)).to_pos2()
     }
 
+    /// Where a position in the picture lies on the screen.
+    pub fn screen_from_image(&self, slice: &Slice, viewport: Rect, at: Pos2) -> Pos2 {
+        viewport.center() + (at - self.centre) * self.scale(slice, viewport)
+    }
+
     /// The pixel under a point of the screen.
     pub fn pixel_at(&self, slice: &Slice, viewport: Rect, at: Pos2) -> Option<(usize, usize)> {
         let p = self.image_from_screen(slice, viewport, at);
@@ -84,7 +110,12 @@ impl View {
 
     /// Window by preset number 1–5.
     pub fn set_preset(&mut self, slice: &Slice, preset: u8) {
-        let whole = slice.default_window();
+        // Windows that the source names come first.
+        let own = slice.windows().get(usize::from(preset.saturating_sub(1))).copied();
+        if let Some(window) = own {
+            (self.window, self.preset) = (window, preset);
+            return;
+        }
         // Of the values that occur: a dark scan stored in 0–255 may use but a part of them.
         let (low, high) = slice.range();
         let width = high - low;
@@ -94,7 +125,7 @@ impl View {
             3 => part(0.2, 0.7),
             4 => part(0.45, 1.0),
             5 => part(0.0, 0.3),
-            _ => whole,
+            _ => slice.default_window(),
         };
         self.preset = preset;
     }
@@ -111,7 +142,7 @@ impl View {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::slice::{Depth, Spacing};
+    use crate::domain::slice::{Depth, Spacing, SpacingSource};
 
     fn slice() -> Slice {
         Slice::new(100, 50, vec![0.0; 5_000], Depth::Eight).unwrap()
@@ -148,7 +179,7 @@ mod tests {
     #[test]
     fn tall_pixels_are_drawn_tall() {
         let mut slice = slice();
-        slice.spacing = Some(Spacing { row_mm: 2.0, column_mm: 1.0 });
+        slice.spacing = Spacing::new(2.0, 1.0, SpacingSource::Reader);
         let rect = View::of(&slice).picture_rect(&slice, viewport());
         assert!((rect.width() - rect.height()).abs() < 1e-3);
     }

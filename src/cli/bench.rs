@@ -198,11 +198,11 @@ fn pair(args: &Args) -> anyhow::Result<Pair> {
     let (classify, load_classifier_ms) = load(&classifier)?;
     let (segment, load_segmenter_ms) = load(&segmenter)?;
     let study = io::example();
-    let slice = study.slices.first().context("no example")?;
+    let slice = study.slice(0).context("no example")?;
     let never: &(dyn Fn() -> bool + Sync) = &|| false;
     let answer = || -> anyhow::Result<Segmentation> {
-        classify.classify(slice, never)?;
-        Ok(segment.segment(slice, never)?)
+        classify.classify(&slice, never)?;
+        Ok(segment.segment(&slice, never)?)
     };
     let (first, first_slice_ms) = once(answer);
     let segmentation = large(&first?);
@@ -210,7 +210,7 @@ fn pair(args: &Args) -> anyhow::Result<Pair> {
     let (batch, runs) = (args.batch.get(), args.runs.get());
     let input = |model: &Model| -> anyhow::Result<Tensor> {
         let spec = &model.card().input;
-        let one = preprocess::network_input(slice, spec);
+        let one = preprocess::network_input(&slice, spec);
         Ok(Tensor::from_vec(one.repeat(batch), (batch, spec.side, spec.side, spec.channels), &Device::Cpu)?)
     };
     let (for_classifier, for_segmenter) = (input(&classify)?, input(&segment)?);

@@ -1,5 +1,6 @@
 //! Binary masks and what is measured on them.
 
+use super::runs::{Parts, Run};
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -24,14 +25,6 @@ impl Component {
     pub fn diameter(&self, pixel: (f64, f64)) -> f64 {
         diameter(self.ends.iter().map(|(x, y)| (f64::from(*x) * pixel.0, f64::from(*y) * pixel.1)).collect())
     }
-}
-
-/// Pixels of a mask side by side in one row: columns `start..end`.
-#[derive(Debug, Clone, Copy)]
-struct Run {
-    row: usize,
-    start: usize,
-    end: usize,
 }
 
 impl Mask {
@@ -97,7 +90,7 @@ impl Mask {
     }
 
     /// All runs, row by row from left to right.
-    fn runs(&self) -> Vec<Run> {
+    pub fn runs(&self) -> Vec<Run> {
         let mut runs = Vec::new();
         for (row, pixels) in self.pixels.chunks_exact(self.width.max(1)).enumerate() {
             // Most rows of most masks are empty, and this test is a memory comparison.
@@ -146,31 +139,11 @@ impl Mask {
     /// Connected parts, largest first.
     pub fn components(&self) -> Vec<Component> {
         let runs = self.runs();
-        let mut parent: Vec<usize> = (0..runs.len()).collect();
-        let root = |parent: &mut Vec<usize>, mut at: usize| {
-            while parent[at] != at {
-                parent[at] = parent[parent[at]];
-                at = parent[at];
-            }
-            at
-        };
-        // Runs of neighbouring rows touch when they overlap or meet at a corner; both lists go from left to right.
-        let mut above = 0;
-        for (i, run) in runs.iter().enumerate() {
-            while runs[above].row + 1 < run.row || (runs[above].row + 1 == run.row && runs[above].end < run.start) {
-                above += 1;
-            }
-            for (j, other) in runs.iter().enumerate().skip(above) {
-                if other.row + 1 != run.row || other.start > run.end {
-                    break;
-                }
-                let (a, b) = (root(&mut parent, i), root(&mut parent, j));
-                parent[a.max(b)] = a.min(b);
-            }
-        }
+        let mut joined = Parts::new(runs.len());
+        joined.join_touching((&runs, 0), (&runs, 0));
         let mut parts: BTreeMap<usize, Component> = BTreeMap::new();
         for (i, run) in runs.iter().enumerate() {
-            let part = parts.entry(root(&mut parent, i)).or_insert(Component { pixels: 0, ends: Vec::new() });
+            let part = parts.entry(joined.root(i)).or_insert(Component { pixels: 0, ends: Vec::new() });
             part.pixels += run.end - run.start;
             part.ends.extend([(run.start as u32, run.row as u32), (run.end as u32 - 1, run.row as u32)]);
         }

@@ -3,6 +3,7 @@
 pub mod card;
 pub mod evaluation;
 pub mod figures;
+pub mod geometry;
 pub mod mask;
 pub mod measure;
 pub mod metrics;
@@ -10,6 +11,9 @@ pub mod overlay;
 pub mod phantom;
 pub mod prediction;
 pub mod resample;
+pub mod ruler;
+pub mod runs;
 pub mod slice;
 pub mod study;
+pub mod volume;
 pub mod window;

@@ -76,6 +76,11 @@ impl Classification {
         self.classes.get(self.deciding()).map_or(0.0, |(_, p)| *p)
     }
 
+    /// Probability that something was found, whatever it is.
+    pub fn finding(&self) -> f64 {
+        (0..self.classes.len()).filter(|class| self.is_finding(*class)).map(|class| self.classes[class].1).sum()
+    }
+
     /// Whether a class means that something was found.
     pub fn is_finding(&self, class: usize) -> bool {
         match self.answers {

@@ -1,5 +1,9 @@
 //! One grey picture with what is known about it.
 
+use super::geometry::Orientation;
+use super::mask::Mask;
+use super::resample::resize;
+use super::study::Warning;
 use super::window::Window;
 
 /// How the source stored its grey values, which decides how they are shown and fed to a network.
@@ -11,11 +15,51 @@ pub enum Depth {
     Deep,
 }
 
+/// Who says how large a pixel is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SpacingSource {
+    /// DICOM PixelSpacing (0028,0030): in the patient.
+    PixelSpacing,
+    /// DICOM ImagerPixelSpacing (0018,1164): at the detector.
+    ImagerPixelSpacing,
+    /// DICOM NominalScannedPixelSpacing (0018,2010): of a scanned film.
+    NominalScannedPixelSpacing,
+    /// NIfTI's affine or `pixdim`.
+    Nifti,
+    /// TIFF resolution tags.
+    TiffResolution,
+    /// The reader, by a known distance.
+    Reader,
+}
+
+impl SpacingSource {
+    /// Name in results and locales.
+    pub fn id(self) -> &'static str {
+        match self {
+            SpacingSource::PixelSpacing => "PixelSpacing",
+            SpacingSource::ImagerPixelSpacing => "ImagerPixelSpacing",
+            SpacingSource::NominalScannedPixelSpacing => "NominalScannedPixelSpacing",
+            SpacingSource::Nifti => "NIfTI",
+            SpacingSource::TiffResolution => "TIFF",
+            SpacingSource::Reader => "reader",
+        }
+    }
+}
+
 /// Millimetres between pixel centres.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Spacing {
     pub row_mm: f64,
     pub column_mm: f64,
+    pub source: SpacingSource,
+}
+
+impl Spacing {
+    /// `None` unless both are numbers above zero.
+    pub fn new(row_mm: f64, column_mm: f64, source: SpacingSource) -> Option<Self> {
+        let usable = |mm: f64| mm.is_finite() && mm > 0.0;
+        (usable(row_mm) && usable(column_mm)).then_some(Self { row_mm, column_mm, source })
+    }
 }
 
 /// Grey values in row-major order; eight-bit pictures are kept as bytes, since a session may hold thousands.
@@ -31,29 +75,56 @@ pub struct Slice {
     width: usize,
     height: usize,
     samples: Samples,
-    window: Window,
+    /// At least one: the first is what the picture opens with.
+    windows: Vec<Window>,
     pub spacing: Option<Spacing>,
+    pub orientation: Option<Orientation>,
+    /// High values are dark (DICOM MONOCHROME1, PS3.3 C.7.6.3.1.2).
+    pub inverted: bool,
+    /// What the reader should know of this slice.
+    pub warnings: Vec<Warning>,
 }
 
 impl Slice {
     /// `None` unless `pixels` fill `width`×`height` exactly and at least one pixel exists. Values that are not finite count as
     /// 0; eight-bit values are rounded into 0–255.
     pub fn new(width: usize, height: usize, pixels: Vec<f32>, depth: Depth) -> Option<Self> {
+        Self::with_windows(width, height, pixels, depth, Vec::new())
+    }
+
+    /// As [`Self::new`], with the windows that the source asks for, if any.
+    pub fn with_windows(
+        width: usize,
+        height: usize,
+        pixels: Vec<f32>,
+        depth: Depth,
+        windows: Vec<Window>,
+    ) -> Option<Self> {
         if width == 0 || height == 0 || width.checked_mul(height)? != pixels.len() {
             return None;
         }
-        let (samples, window) = match depth {
+        let samples = match depth {
             // Casting saturates, and turns what is not a number into 0.
-            Depth::Eight => {
-                (Samples::Eight(pixels.into_iter().map(|v| v.round() as u8).collect()), Window::from_range(0.0, 255.0))
-            }
-            Depth::Deep => {
-                let pixels: Vec<f32> = pixels.into_iter().map(|v| if v.is_finite() { v } else { 0.0 }).collect();
-                let (low, high) = percentiles(&pixels, 0.001, 0.999);
-                (Samples::Deep(pixels), Window::from_range(low, high))
+            Depth::Eight => Samples::Eight(pixels.into_iter().map(|v| v.round() as u8).collect()),
+            Depth::Deep => Samples::Deep(pixels.into_iter().map(|v| if v.is_finite() { v } else { 0.0 }).collect()),
+        };
+        let windows = match &samples {
+            _ if !windows.is_empty() => windows,
+            Samples::Eight(_) => vec![Window::from_range(0.0, 255.0)],
+            Samples::Deep(values) => {
+                let (low, high) = percentiles(values, 0.001, 0.999);
+                vec![Window::from_range(low, high)]
             }
         };
-        Some(Self { width, height, samples, window, spacing: None })
+        let (spacing, orientation, inverted, warnings) = (None, None, false, Vec::new());
+        Some(Self { width, height, samples, windows, spacing, orientation, inverted, warnings })
+    }
+
+    /// The same picture at another size, for a screen.
+    pub fn resized(&self, width: usize, height: usize) -> Option<Slice> {
+        let pixels = resize(&self.values(), (self.width, self.height), (width, height));
+        let slice = Self::with_windows(width, height, pixels, self.depth(), self.windows.clone())?;
+        Some(Slice { inverted: self.inverted, ..slice })
     }
 
     pub fn width(&self) -> usize {
@@ -93,18 +164,29 @@ impl Slice {
         }
     }
 
-    /// The window the picture opens with: 0–255 for eight bits, else from the 0.1th to the 99.9th percentile, so that a few
-    /// hot pixels do not darken the rest.
+    /// The window the picture opens with: the source's own, else 0–255 for eight bits or from the 0.1th to the 99.9th percentile,
+    /// so that a few hot pixels do not darken the rest.
     pub fn default_window(&self) -> Window {
-        self.window
+        self.windows[0]
+    }
+
+    /// All windows that the source names; [`Self::default_window`] is the first.
+    pub fn windows(&self) -> &[Window] {
+        &self.windows
     }
 
     /// Grey values 0–255 as networks expect them, under [`Self::default_window`]: what the reader does to brightness and
     /// contrast never changes what a network sees.
     pub fn grey(&self) -> Vec<f32> {
         match &self.samples {
-            Samples::Eight(_) => self.values(),
-            Samples::Deep(values) => values.iter().map(|v| 255.0 * self.window.apply(*v)).collect(),
+            Samples::Eight(_) if self.default_window() == Window::from_range(0.0, 255.0) && !self.inverted => {
+                self.values()
+            }
+            _ => {
+                let window = self.default_window();
+                let shade = |v: f32| if self.inverted { 1.0 - window.apply(v) } else { window.apply(v) };
+                self.values().into_iter().map(|v| 255.0 * shade(v)).collect()
+            }
         }
     }
 
@@ -112,7 +194,7 @@ impl Slice {
     pub fn shades(&self, window: Window, invert: bool) -> Vec<u8> {
         let shade = |v: f32| {
             let shade = (window.apply(v) * 255.0).round() as u8;
-            if invert { 255 - shade } else { shade }
+            if invert != self.inverted { 255 - shade } else { shade }
         };
         match &self.samples {
             Samples::Eight(bytes) => {
@@ -135,7 +217,28 @@ impl Slice {
             Samples::Eight(bytes) => Samples::Eight(cut(bytes, self.width, x, y, width, height)),
             Samples::Deep(values) => Samples::Deep(cut(values, self.width, x, y, width, height)),
         };
-        Some(Slice { width, height, samples, ..*self })
+        let Self { spacing, orientation, inverted, .. } = *self;
+        let (windows, warnings) = (self.windows.clone(), Vec::new());
+        Some(Slice { width, height, samples, windows, spacing, orientation, inverted, warnings })
+    }
+
+    /// The picture read as an outline: bright where the tumour is.
+    pub fn outline(&self) -> Option<Mask> {
+        let (low, high) = self.range();
+        // Masks are stored as 0/1 or 0/255; JPEG noise of a few grey values around black is no tumour.
+        let noise = self.depth() == Depth::Eight && high > 1.0 && high <= 16.0;
+        let middle = match (noise, high > low) {
+            (true, _) => high,
+            // A label map: its first label is as much tumour as its last.
+            (false, true) if self.depth() == Depth::Deep && low == 0.0 && high <= 255.0 && self.is_whole() => 0.5,
+            (false, true) => low + (high - low) / 2.0,
+            (false, false) => 0.5,
+        };
+        Mask::new(self.width, self.height, self.values().into_iter().map(|v| v > middle).collect())
+    }
+
+    fn is_whole(&self) -> bool {
+        self.values().iter().all(|v| v.fract() == 0.0)
     }
 
     /// Whether at most four different values occur, as in a blank picture or an outline.
@@ -157,7 +260,7 @@ impl Slice {
 }
 
 /// Two quantiles of finite values; widened to the whole range when they coincide.
-fn percentiles(values: &[f32], low: f64, high: f64) -> (f32, f32) {
+pub fn percentiles(values: &[f32], low: f64, high: f64) -> (f32, f32) {
     let mut sorted = values.to_vec();
     let last = sorted.len() - 1;
     let mut at = |q: f64| *sorted.select_nth_unstable_by((q * last as f64).round() as usize, f32::total_cmp).1;

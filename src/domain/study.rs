@@ -1,9 +1,109 @@
 //! What one file or folder gives: slices in order, with what the reader should know about them.
 
+use super::card::Card;
+use super::geometry::{Layout, Plane};
 use super::mask::Mask;
 use super::slice::Slice;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+/// Which slices of a study are looked at: a plane and a point in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Cut {
+    /// Of no weight for a study that has no planes to choose from.
+    pub plane: Plane,
+    pub time: usize,
+}
+
+/// One slice of a study.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Place {
+    pub cut: Cut,
+    pub index: usize,
+}
+
+/// Why one slice of a study cannot be shown.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FrameError {
+    #[error("{}: {problem}", file.display())]
+    File { file: PathBuf, problem: String },
+    #[error("there is no slice {index}; the study has {count}")]
+    NoSuchSlice { index: usize, count: usize },
+    #[error("the outline is {}×{} pixels, the slice {}×{}", found.0, found.1, wanted.0, wanted.1)]
+    TruthSize { found: (usize, usize), wanted: (usize, usize) },
+}
+
+/// Slices that are made when they are asked for.
+pub trait Frames: Send + Sync {
+    /// Planes to choose from; none when slices come only as they were stored.
+    fn planes(&self) -> &[Plane] {
+        &[]
+    }
+
+    /// Points in time.
+    fn times(&self) -> usize {
+        1
+    }
+
+    /// The plane to start with.
+    fn native(&self) -> Plane {
+        Plane::Axial
+    }
+
+    /// Number of slices.
+    fn count(&self, plane: Plane) -> usize;
+
+    /// How slices lie in the source's array and in the patient; `None` when they do not make a regular box.
+    fn layout(&self, cut: Cut) -> Option<Layout>;
+
+    /// Whether [`Self::slice`] answers within a frame of the window.
+    fn is_at_hand(&self, place: Place) -> bool;
+
+    /// The slice; may read and decode a file.
+    ///
+    /// # Errors
+    /// If there is no such slice, or its file cannot be read.
+    fn slice(&self, place: Place) -> Result<Arc<Slice>, FrameError>;
+}
+
+/// One slice of some study, to be made where it is needed.
+#[derive(Clone)]
+pub struct Picture {
+    pub frames: Arc<dyn Frames>,
+    pub place: Place,
+}
+
+impl Picture {
+    /// As [`Frames::slice`].
+    pub fn slice(&self) -> Result<Arc<Slice>, FrameError> {
+        self.frames.slice(self.place)
+    }
+}
+
+/// Slices of one file, all in memory.
+pub struct Pages(pub Vec<Arc<Slice>>);
+
+impl Frames for Pages {
+    fn count(&self, _plane: Plane) -> usize {
+        self.0.len()
+    }
+
+    fn layout(&self, _cut: Cut) -> Option<Layout> {
+        let first = self.0.first()?;
+        let size = (first.width(), first.height());
+        let alike = self.0.iter().all(|s| (s.width(), s.height()) == size);
+        alike.then(|| Layout::stored([size.0, size.1, self.0.len()], None))
+    }
+
+    fn is_at_hand(&self, _place: Place) -> bool {
+        true
+    }
+
+    fn slice(&self, place: Place) -> Result<Arc<Slice>, FrameError> {
+        let (index, count) = (place.index, self.0.len());
+        self.0.get(index).cloned().ok_or(FrameError::NoSuchSlice { index: index + 1, count })
+    }
+}
 
 /// Something the reader should know before trusting what is shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +120,20 @@ pub enum Warning {
     FewGreys,
     /// The truth mask could not be used, and why.
     TruthUnusable(String),
+    /// Nothing says how the picture lies in the patient; left and right are as stored.
+    OrientationUnknown,
+    /// Distances between neighbouring slices differ; the largest in hundredths of a mm.
+    Gaps { largest_mm: u32 },
+    /// Several slices lie in one place.
+    Duplicates(usize),
+    /// Slices of other orientations or sizes were left out.
+    MixedOrientations(usize),
+    /// Files that could not be read were left out.
+    LeftOut(usize),
+    /// Two statements about the geometry contradict each other; the first was used.
+    Contradiction(&'static str),
+    /// Pixel sizes come from the detector, not the patient (DICOM ImagerPixelSpacing): mm are a little too large.
+    DetectorSpacing,
 }
 
 impl Warning {
@@ -32,26 +146,198 @@ impl Warning {
             Warning::Transparency => "transparency-on-black".into(),
             Warning::FewGreys => "few-grey-values".into(),
             Warning::TruthUnusable(why) => format!("truth-unusable: {why}"),
+            Warning::OrientationUnknown => "orientation-unknown".into(),
+            Warning::Gaps { largest_mm } => format!("uneven-slice-distances: up to {:.2} mm", mm(*largest_mm)),
+            Warning::Duplicates(n) => format!("slices-in-one-place: {n}"),
+            Warning::MixedOrientations(n) => format!("other-orientations-left-out: {n}"),
+            Warning::LeftOut(n) => format!("unreadable-files-left-out: {n}"),
+            Warning::Contradiction(what) => format!("contradicting-geometry: {what}"),
+            Warning::DetectorSpacing => "spacing-at-detector".into(),
         }
     }
 }
 
-/// The content of one file.
-#[derive(Debug, Clone)]
+/// From hundredths of a mm.
+pub fn mm(hundredths: u32) -> f64 {
+    f64::from(hundredths) / 100.0
+}
+
+/// A way in which a study is not what a model was made for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Mismatch {
+    Modality { study: String, model: String },
+    BodyPart { study: String, model: String },
+    Plane { study: Plane, model: Plane },
+}
+
+impl Mismatch {
+    /// Stable name for machine-readable output.
+    pub fn code(&self) -> String {
+        match self {
+            Mismatch::Modality { study, model } => format!("modality: {study}, the model was made for {model}"),
+            Mismatch::BodyPart { study, model } => format!("body-part: {study}, the model was made for {model}"),
+            Mismatch::Plane { study, model } => format!("plane: {}, the model was made for {}", study.id(), model.id()),
+        }
+    }
+}
+
+/// What a study says it shows.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Subject {
+    /// DICOM modality (PS3.3 C.7.3.1.1.1), such as MR or CT.
+    pub modality: Option<String>,
+    /// DICOM body part examined, such as HEAD.
+    pub body_part: Option<String>,
+}
+
+/// DICOM modalities that a card's `input.modality` may begin with.
+const MODALITIES: [&str; 12] = ["MR", "CT", "US", "CR", "DX", "MG", "PT", "NM", "XA", "RF", "OCT", "SM"];
+/// Body parts by group: within one, a model may be used.
+const BODY_PARTS: [&[&str]; 5] = [
+    &["BRAIN", "HEAD", "SKULL", "NEURO", "CEREBR"],
+    &["KIDNEY", "ABDOMEN", "RENAL", "ABDOMENPELVIS", "CHESTABDPELVIS", "CHESTABDOMEN", "BODY"],
+    &["CHEST", "LUNG", "THORAX"],
+    &["BREAST"],
+    &["PELVIS", "PROSTATE"],
+];
+
+impl Subject {
+    /// How the study and this slice differ from what the card's model was made for.
+    pub fn mismatches(&self, slice: &Slice, card: &Card) -> Vec<Mismatch> {
+        let model = &card.input.modality;
+        let words: Vec<String> =
+            model.split(|c: char| !c.is_alphanumeric()).filter(|w| !w.is_empty()).map(str::to_uppercase).collect();
+        let mut found = Vec::new();
+        let own = words.first().filter(|word| MODALITIES.contains(&word.as_str()));
+        if let (Some(study), Some(own)) = (&self.modality, own)
+            && MODALITIES.contains(&study.as_str())
+            && study != own
+        {
+            found.push(Mismatch::Modality { study: study.clone(), model: model.clone() });
+        }
+        let group = |name: &str| BODY_PARTS.iter().position(|part| part.iter().any(|p| name.starts_with(p)));
+        if let Some(part) = &self.body_part
+            && let Some(own) = words.iter().find_map(|word| group(word))
+            && group(&part.to_uppercase()) != Some(own)
+        {
+            found.push(Mismatch::BodyPart { study: part.clone(), model: model.clone() });
+        }
+        let own = Plane::ALL.into_iter().find(|plane| words.iter().any(|w| w.eq_ignore_ascii_case(plane.id())));
+        if let (Some(orientation), Some(model)) = (slice.orientation, own)
+            && orientation.plane() != model
+        {
+            found.push(Mismatch::Plane { study: orientation.plane(), model });
+        }
+        found
+    }
+}
+
+/// The content of one file or series.
+#[derive(Clone)]
 pub struct Study {
-    /// The file, or the name of something that is no file (the bundled example).
+    /// The file or folder, or the name of something that is neither (the bundled example).
     pub source: PathBuf,
-    /// sha256 of the file's bytes, lower-case hex.
-    pub sha256: String,
-    pub slices: Vec<Arc<Slice>>,
-    /// Expert outline per slice where one was found beside the file.
-    pub truth: Vec<Option<Mask>>,
+    /// For lists: the file's name, a series' description.
+    pub title: String,
+    /// The file of each slice, or one for all.
+    pub files: Vec<PathBuf>,
+    pub frames: Arc<dyn Frames>,
+    /// Expert outlines found beside the file: bright where the tumour is, slice by slice as in `frames`.
+    pub truth: Option<Arc<dyn Frames>>,
+    pub subject: Subject,
     pub warnings: Vec<Warning>,
 }
 
+impl std::fmt::Debug for Study {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        write!(f, "Study({}, {} slices)", self.source.display(), self.count())
+    }
+}
+
 impl Study {
-    /// File name for lists.
-    pub fn title(&self) -> String {
-        self.source.file_name().map_or_else(|| self.source.display().to_string(), |n| n.to_string_lossy().into_owned())
+    /// Slices as they lie in a file, without anything else known.
+    pub fn of_pages(source: &Path, pages: Vec<Slice>) -> Self {
+        Self {
+            source: source.to_path_buf(),
+            title: source.file_name().unwrap_or(source.as_os_str()).to_string_lossy().into_owned(),
+            files: vec![source.to_path_buf()],
+            frames: Arc::new(Pages(pages.into_iter().map(Arc::new).collect())),
+            truth: None,
+            subject: Subject::default(),
+            warnings: Vec::new(),
+        }
+    }
+
+    /// The cut to start with.
+    pub fn native(&self) -> Cut {
+        Cut { plane: self.frames.native(), time: 0 }
+    }
+
+    /// Slices of the cut to start with.
+    pub fn count(&self) -> usize {
+        self.frames.count(self.frames.native())
+    }
+
+    /// Slice `index` of the cut to start with.
+    ///
+    /// # Errors
+    /// As [`Frames::slice`].
+    pub fn slice(&self, index: usize) -> Result<Arc<Slice>, FrameError> {
+        self.frames.slice(Place { cut: self.native(), index })
+    }
+
+    /// The file a slice of the cut to start with comes from.
+    pub fn file(&self, index: usize) -> &Path {
+        self.files.get(index).filter(|_| self.files.len() > 1).or(self.files.first()).unwrap_or(&self.source)
+    }
+
+    /// The outline of `slice`, which lies at `place`; `None` without one.
+    ///
+    /// # Errors
+    /// If the outline cannot be read or has another size.
+    pub fn truth(&self, place: Place, slice: &Slice) -> Result<Option<Mask>, FrameError> {
+        let Some(truth) = &self.truth else { return Ok(None) };
+        match truth.slice(place) {
+            Ok(page) => outline_of(&page, slice).map(Some),
+            Err(FrameError::NoSuchSlice { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// `page` read as the outline of `slice`.
+///
+/// # Errors
+/// If it has another size.
+pub fn outline_of(page: &Slice, slice: &Slice) -> Result<Mask, FrameError> {
+    let (found, wanted) = ((page.width(), page.height()), (slice.width(), slice.height()));
+    page.outline().filter(|_| found == wanted).ok_or(FrameError::TruthSize { found, wanted })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::geometry::Orientation;
+    use super::super::slice::Depth;
+    use super::*;
+
+    #[test]
+    fn a_model_is_warned_of_what_it_was_not_made_for() {
+        let source = include_str!("../../weights/lgg-resunet/card.toml");
+        let mut card: Card = toml::from_str(source).unwrap();
+        card.input.modality = "MR FLAIR, axial, brain".into();
+        let mut slice = Slice::new(16, 16, vec![0.0; 256], Depth::Eight).unwrap();
+        let subject = |modality: &str, part: &str| Subject {
+            modality: Some(modality.into()),
+            body_part: Some(part.into()).filter(|p: &String| !p.is_empty()),
+        };
+        assert_eq!(subject("MR", "HEAD").mismatches(&slice, &card), []);
+        assert_eq!(subject("SC", "").mismatches(&slice, &card), []);
+        let ct = subject("CT", "ABDOMEN").mismatches(&slice, &card);
+        assert!(matches!(ct.as_slice(), [Mismatch::Modality { .. }, Mismatch::BodyPart { .. }]), "{ct:?}");
+        slice.orientation = Orientation::new([0.0, 1.0, 0.0], [0.0, 0.0, -1.0]);
+        let plane = [Mismatch::Plane { study: Plane::Sagittal, model: Plane::Axial }];
+        assert_eq!(subject("MR", "BRAIN").mismatches(&slice, &card), plane);
+        card.input.modality = "unknown".into();
+        assert_eq!(subject("CT", "ABDOMEN").mismatches(&slice, &card), []);
     }
 }

@@ -48,13 +48,15 @@ impl Engine for CandleEngine {
         &mut self,
         question: Question,
         model: &str,
-        slice: &Slice,
+        slices: &[Arc<Slice>],
         cancelled: &(dyn Fn() -> bool + Sync),
-    ) -> Result<Answer, EngineError> {
+    ) -> Result<Vec<Answer>, EngineError> {
         let model = self.model(model)?;
         Ok(match question {
-            Question::Classify => Answer::Classification(model.classify(slice, cancelled)?),
-            Question::Segment => Answer::Segmentation(model.segment(slice, cancelled)?),
+            Question::Classify => {
+                model.classify_all(slices, cancelled)?.into_iter().map(Answer::Classification).collect()
+            }
+            Question::Segment => model.segment_all(slices, cancelled)?.into_iter().map(Answer::Segmentation).collect(),
         })
     }
 }

@@ -5,6 +5,7 @@ use crate::domain::card::Resize;
 use crate::domain::prediction::{Answers, Classification, ModelRef, Segmentation};
 use crate::domain::resample::Placement;
 use crate::domain::slice::Slice;
+use std::sync::Arc;
 
 /// Says "tumor" with the share of the brightest value in the picture; outlines pixels brighter than `MASK_GREY`.
 #[derive(Default)]
@@ -26,15 +27,21 @@ impl Engine for MockEngine {
         &mut self,
         question: Question,
         model: &str,
-        slice: &Slice,
+        slices: &[Arc<Slice>],
         cancelled: &(dyn Fn() -> bool + Sync),
-    ) -> Result<Answer, EngineError> {
+    ) -> Result<Vec<Answer>, EngineError> {
         if cancelled() {
             return Err(EngineError::Cancelled);
         }
         let model = ModelRef { id: model.into(), sha256: "0".repeat(64) };
+        Ok(slices.iter().map(|slice| self.answer_one(question, model.clone(), slice)).collect())
+    }
+}
+
+impl MockEngine {
+    fn answer_one(&self, question: Question, model: ModelRef, slice: &Slice) -> Answer {
         let grey = slice.grey();
-        Ok(match question {
+        match question {
             Question::Classify => {
                 let p = f64::from(grey.iter().copied().fold(0.0, f32::max)) / 256.0;
                 let classes = vec![("tumor".into(), p), ("no_tumor".into(), 1.0 - p)];
@@ -53,6 +60,6 @@ impl Engine for MockEngine {
                 let (width, height) = (slice.width(), slice.height());
                 Answer::Segmentation(Segmentation { model, square, placement, width, height, milliseconds: 1.0 })
             }
-        })
+        }
     }
 }

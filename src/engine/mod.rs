@@ -7,6 +7,7 @@ pub mod worker;
 
 use crate::domain::prediction::{Classification, Segmentation};
 use crate::domain::slice::Slice;
+use std::sync::Arc;
 
 /// What is asked of a slice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -39,12 +40,12 @@ pub trait Engine: Send {
     /// Loads a model ahead of its first question.
     fn prepare(&mut self, model: &str) -> Result<(), EngineError>;
 
-    /// Answers; `cancelled` is asked now and then.
+    /// An answer for every slice, in their order; `cancelled` is asked now and then.
     fn answer(
         &mut self,
         question: Question,
         model: &str,
-        slice: &Slice,
+        slices: &[Arc<Slice>],
         cancelled: &(dyn Fn() -> bool + Sync),
-    ) -> Result<Answer, EngineError>;
+    ) -> Result<Vec<Answer>, EngineError>;
 }

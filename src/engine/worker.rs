@@ -2,7 +2,9 @@
 
 use super::{Answer, Engine, EngineError, Question};
 use crate::domain::slice::Slice;
+use crate::domain::study::{FrameError, Picture};
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use rayon::prelude::*;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -18,7 +20,7 @@ struct Job {
     generation: u64,
     question: Question,
     model: String,
-    slice: Arc<Slice>,
+    pictures: Vec<Picture>,
 }
 
 enum Message {
@@ -30,15 +32,13 @@ enum Message {
 #[derive(Debug)]
 pub enum Reply {
     /// The engine is there; where it runs, and a notice if that is not where it was asked to.
-    Ready {
-        device: String,
-        notice: Option<String>,
-    },
+    Ready { device: String, notice: Option<String> },
     /// A model was loaded ahead of time, or could not be.
     Prepared(Result<(), EngineError>),
     Done {
         id: JobId,
-        result: Result<Answer, EngineError>,
+        /// One for every picture, in their order.
+        results: Vec<Result<Answer, EngineError>>,
     },
 }
 
@@ -47,6 +47,34 @@ fn guarded<T>(work: impl FnOnce() -> Result<T, EngineError>) -> Result<T, Engine
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).unwrap_or_else(|_| {
         Err(EngineError::Failed("the model stopped unexpectedly; choose another device in the settings".into()))
     })
+}
+
+/// Makes the slices, side by side, and asks about those that could be made.
+fn answer(
+    engine: &mut dyn Engine,
+    job: &Job,
+    cancelled: &(dyn Fn() -> bool + Sync),
+) -> Vec<Result<Answer, EngineError>> {
+    let all = |error: EngineError| vec![Err(error); job.pictures.len()];
+    if cancelled() {
+        return all(EngineError::Cancelled);
+    }
+    let made = guarded(|| Ok(job.pictures.par_iter().map(Picture::slice).collect::<Vec<_>>()));
+    let made = match made {
+        Ok(made) => made,
+        Err(error) => return all(error),
+    };
+    let slices: Vec<Arc<Slice>> = made.iter().filter_map(|slice| slice.as_ref().ok().cloned()).collect();
+    let mut answers = match guarded(|| engine.answer(job.question, &job.model, &slices, cancelled)) {
+        Ok(answers) => answers.into_iter(),
+        Err(error) => return all(error),
+    };
+    let short = || EngineError::Failed("the model gave too few answers; choose another device or model".into());
+    let result = |slice: Result<_, FrameError>| match slice {
+        Ok(_) => answers.next().ok_or_else(short),
+        Err(error) => Err(EngineError::Failed(error.to_string())),
+    };
+    made.into_iter().map(result).collect()
 }
 
 /// Handle to the thread; dropping it ends the thread after the job at hand.
@@ -94,12 +122,8 @@ impl Worker {
                         Message::Ask(job) => {
                             let cancelled =
                                 || closed.load(Ordering::Relaxed) || current.load(Ordering::Relaxed) != job.generation;
-                            let result = if cancelled() {
-                                Err(EngineError::Cancelled)
-                            } else {
-                                guarded(|| engine.answer(job.question, &job.model, &job.slice, &cancelled))
-                            };
-                            Reply::Done { id: job.id, result }
+                            let results = answer(engine.as_mut(), &job, &cancelled);
+                            Reply::Done { id: job.id, results }
                         }
                     };
                     if !tell(reply) {
@@ -117,11 +141,11 @@ impl Worker {
         self.jobs.try_send(Message::Prepare(model.to_string())).ok();
     }
 
-    /// Queues a question; `None` when the queue is full, to be asked again later.
-    pub fn ask(&mut self, question: Question, model: &str, slice: Arc<Slice>) -> Option<JobId> {
+    /// Queues a question about some pictures; `None` when the queue is full, to be asked again later.
+    pub fn ask(&mut self, question: Question, model: &str, pictures: Vec<Picture>) -> Option<JobId> {
         let id = self.next;
         let generation = self.generation.load(Ordering::Relaxed);
-        let job = Job { id, generation, question, model: model.to_string(), slice };
+        let job = Job { id, generation, question, model: model.to_string(), pictures };
         self.jobs.try_send(Message::Ask(job)).ok()?;
         self.next += 1;
         Some(id)
@@ -148,6 +172,8 @@ impl Drop for Worker {
 mod tests {
     use super::*;
     use crate::domain::slice::Depth;
+    use crate::domain::study::{Place, Study};
+    use std::path::Path;
     use std::time::{Duration, Instant};
 
     /// Answers only once it is cancelled, and then says so.
@@ -166,9 +192,9 @@ mod tests {
             &mut self,
             _: Question,
             _: &str,
-            _: &Slice,
+            _: &[Arc<Slice>],
             cancelled: &(dyn Fn() -> bool + Sync),
-        ) -> Result<Answer, EngineError> {
+        ) -> Result<Vec<Answer>, EngineError> {
             while !cancelled() {
                 std::thread::sleep(Duration::from_millis(1));
             }
@@ -180,14 +206,16 @@ mod tests {
     fn cancelling_ends_the_job_at_hand_and_those_that_wait() {
         let started = || Started { engine: Box::new(Stubborn), notice: None };
         let mut worker = Worker::start(started, || {}).unwrap();
-        let slice = Arc::new(Slice::new(16, 16, vec![0.0; 256], Depth::Eight).unwrap());
-        let ids: Vec<_> = (0..3).filter_map(|_| worker.ask(Question::Classify, "m", slice.clone())).collect();
+        let slice = Slice::new(16, 16, vec![0.0; 256], Depth::Eight).unwrap();
+        let study = Study::of_pages(Path::new("m"), vec![slice]);
+        let picture = Picture { frames: study.frames.clone(), place: Place { cut: study.native(), index: 0 } };
+        let ids: Vec<_> = (0..3).filter_map(|_| worker.ask(Question::Classify, "m", vec![picture.clone()])).collect();
         worker.cancel_all();
         let (mut done, deadline) = (Vec::new(), Instant::now() + Duration::from_secs(10));
         while done.len() < 3 && Instant::now() < deadline {
             match worker.poll() {
-                Some(Reply::Done { id, result }) => {
-                    assert!(matches!(result, Err(EngineError::Cancelled)));
+                Some(Reply::Done { id, results }) => {
+                    assert_eq!(results.iter().filter(|r| matches!(r, Err(EngineError::Cancelled))).count(), 1);
                     done.push(id);
                 }
                 _ => std::thread::sleep(Duration::from_millis(1)),

@@ -2,6 +2,7 @@
 
 pub mod annotated_png;
 pub mod evaluation_page;
+pub mod nifti;
 pub mod plot;
 pub mod png;
 pub mod report;
@@ -21,6 +22,8 @@ pub enum ExportError {
     Png(#[from] ::png::EncodingError),
     #[error("cannot draw the plot: {0}")]
     Plot(String),
+    #[error("cannot write the volume: {0}")]
+    Nifti(String),
     #[error("cannot write the table: {0}")]
     Table(String),
 }

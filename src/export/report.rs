@@ -1,9 +1,11 @@
 //! Results of a batch as JSON (schema 1) and CSV.
 
 use super::ExportError;
-use crate::domain::measure::Measurements;
+use crate::domain::mask::Mask;
+use crate::domain::measure::{Measurements, VolumeMeasurements};
 use crate::domain::prediction::{Classification, Segmentation, Thresholds, Verdict};
 use crate::domain::slice::Slice;
+use crate::domain::study::{Cut, Study};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -13,6 +15,8 @@ pub struct Report {
     pub schema: u32,
     pub app: String,
     pub device: String,
+    /// What was opened together, in order.
+    pub studies: Vec<StudyReport>,
     pub results: Vec<SliceReport>,
     pub errors: Vec<FileError>,
 }
@@ -20,7 +24,7 @@ pub struct Report {
 impl Report {
     pub fn new(device: String) -> Self {
         let app = format!("lesionlens {}", env!("CARGO_PKG_VERSION"));
-        Self { schema: 1, app, device, results: Vec::new(), errors: Vec::new() }
+        Self { schema: 1, app, device, studies: Vec::new(), results: Vec::new(), errors: Vec::new() }
     }
 }
 
@@ -30,13 +34,96 @@ pub struct FileError {
     pub error: String,
 }
 
-/// One slice of one file.
+/// One file, volume or series: what its slices say together. Nothing in it comes from a patient's tags.
+#[derive(Debug, Serialize)]
+pub struct StudyReport {
+    /// The file, or the folder of several.
+    pub source: String,
+    pub slices: usize,
+    /// The plane its slices were cut in, where there is a choice or the source tells.
+    pub plane: Option<&'static str>,
+    /// Point in time, from 1.
+    pub time: usize,
+    pub modality: Option<String>,
+    pub body_part: Option<String>,
+    pub positive_slices: usize,
+    /// Of all slices; `None` without a classifier.
+    pub highest: Option<Highest>,
+    /// Of all slices that were outlined; `None` without a segmenter.
+    pub mask: Option<StudyMask>,
+    /// The volume that was written.
+    pub mask_file: Option<String>,
+    pub warnings: Vec<String>,
+}
+
+/// The slice that most looks like a finding.
+#[derive(Debug, Serialize)]
+pub struct Highest {
+    pub slice: usize,
+    pub probability: f64,
+}
+
+#[derive(Debug, Serialize)]
+pub struct StudyMask {
+    pub voxels: usize,
+    /// Slices with any of it.
+    pub slices: usize,
+    /// Connected parts in three dimensions.
+    pub components: usize,
+    /// Where distances between slices are known.
+    pub volume_ml: Option<f64>,
+    /// Largest within one slice.
+    pub diameter_mm: Option<f64>,
+}
+
+impl StudyReport {
+    pub fn new(
+        study: &Study,
+        cut: Cut,
+        slices: &[SliceReport],
+        sizes: Option<VolumeMeasurements>,
+        mask_file: Option<String>,
+        warnings: Vec<String>,
+    ) -> Self {
+        let said = slices.iter().filter_map(|s| Some((s.slice, s.classifier.as_ref()?)));
+        let highest = said.clone().map(|(slice, c)| Highest { slice, probability: c.finding });
+        Self {
+            source: study.source.display().to_string(),
+            slices: slices.len(),
+            plane: slices.first().and_then(|s| s.plane),
+            time: cut.time + 1,
+            modality: study.subject.modality.clone(),
+            body_part: study.subject.body_part.clone(),
+            positive_slices: said.filter(|(_, c)| c.positive).count(),
+            highest: highest.reduce(|best, next| if next.probability > best.probability { next } else { best }),
+            mask: sizes.map(|s| StudyMask {
+                voxels: s.voxels,
+                slices: s.slices,
+                components: s.components,
+                volume_ml: s.ml,
+                diameter_mm: s.diameter_mm,
+            }),
+            mask_file,
+            warnings,
+        }
+    }
+}
+
+/// One slice.
 #[derive(Debug, Serialize)]
 pub struct SliceReport {
     pub file: String,
+    /// Place of its study in `studies`.
+    pub study: usize,
+    /// Within the study, from 0.
     pub slice: usize,
     pub width: usize,
     pub height: usize,
+    pub plane: Option<&'static str>,
+    /// Between rows, between columns.
+    pub spacing_mm: Option<[f64; 2]>,
+    /// Who says so.
+    pub spacing_from: Option<&'static str>,
     /// Of the file.
     pub sha256: String,
     pub classifier: Option<ClassifierReport>,
@@ -50,6 +137,8 @@ pub struct ClassifierReport {
     pub model: String,
     pub sha256: String,
     pub classes: BTreeMap<String, f64>,
+    /// Probability that something was found, whatever it is.
+    pub finding: f64,
     pub threshold: f64,
     pub positive: bool,
     /// The class that reaches the threshold, `negative`, or `undecided` when none of several does.
@@ -73,6 +162,7 @@ impl ClassifierReport {
             model: classification.model.id.clone(),
             sha256: classification.model.sha256.clone(),
             classes: classification.classes.iter().cloned().collect(),
+            finding: classification.finding(),
             threshold: thresholds.classifier,
             positive: matches!(verdict, Verdict::Positive(_)),
             verdict: match verdict {
@@ -85,8 +175,9 @@ impl ClassifierReport {
 }
 
 impl SegmenterReport {
-    pub fn new(segmentation: &Segmentation, slice: &Slice, thresholds: Thresholds) -> Self {
-        let sizes = Measurements::of(&segmentation.mask(thresholds.mask), slice.spacing);
+    /// `mask` is the segmentation's at the mask threshold.
+    pub fn new(segmentation: &Segmentation, mask: &Mask, slice: &Slice, thresholds: Thresholds) -> Self {
+        let sizes = Measurements::of(mask, slice.spacing);
         Self {
             model: segmentation.model.id.clone(),
             sha256: segmentation.model.sha256.clone(),
@@ -118,6 +209,8 @@ pub fn csv(report: &Report) -> Result<Vec<u8>, ExportError> {
         "components",
         "area_mm2",
         "warnings",
+        "study",
+        "plane",
     ];
     writer.write_record(header).map_err(|e| failed(&e))?;
     let text = |v: Option<String>| v.unwrap_or_default();
@@ -140,6 +233,8 @@ pub fn csv(report: &Report) -> Result<Vec<u8>, ExportError> {
             text(s.map(|s| s.components.to_string())),
             text(s.and_then(|s| s.area_mm2).map(|a| format!("{a:.2}"))),
             r.warnings.join("; "),
+            r.study.to_string(),
+            r.plane.unwrap_or_default().to_string(),
         ];
         writer.write_record(row).map_err(|e| failed(&e))?;
     }

@@ -35,9 +35,11 @@ pub enum Problem {
     Empty,
     #[error("is a folder; open the folder itself or a picture in it")]
     Folder,
-    #[error("holds no picture that LesionLens reads; it opens PNG, JPEG and TIFF")]
+    #[error("holds no picture that LesionLens reads; it opens PNG, JPEG, TIFF, DICOM and NIfTI")]
     FolderWithoutImages,
-    #[error("is not a picture that LesionLens reads; it opens PNG, JPEG and TIFF, whatever the file is called")]
+    #[error(
+        "is not a picture that LesionLens reads; it opens PNG, JPEG, TIFF, DICOM and NIfTI, whatever the file is called"
+    )]
     NotAnImage,
     #[error("is larger than {} MiB; export the slices you need as single pictures", limit_bytes >> 20)]
     FileTooLarge { limit_bytes: u64 },
@@ -47,6 +49,21 @@ pub enum Problem {
     TooLarge { width: u32, height: u32 },
     #[error("is a stack of more than 256 megapixels; split it")]
     StackTooLarge,
+    #[error("is a volume of more than {} MiB uncompressed; crop it, or store it with fewer bits", limit_bytes >> 20)]
+    VolumeTooLarge { limit_bytes: u64 },
+    #[error("is a DICOM file without a picture (a report, an annotation or a list); open the series it belongs to")]
+    NoPixels,
+    #[error("lists no file that is there; open the folder with the pictures itself")]
+    EmptyDirectory,
+    #[error(
+        "is packed as {0}, which LesionLens does not unpack; have it sent uncompressed, as JPEG lossless or as JPEG 2000"
+    )]
+    UnsupportedSyntax(String),
+    #[error("is a NIfTI header whose voxels are missing; copy its .img file beside it")]
+    NoImageBeside,
+    /// In the words of the slice's own reader.
+    #[error("{0}")]
+    Slice(String),
     #[error("ends before the picture does; copy or export it again")]
     Truncated,
     #[error("is damaged ({0}); copy or export it again")]

@@ -7,7 +7,7 @@ use crate::domain::slice::Depth;
 use image::codecs::jpeg::JpegDecoder;
 use image::metadata::Orientation;
 use image::{ColorType, DynamicImage, ImageDecoder, ImageError};
-use std::io::Cursor;
+use std::io::{BufRead, Cursor, Seek};
 
 pub fn decode(bytes: &[u8]) -> Result<Raster, Problem> {
     let mut decoder = JpegDecoder::new(Cursor::new(bytes)).map_err(problem)?;
@@ -35,6 +35,11 @@ pub fn decode(bytes: &[u8]) -> Result<Raster, Problem> {
         turn,
         mirrored,
     })
+}
+
+/// Width and height, from the header alone.
+pub fn dimensions(stream: impl BufRead + Seek) -> Option<(u32, u32)> {
+    JpegDecoder::new(stream).ok().map(|decoder| decoder.dimensions())
 }
 
 /// Whether an end-of-image marker follows the last scan (ITU-T T.81, B.1.1.3).

@@ -1,17 +1,23 @@
 //! Files → studies. What a file is, is decided by its content, never by its name.
 
+pub mod dicom;
 pub mod error;
+mod files;
 mod jpeg;
+mod nifti;
 pub mod paths;
 mod png;
 mod raster;
+mod recent;
 mod tiff;
 
 use crate::domain::mask::Mask;
-use crate::domain::slice::{Depth, Slice};
-use crate::domain::study::{Study, Warning};
+use crate::domain::slice::Slice;
+use crate::domain::study::{FrameError, Frames, Place, Study, Warning, outline_of};
 use error::{LoadError, Problem};
+use paths::Source;
 use sha2::{Digest, Sha256};
+use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -26,108 +32,165 @@ pub const MIN_SIDE: u32 = 16;
 const MAX_STACK_PIXELS: u64 = 256 << 20;
 
 /// Opens one file. A file named `*_mask.*` beside it becomes its truth.
+///
+/// # Errors
+/// If the file cannot be read, is of no known format, is damaged, or is larger than what is opened.
 pub fn load(path: &Path) -> Result<Study, LoadError> {
-    let bytes = read(path)?;
-    let (pages, mut warnings) = decode(&bytes).map_err(|problem| LoadError::new(path, problem))?;
-    let slices: Vec<Arc<Slice>> = pages.into_iter().map(Arc::new).collect();
-    let mut truth = vec![None; slices.len()];
-    if let Some(mask) = paths::truth_beside(path) {
-        match load_truth(&mask, &slices) {
-            Ok(masks) => truth = masks,
-            Err(error) => warnings.push(Warning::TruthUnusable(error.to_string())),
+    open(Source::File(path.to_path_buf()))
+}
+
+/// Opens what [`paths::expand`] found.
+///
+/// # Errors
+/// As [`load`]; of several files the first must be readable.
+pub fn open(source: Source) -> Result<Study, LoadError> {
+    let mut study = match source {
+        Source::File(path) => single(&path)?,
+        Source::Series(headers) => dicom::load(headers)?,
+        Source::Slices(files) => return files::load(files),
+    };
+    if let [file] = study.files.as_slice()
+        && let Some(outline) = paths::truth_beside(file)
+    {
+        match load_truth(&outline, &study, Place { cut: study.native(), index: 0 }) {
+            Ok(Truth::Study(frames)) => study.truth = Some(frames),
+            Ok(Truth::Slice(_)) => {
+                let problem = Problem::TruthPages { pages: 1, page: study.count() };
+                study.warnings.push(Warning::TruthUnusable(LoadError::new(&outline, problem).to_string()));
+            }
+            Err(error) => study.warnings.push(Warning::TruthUnusable(error.to_string())),
         }
     }
-    let sha256 = format!("{:x}", Sha256::digest(&bytes));
-    Ok(Study { source: path.to_path_buf(), sha256, slices, truth, warnings })
+    Ok(study)
 }
 
-/// Reads an outline for every slice of a file: any picture of the same size, bright where the tumour is.
-pub fn load_truth(path: &Path, slices: &[Arc<Slice>]) -> Result<Vec<Option<Mask>>, LoadError> {
-    let pages = truth_pages(path)?;
-    let mut masks = Vec::new();
-    for (page, slice) in pages.iter().zip(slices) {
-        masks.push(Some(outline(path, page, slice)?));
+/// One file, whatever lies beside it.
+fn single(path: &Path) -> Result<Study, LoadError> {
+    match sniff_file(path)? {
+        Format::Dicom => dicom::load(vec![dicom::Header::read(path)?]),
+        Format::Nifti => guarded(|| nifti::load(path)).map_err(|problem| LoadError::new(path, problem)),
+        Format::Png | Format::Jpeg | Format::Tiff => Ok(Study::of_pages(path, pictures(path)?)),
     }
-    masks.resize(slices.len(), None);
-    Ok(masks)
 }
 
-/// Reads the outline of slice `page` of a file: that page of the outline's file, or its only page.
-pub fn load_truth_of(path: &Path, slice: &Slice, page: usize) -> Result<Mask, LoadError> {
-    let pages = truth_pages(path)?;
+/// Outlines by an expert.
+pub enum Truth {
+    /// One for every slice of a study.
+    Study(Arc<dyn Frames>),
+    /// One for the slice on show.
+    Slice(Mask),
+}
+
+/// Reads outlines for a study, bright where the tumour is: a file with as many slices is taken slice by slice, one with a single
+/// page belongs to the slice at `place`.
+///
+/// # Errors
+/// If the file cannot be read, has another number of slices, or slices of another size.
+pub fn load_truth(path: &Path, study: &Study, place: Place) -> Result<Truth, LoadError> {
+    let truth = single(path)?;
+    let counts = |s: &Study| [0, 1, 2].map(|i| s.frames.count(crate::domain::geometry::Plane::ALL[i]));
+    let unlike = |e: FrameError| LoadError::new(path, Problem::Slice(e.to_string()));
+    let slice = study.frames.slice(place).map_err(unlike)?;
+    if counts(&truth) == counts(study) {
+        let page = truth.frames.slice(place).or_else(|_| truth.slice(place.index)).map_err(unlike)?;
+        let outline = outline_of(&page, &slice).map_err(|e| truth_problem(path, e))?;
+        return Ok(if study.count() == 1 && study.frames.times() > 1 {
+            Truth::Slice(outline)
+        } else {
+            Truth::Study(truth.frames)
+        });
+    }
+    match truth.count() {
+        1 => {
+            let page = truth.slice(0).map_err(unlike)?;
+            Ok(Truth::Slice(outline_of(&page, &slice).map_err(|e| truth_problem(path, e))?))
+        }
+        pages => Err(LoadError::new(path, Problem::TruthPages { pages, page: study.count() })),
+    }
+}
+
+fn truth_problem(path: &Path, error: FrameError) -> LoadError {
+    match error {
+        FrameError::TruthSize { found, wanted } => LoadError::new(path, Problem::TruthSize { found, wanted }),
+        other => LoadError::new(path, Problem::Slice(other.to_string())),
+    }
+}
+
+/// Reads the outline of one slice from a picture of a single page.
+///
+/// # Errors
+/// If it cannot be read, has several pages, or is of another size.
+pub fn load_outline(path: &Path, slice: &Slice) -> Result<Mask, LoadError> {
+    let pages = pictures(path)?;
     match pages.as_slice() {
-        [only] => outline(path, only, slice),
-        several => match several.get(page) {
-            Some(found) => outline(path, found, slice),
-            None => Err(LoadError::new(path, Problem::TruthPages { pages: several.len(), page: page + 1 })),
-        },
+        [page] => outline_of(page, slice).map_err(|e| truth_problem(path, e)),
+        several => Err(LoadError::new(path, Problem::TruthPages { pages: several.len(), page: 1 })),
     }
 }
 
-fn truth_pages(path: &Path) -> Result<Vec<Slice>, LoadError> {
-    let (pages, _) = decode(&read(path)?).map_err(|problem| LoadError::new(path, problem))?;
-    Ok(pages)
+/// sha256 of a file's bytes, lower-case hex.
+///
+/// # Errors
+/// If it cannot be read.
+pub fn sha256(path: &Path) -> std::io::Result<String> {
+    let mut hash = Sha256::new();
+    std::io::copy(&mut File::open(path)?, &mut hash)?;
+    Ok(format!("{:x}", hash.finalize()))
 }
 
-fn outline(path: &Path, page: &Slice, slice: &Slice) -> Result<Mask, LoadError> {
-    let (found, wanted) = ((page.width(), page.height()), (slice.width(), slice.height()));
-    let (low, high) = page.range();
-    // Masks are stored as 0/1 or 0/255; JPEG noise of a few grey values around black is no tumour.
-    let noise = page.depth() == Depth::Eight && high > 1.0 && high <= 16.0;
-    let middle = match (noise, high > low) {
-        (true, _) => high,
-        (false, true) => low + (high - low) / 2.0,
-        (false, false) => 0.5,
-    };
-    let pixels = page.values().into_iter().map(|v| v > middle).collect();
-    let mask = Mask::new(found.0, found.1, pixels).filter(|_| found == wanted);
-    mask.ok_or_else(|| LoadError::new(path, Problem::TruthSize { found, wanted }))
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
-    let failed = |e: std::io::Error| match e.kind() {
-        std::io::ErrorKind::NotFound => LoadError::new(path, Problem::Missing),
-        kind => LoadError::new(path, Problem::Unreadable(kind)),
-    };
-    // Asked before opening: a pipe would wait for its writer for ever.
-    let info = std::fs::metadata(path).map_err(failed)?;
+/// Asked before opening: a pipe would wait for its writer for ever.
+fn check_file(path: &Path) -> Result<(), Problem> {
+    let info = std::fs::metadata(path).map_err(|e| unreadable(&e))?;
     if info.is_dir() {
-        return Err(LoadError::new(path, Problem::Folder));
+        return Err(Problem::Folder);
     }
     if !info.is_file() {
-        return Err(LoadError::new(path, Problem::NotAFile));
+        return Err(Problem::NotAFile);
     }
-    let file = std::fs::File::open(path).map_err(failed)?;
+    match info.len() {
+        0 => Err(Problem::Empty),
+        n if n > MAX_FILE_BYTES => Err(Problem::FileTooLarge { limit_bytes: MAX_FILE_BYTES }),
+        _ => Ok(()),
+    }
+}
+
+fn unreadable(error: &std::io::Error) -> Problem {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => Problem::Missing,
+        kind => Problem::Unreadable(kind),
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Problem> {
+    check_file(path)?;
     let mut bytes = Vec::new();
     // A file may grow while it is read.
-    file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(failed)?;
+    let file = File::open(path).map_err(|e| unreadable(&e))?;
+    file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(|e| unreadable(&e))?;
     match bytes.len() as u64 {
-        0 => Err(LoadError::new(path, Problem::Empty)),
-        n if n > MAX_FILE_BYTES => Err(LoadError::new(path, Problem::FileTooLarge { limit_bytes: MAX_FILE_BYTES })),
+        n if n > MAX_FILE_BYTES => Err(Problem::FileTooLarge { limit_bytes: MAX_FILE_BYTES }),
         _ => Ok(bytes),
     }
 }
 
-fn decode(bytes: &[u8]) -> Result<(Vec<Slice>, Vec<Warning>), Problem> {
-    // Decoders of untrusted bytes assert here and there; a panic in one is a damaged file, not the end of the program.
-    let decoded = std::panic::catch_unwind(|| match sniff(bytes) {
-        Some(Format::Png) => png::decode(bytes)?.into_page().map(|page| vec![page]),
-        Some(Format::Jpeg) => jpeg::decode(bytes)?.into_page().map(|page| vec![page]),
+/// All pages of a picture file.
+fn pictures(path: &Path) -> Result<Vec<Slice>, LoadError> {
+    read(path).and_then(|bytes| decode(&bytes)).map_err(|problem| LoadError::new(path, problem))
+}
+
+/// Decoders of untrusted bytes assert here and there; a panic in one is a damaged file, not the end of the program.
+fn guarded<T>(work: impl FnOnce() -> Result<T, Problem>) -> Result<T, Problem> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(work))
+        .unwrap_or_else(|_| Err(Problem::Damaged("the decoder gave up".into())))
+}
+
+fn decode(bytes: &[u8]) -> Result<Vec<Slice>, Problem> {
+    guarded(|| match sniff(bytes) {
+        Some(Format::Png) => Ok(vec![png::decode(bytes)?.into_slice()?]),
+        Some(Format::Jpeg) => Ok(vec![jpeg::decode(bytes)?.into_slice()?]),
         Some(Format::Tiff) => tiff::decode(bytes),
-        None => Err(Problem::NotAnImage),
-    });
-    let pages = decoded.unwrap_or_else(|_| Err(Problem::Damaged("the decoder gave up".into())))?;
-    let mut slices = Vec::new();
-    let mut warnings: Vec<Warning> = Vec::new();
-    for (slice, told) in pages {
-        slices.push(slice);
-        for warning in told {
-            if !warnings.contains(&warning) {
-                warnings.push(warning);
-            }
-        }
-    }
-    Ok((slices, warnings))
+        _ => Err(Problem::NotAnImage),
+    })
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -135,21 +198,54 @@ enum Format {
     Png,
     Jpeg,
     Tiff,
+    Dicom,
+    Nifti,
 }
 
-fn sniff(bytes: &[u8]) -> Option<Format> {
-    match bytes {
+/// By the first bytes, decompressed.
+fn sniff(head: &[u8]) -> Option<Format> {
+    match head {
         [0x89, b'P', b'N', b'G', 0x0D, 0x0A, 0x1A, 0x0A, ..] => Some(Format::Png),
         [0xFF, 0xD8, 0xFF, ..] => Some(Format::Jpeg),
+        _ if dicom::is_dicom(head) => Some(Format::Dicom),
         [b'I', b'I', 42 | 43, 0, ..] | [b'M', b'M', 0, 42 | 43, ..] => Some(Format::Tiff),
-        _ => None,
+        _ => nifti::kind(head).map(|_| Format::Nifti),
     }
+}
+
+fn sniff_file(path: &Path) -> Result<Format, LoadError> {
+    let failed = |problem: Problem| LoadError::new(path, problem);
+    check_file(path).map_err(failed)?;
+    let mut head = Vec::new();
+    let limit = nifti::HEAD.max(dicom::HEAD) as u64;
+    let stream = nifti::reader(path).map_err(|e| failed(unreadable(&e)))?;
+    match stream.take(limit).read_to_end(&mut head) {
+        Ok(_) => sniff(&head).ok_or_else(|| failed(Problem::NotAnImage)),
+        // What only looked gzipped.
+        Err(_) => Err(failed(Problem::NotAnImage)),
+    }
+}
+
+/// Width and height of a file that holds a single picture; from its header alone.
+fn dimensions(path: &Path) -> Option<(u32, u32)> {
+    let mut head = [0; 8];
+    File::open(path).ok()?.read_exact(&mut head).ok()?;
+    let stream = std::io::BufReader::new(File::open(path).ok()?);
+    guarded(|| {
+        Ok(match sniff(&head) {
+            Some(Format::Png) => png::dimensions(stream),
+            Some(Format::Jpeg) => jpeg::dimensions(stream),
+            Some(Format::Tiff) => tiff::dimensions(stream),
+            _ => None,
+        })
+    })
+    .ok()
+    .flatten()
 }
 
 /// Whether the first bytes of a file are those of a format this module reads.
 pub fn looks_like_image(path: &Path) -> bool {
-    let mut head = [0; 8];
-    std::fs::File::open(path).and_then(|mut f| f.read_exact(&mut head)).is_ok() && sniff(&head).is_some()
+    sniff_file(path).is_ok()
 }
 
 /// Refuses sizes outside 16² … 64 MPx before anything is allocated.
@@ -166,12 +262,9 @@ fn check_size(width: u32, height: u32) -> Result<(), Problem> {
 /// The bundled example: the phantom with its known lesion.
 pub fn example() -> Study {
     let (slice, mask) = crate::domain::phantom::Phantom::example().draw();
-    let bytes: Vec<u8> = slice.values().into_iter().map(|v| v as u8).collect();
-    Study {
-        source: PathBuf::from("drawn example"),
-        sha256: format!("{:x}", Sha256::digest(bytes)),
-        slices: vec![Arc::new(slice)],
-        truth: vec![Some(mask)],
-        warnings: Vec::new(),
-    }
+    let truth = mask.pixels().iter().map(|inside| if *inside { 255.0 } else { 0.0 }).collect();
+    let truth = Slice::new(mask.width(), mask.height(), truth, crate::domain::slice::Depth::Eight);
+    let source = PathBuf::from("drawn example");
+    let truth = truth.map(|page| Study::of_pages(&source, vec![page]).frames);
+    Study { truth, ..Study::of_pages(&source, vec![slice]) }
 }

@@ -1,68 +1,224 @@
 //! From what a user names to the files that are opened: folders are walked, outlines set aside, numbers sorted as numbers.
 
+use super::dicom::Header;
 use super::error::{LoadError, Problem};
 use super::looks_like_image;
 use std::cmp::Ordering;
+use std::collections::{HashMap, HashSet};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// Folders deeper than this are not walked.
 const MAX_DEPTH: usize = 12;
 
+/// What is opened together as one study.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Source {
+    /// One file, of whatever format.
+    File(PathBuf),
+    /// DICOM files of one series.
+    Series(Vec<Header>),
+    /// Pictures of one folder whose names count up, in their order.
+    Slices(Vec<PathBuf>),
+}
+
+impl Source {
+    /// Its files.
+    pub fn paths(&self) -> Vec<&Path> {
+        match self {
+            Source::File(path) => vec![path],
+            Source::Series(headers) => headers.iter().map(|h| h.path.as_path()).collect(),
+            Source::Slices(paths) => paths.iter().map(PathBuf::as_path).collect(),
+        }
+    }
+
+    /// For messages: the file, or the folder of several.
+    pub fn place(&self) -> &Path {
+        match self.paths().as_slice() {
+            [only] => only,
+            several => several.first().and_then(|p| p.parent()).unwrap_or(Path::new(".")),
+        }
+    }
+}
+
+/// A file's name without its ending; `.nii.gz` is one.
+pub fn stem(path: &Path) -> String {
+    let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
+    let lower = name.to_lowercase();
+    match [".nii.gz", ".hdr.gz", ".img.gz"].iter().find(|ending| lower.ends_with(*ending)) {
+        Some(ending) => name[..name.len() - ending.len()].to_string(),
+        None => path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
+    }
+}
+
 /// Whether a file is the truth of its neighbour: `NAME_mask.*`.
 pub fn is_truth(path: &Path) -> bool {
-    path.file_stem().is_some_and(|stem| stem.to_string_lossy().to_lowercase().ends_with("_mask"))
+    stem(path).to_lowercase().ends_with("_mask")
 }
 
 /// The outline beside `path`: same folder, `NAME_mask` with any ending, in any case.
 pub fn truth_beside(path: &Path) -> Option<PathBuf> {
-    let stem = path.file_stem()?.to_string_lossy().into_owned();
+    let stem_of = stem(path);
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     // The usual endings are tried first: listing a folder of thousands for every file would take its time.
-    let usual = ["png", "tif", "tiff", "jpg"].map(|ending| folder.join(format!("{stem}_mask.{ending}")));
+    let usual =
+        ["png", "tif", "tiff", "jpg", "nii.gz", "nii"].map(|ending| folder.join(format!("{stem_of}_mask.{ending}")));
     if let Some(found) = usual.into_iter().find(|p| p.is_file()) {
         return Some(found);
     }
-    let wanted = format!("{stem}_mask").to_lowercase();
-    let named =
-        |candidate: &PathBuf| candidate.file_stem().is_some_and(|s| s.to_string_lossy().to_lowercase() == wanted);
+    let wanted = format!("{stem_of}_mask").to_lowercase();
+    let named = |candidate: &PathBuf| stem(candidate).to_lowercase() == wanted;
     std::fs::read_dir(folder).ok()?.flatten().map(|entry| entry.path()).find(|p| named(p) && p.is_file())
 }
 
 /// What a list of paths stands for.
 #[derive(Debug, Default)]
 pub struct Expanded {
-    /// Pictures, each once.
-    pub files: Vec<PathBuf>,
+    /// Studies, each once.
+    pub sources: Vec<Source>,
     /// Outlines that were named themselves: truth for a picture, never input.
     pub outlines: Vec<PathBuf>,
     pub errors: Vec<LoadError>,
 }
 
-/// The pictures that `paths` stand for, and what could not be used; `cancelled` is asked for every file.
+/// The studies that `paths` stand for, and what could not be used; `cancelled` is asked for every file.
 ///
 /// A file given by name is kept whatever it holds, so that opening it can say what is wrong; files found in folders are kept
-/// when their content is a picture, or their name says they should be one.
+/// when their content is a picture, or their name says they should be one. DICOM files of one series belong together, and so do
+/// pictures of a folder whose names differ in their last number only.
 pub fn expand(paths: &[PathBuf], cancelled: &dyn Fn() -> bool) -> Expanded {
     let mut out = Expanded::default();
+    let (mut named, mut found) = (Vec::new(), Vec::new());
+    let mut order: Vec<PathBuf> = Vec::new();
     for path in paths {
         if path.is_dir() {
-            let mut found = Vec::new();
-            let before = out.errors.len();
-            walk(path, 0, &mut found, &mut out.errors, cancelled);
-            if found.is_empty() && out.errors.len() == before && !cancelled() {
+            let before = (out.errors.len(), found.len());
+            let mut inside = Vec::new();
+            walk(path, 0, &mut inside, &mut out.errors, cancelled);
+            inside.sort_by(|a, b| natural(&a.to_string_lossy(), &b.to_string_lossy()));
+            found.extend(inside);
+            order.extend_from_slice(&found[before.1..]);
+            if (out.errors.len(), found.len()) == before && !cancelled() {
                 out.errors.push(LoadError::new(path, Problem::FolderWithoutImages));
             }
-            found.sort_by(|a, b| natural(&a.to_string_lossy(), &b.to_string_lossy()));
-            out.files.extend(found);
+        } else if let Some(listed) = super::dicom::directory(path) {
+            match listed {
+                Ok(files) => {
+                    order.extend_from_slice(&files);
+                    found.extend(files);
+                }
+                Err(error) => out.errors.push(error),
+            }
         } else if is_truth(path) {
             out.outlines.push(path.clone());
         } else {
-            out.files.push(path.clone());
+            order.push(path.clone());
+            named.push(path.clone());
         }
     }
-    let mut seen = std::collections::HashSet::new();
-    out.files.retain(|file| seen.insert(file.clone()));
+    let mut seen = HashSet::new();
+    order.retain(|file| seen.insert(file.clone()));
+    // Who names single pictures means single pictures.
+    let named: HashSet<PathBuf> = named.into_iter().collect();
+    out.sources = together(order, &named, &mut out.errors, cancelled);
     out
+}
+
+/// Files that make one study, at the place of the first of them.
+fn together(
+    files: Vec<PathBuf>,
+    named: &HashSet<PathBuf>,
+    errors: &mut Vec<LoadError>,
+    cancelled: &dyn Fn() -> bool,
+) -> Vec<Source> {
+    let mut sources: Vec<Source> = Vec::new();
+    let mut series: HashMap<String, usize> = HashMap::new();
+    let mut counted: HashMap<Count, usize> = HashMap::new();
+    for path in files {
+        if cancelled() {
+            break;
+        }
+        if let Some(header) = is_dicom(&path).then(|| Header::read(&path)) {
+            match header {
+                Ok(header) if header.series.is_empty() => sources.push(Source::File(path)),
+                Ok(header) => match series.get(&header.series).and_then(|at| sources.get_mut(*at)) {
+                    Some(Source::Series(all)) => all.push(header),
+                    _ => {
+                        series.insert(header.series.clone(), sources.len());
+                        sources.push(Source::Series(vec![header]));
+                    }
+                },
+                // A folder from a scanner holds reports beside its pictures.
+                Err(error) if error.problem == Problem::NoPixels && !named.contains(&path) => {}
+                Err(error) => errors.push(error),
+            }
+            continue;
+        }
+        match Count::of(&path).filter(|_| !named.contains(&path)) {
+            None => sources.push(Source::File(path)),
+            Some(count) => match counted.get(&count).and_then(|at| sources.get_mut(*at)) {
+                Some(Source::Slices(all)) => all.push(path),
+                _ => {
+                    counted.insert(count, sources.len());
+                    sources.push(Source::Slices(vec![path]));
+                }
+            },
+        }
+    }
+    for source in &mut sources {
+        if let Source::Slices(all) = source
+            && let [only] = all.as_slice()
+        {
+            *source = Source::File(only.clone());
+        }
+    }
+    sources
+}
+
+fn is_dicom(path: &Path) -> bool {
+    let mut head = Vec::new();
+    let read = std::fs::File::open(path).and_then(|f| f.take(super::dicom::HEAD as u64).read_to_end(&mut head));
+    read.is_ok() && super::dicom::is_dicom(&head)
+}
+
+/// What slices of one study share: folder, name up to the last number, name after it, and size.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Count {
+    folder: PathBuf,
+    before: String,
+    after: String,
+    size: (u32, u32),
+}
+
+impl Count {
+    /// `None` for a name without a number, or for anything but a single picture.
+    fn of(path: &Path) -> Option<Self> {
+        let name = path.file_name()?.to_string_lossy().into_owned();
+        let (before, after) = around_number(&name)?;
+        let size = super::dimensions(path)?;
+        Some(Self { folder: path.parent()?.to_path_buf(), before, after, size })
+    }
+}
+
+/// What stands before and after the last number of a name, its ending aside.
+fn around_number(name: &str) -> Option<(String, String)> {
+    let plain = name.rfind('.').unwrap_or(name.len());
+    let end = name[..plain].rfind(|c: char| c.is_ascii_digit())? + 1;
+    let start = name[..end]
+        .rfind(|c: char| !c.is_ascii_digit())
+        .map_or(0, |at| at + name[at..].chars().next().map_or(1, char::len_utf8));
+    Some((name[..start].to_string(), name[end..].to_string()))
+}
+
+/// What names of slices have in common, for lists: `TCGA_X_1.tif` → `TCGA_X`.
+pub fn common_name(path: &Path) -> String {
+    let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+    let before = around_number(&name).map(|(before, _)| before).unwrap_or_default();
+    let trimmed = before.trim_end_matches(['_', '-', '.', ' ', '(']);
+    if !trimmed.is_empty() {
+        return trimmed.to_string();
+    }
+    path.parent().and_then(|p| p.file_name()).map_or(name, |folder| folder.to_string_lossy().into_owned())
 }
 
 /// Goes on past whatever cannot be read, and says so.
@@ -83,7 +239,8 @@ fn walk(
         }
         let Ok(entry) = entry else { continue };
         let path = entry.path();
-        if entry.file_name().to_string_lossy().starts_with('.') {
+        let name = entry.file_name();
+        if name.to_string_lossy().starts_with('.') || name.eq_ignore_ascii_case("DICOMDIR") {
             continue;
         }
         // Links to folders are not followed: they can lead in circles.
@@ -99,8 +256,9 @@ fn walk(
 
 /// A file that calls itself a picture is opened, so that a damaged one is named and not passed over.
 fn is_called_image(path: &Path) -> bool {
-    let endings = ["png", "jpg", "jpeg", "tif", "tiff"];
-    path.extension().is_some_and(|e| endings.iter().any(|ending| e.eq_ignore_ascii_case(ending)))
+    let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+    let endings = [".png", ".jpg", ".jpeg", ".tif", ".tiff", ".dcm", ".nii", ".nii.gz"];
+    endings.iter().any(|ending| name.ends_with(ending))
 }
 
 /// Compares names with runs of digits as numbers: `slice_9` before `slice_10`.
@@ -138,6 +296,18 @@ mod tests {
         let mut names = vec!["s_10.png", "s_9.png", "s_1.png", "r_99.png", "s_09.png", "s.png"];
         names.sort_by(|a, b| natural(a, b));
         assert_eq!(names, vec!["r_99.png", "s.png", "s_1.png", "s_9.png", "s_09.png", "s_10.png"]);
+    }
+
+    #[test]
+    fn slices_of_one_study_share_all_but_their_last_number() {
+        let around = |name| around_number(name).unwrap();
+        assert_eq!(around("TCGA_CS_4942_19970222_14.tif"), ("TCGA_CS_4942_19970222_".into(), ".tif".into()));
+        assert_eq!(around("7.png"), (String::new(), ".png".into()));
+        assert_eq!(around("é12b (3).jpg"), ("é12b (".into(), ").jpg".into()));
+        assert_eq!(around_number("head.png"), None);
+        assert_eq!(common_name(Path::new("/x/TCGA_1_14.tif")), "TCGA_1");
+        assert_eq!(common_name(Path::new("/x/14.tif")), "x");
+        assert_eq!((stem(Path::new("a/b.c.nii.gz")), stem(Path::new("b.c.nii"))), ("b.c".into(), "b.c".into()));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use super::error::Problem;
 use super::raster::{Colour, Raster, Turn};
 use crate::domain::slice::Depth;
 use png::{BitDepth, ColorType, Decoder, DecodingError, Limits, Transformations};
-use std::io::Cursor;
+use std::io::{BufRead, Cursor, Seek};
 
 /// Memory the decoder may take beside the picture itself.
 const LIMIT_BYTES: usize = 640 << 20;
@@ -44,6 +44,13 @@ pub fn decode(bytes: &[u8]) -> Result<Raster, Problem> {
         turn: Turn::None,
         mirrored: false,
     })
+}
+
+/// Width and height, from the header alone.
+pub fn dimensions(stream: impl BufRead + Seek) -> Option<(u32, u32)> {
+    let mut decoder = Decoder::new(stream);
+    let header = decoder.read_header_info().ok()?;
+    Some((header.width, header.height))
 }
 
 fn problem(error: DecodingError) -> Problem {

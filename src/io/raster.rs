@@ -54,13 +54,14 @@ pub struct Raster {
 
 impl Raster {
     /// The slice with what the reader should know about it.
-    pub fn into_page(self) -> Result<(Slice, Vec<Warning>), Problem> {
-        let mut warnings = self.warnings();
-        let slice = self.into_slice()?;
+    pub fn into_slice(self) -> Result<Slice, Problem> {
+        let warnings = self.warnings();
+        let mut slice = self.into_grey()?;
+        slice.warnings = warnings;
         if slice.has_few_greys() {
-            warnings.push(Warning::FewGreys);
+            slice.warnings.push(Warning::FewGreys);
         }
-        Ok((slice, warnings))
+        Ok(slice)
     }
 
     fn warnings(&self) -> Vec<Warning> {
@@ -79,7 +80,7 @@ impl Raster {
     }
 
     /// BT.601 luminance, transparency on black, turned upright.
-    fn into_slice(self) -> Result<Slice, Problem> {
+    fn into_grey(self) -> Result<Slice, Problem> {
         let count = self.colour.samples();
         let grey = self.samples.chunks_exact(count).map(|p| {
             let value = match self.colour {

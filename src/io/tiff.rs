@@ -3,16 +3,15 @@
 use super::error::Problem;
 use super::raster::{Colour, Raster, Turn};
 use super::{MAX_STACK_PIXELS, check_size};
-use crate::domain::slice::{Depth, Slice, Spacing};
-use crate::domain::study::Warning;
-use std::io::Cursor;
+use crate::domain::slice::{Depth, Slice, Spacing, SpacingSource};
+use std::io::{Cursor, Read, Seek};
 use tiff::ColorType;
 use tiff::decoder::{Decoder, DecodingResult, Limits};
 use tiff::tags::Tag;
 use tiff::{TiffError, TiffFormatError};
 
 /// Every page becomes grey at once, so that a stack never lies in memory in colour.
-pub fn decode(bytes: &[u8]) -> Result<Vec<(Slice, Vec<Warning>)>, Problem> {
+pub fn decode(bytes: &[u8]) -> Result<Vec<Slice>, Problem> {
     let mut limits = Limits::default();
     // 64 Mi pixels of four 32-bit samples.
     limits.decoding_buffer_size = 1 << 30;
@@ -26,12 +25,19 @@ pub fn decode(bytes: &[u8]) -> Result<Vec<(Slice, Vec<Warning>)>, Problem> {
         if pixels > MAX_STACK_PIXELS {
             return Err(Problem::StackTooLarge);
         }
-        pages.push(page(&mut decoder, width as usize, height as usize)?.into_page()?);
+        pages.push(page(&mut decoder, width as usize, height as usize)?.into_slice()?);
         if !decoder.more_images() {
             return Ok(pages);
         }
         decoder.next_image().map_err(problem)?;
     }
+}
+
+/// Width and height of a file of one page, from the header alone.
+pub fn dimensions(stream: impl Read + Seek) -> Option<(u32, u32)> {
+    let mut decoder = Decoder::new(stream).ok()?;
+    let size = decoder.dimensions().ok()?;
+    (!decoder.more_images()).then_some(size)
 }
 
 fn page(decoder: &mut Decoder<Cursor<&[u8]>>, width: usize, height: usize) -> Result<Raster, Problem> {
@@ -113,7 +119,7 @@ fn spacing(decoder: &mut Decoder<Cursor<&[u8]>>) -> Option<Spacing> {
         tiff::decoder::ifd::Value::Rational(n, d) if n > 0 && d > 0 => Some(unit_mm * f64::from(d) / f64::from(n)),
         _ => None,
     };
-    let spacing = Spacing { row_mm: mm(Tag::YResolution)?, column_mm: mm(Tag::XResolution)? };
+    let spacing = Spacing::new(mm(Tag::YResolution)?, mm(Tag::XResolution)?, SpacingSource::TiffResolution)?;
     let believable = |mm: f64| {
         let dpi = 25.4 / mm;
         (0.05..=10.0).contains(&mm) && SOFTWARE_DPI.iter().all(|known| (dpi - known).abs() > 0.5)

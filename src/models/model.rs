@@ -9,9 +9,11 @@ use crate::nn::graph::{Graph, Shape};
 use crate::nn::weights::{self, WeightsError};
 use crate::nn::zoo::{Architecture, Format};
 use candle_core::{DType, Device, Tensor};
+use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 /// Largest weights file that is read.
@@ -189,22 +191,27 @@ impl Model {
         ModelRef { id: self.card.id.clone(), sha256: self.card.sha256.clone() }
     }
 
-    /// The network's bare output for one slice, flat, with the time it took in milliseconds.
-    fn run(&self, slice: &Slice, cancelled: &(dyn Fn() -> bool + Sync)) -> Result<(Vec<f32>, f64), ModelError> {
+    /// The network's bare output for each slice, flat, with the time that each took in milliseconds.
+    fn run(
+        &self,
+        slices: &[Arc<Slice>],
+        cancelled: &(dyn Fn() -> bool + Sync),
+    ) -> Result<(Vec<Vec<f32>>, f64), ModelError> {
         let spec = &self.card.input;
-        let input = preprocess::network_input(slice, spec);
+        let inputs: Vec<Vec<f32>> = slices.par_iter().map(|slice| preprocess::network_input(slice, spec)).collect();
         let failed = |reason: ExecError| ModelError::Run { id: self.card.id.clone(), reason };
         let started = Instant::now();
-        let x = Tensor::from_vec(input, (1, spec.side, spec.side, spec.channels), &Device::Cpu)
+        let x = Tensor::from_vec(inputs.concat(), (slices.len(), spec.side, spec.side, spec.channels), &Device::Cpu)
             .map_err(|e| failed(e.into()))?;
         let y = self.network.infer(&x, cancelled).map_err(failed)?;
         let values =
             y.flatten_all().and_then(|t| t.to_dtype(DType::F32)?.to_vec1::<f32>()).map_err(|e| failed(e.into()))?;
-        let milliseconds = started.elapsed().as_secs_f64() * 1e3;
+        let milliseconds = started.elapsed().as_secs_f64() * 1e3 / slices.len().max(1) as f64;
         if values.iter().any(|v| !v.is_finite()) {
             return Err(ModelError::NotANumber { id: self.card.id.clone() });
         }
-        Ok((values, milliseconds))
+        let each = values.len() / slices.len().max(1);
+        Ok((values.chunks(each.max(1)).map(<[f32]>::to_vec).collect(), milliseconds))
     }
 
     fn expect(&self, fits: bool, wanted: &'static str) -> Result<(), ModelError> {
@@ -213,36 +220,69 @@ impl Model {
     }
 
     /// Class probabilities of a slice.
-    pub fn classify(&self, slice: &Slice, cancelled: &(dyn Fn() -> bool + Sync)) -> Result<Classification, ModelError> {
+    pub fn classify(
+        &self,
+        slice: &Arc<Slice>,
+        cancelled: &(dyn Fn() -> bool + Sync),
+    ) -> Result<Classification, ModelError> {
+        self.classify_all(std::slice::from_ref(slice), cancelled)?.pop().ok_or_else(|| self.silent())
+    }
+
+    /// As [`Self::classify`] for several slices at once, which is faster than one by one.
+    pub fn classify_all(
+        &self,
+        slices: &[Arc<Slice>],
+        cancelled: &(dyn Fn() -> bool + Sync),
+    ) -> Result<Vec<Classification>, ModelError> {
         self.expect(self.card.task != Task::Segmentation, "a classifier")?;
-        let (values, milliseconds) = self.run(slice, cancelled)?;
-        let names = self.card.classes.iter().cloned();
-        let classes = match (self.card.task, values.as_slice()) {
-            (Task::Binary, [p]) => names.zip(self.calibrated(&[f64::from(*p), 1.0 - f64::from(*p)])).collect(),
-            _ => names.zip(self.calibrated(&values.iter().map(|p| f64::from(*p)).collect::<Vec<_>>())).collect(),
-        };
+        let (outputs, milliseconds) = self.run(slices, cancelled)?;
         let answers = if self.card.task == Task::Binary { Answers::YesOrNo } else { Answers::OneOf };
-        Ok(Classification {
-            model: self.reference(),
-            answers,
-            classes,
-            calibrated: self.card.is_calibrated(),
-            milliseconds,
-        })
+        let classification = |values: Vec<f32>| {
+            let p: Vec<f64> = match (answers, values.as_slice()) {
+                (Answers::YesOrNo, [p]) => vec![f64::from(*p), 1.0 - f64::from(*p)],
+                _ => values.iter().map(|p| f64::from(*p)).collect(),
+            };
+            Classification {
+                model: self.reference(),
+                answers,
+                classes: self.card.classes.iter().cloned().zip(self.calibrated(&p)).collect(),
+                calibrated: self.card.is_calibrated(),
+                milliseconds,
+            }
+        };
+        Ok(outputs.into_iter().map(classification).collect())
+    }
+
+    fn silent(&self) -> ModelError {
+        ModelError::NotANumber { id: self.card.id.clone() }
     }
 
     /// A tumour probability per pixel of a slice.
-    pub fn segment(&self, slice: &Slice, cancelled: &(dyn Fn() -> bool + Sync)) -> Result<Segmentation, ModelError> {
+    pub fn segment(
+        &self,
+        slice: &Arc<Slice>,
+        cancelled: &(dyn Fn() -> bool + Sync),
+    ) -> Result<Segmentation, ModelError> {
+        self.segment_all(std::slice::from_ref(slice), cancelled)?.pop().ok_or_else(|| self.silent())
+    }
+
+    /// As [`Self::segment`] for several slices at once.
+    pub fn segment_all(
+        &self,
+        slices: &[Arc<Slice>],
+        cancelled: &(dyn Fn() -> bool + Sync),
+    ) -> Result<Vec<Segmentation>, ModelError> {
         self.expect(self.card.task == Task::Segmentation, "a segmenter")?;
-        let (square, milliseconds) = self.run(slice, cancelled)?;
-        Ok(Segmentation {
+        let (outputs, milliseconds) = self.run(slices, cancelled)?;
+        let segmentation = |(square, slice): (Vec<f32>, &Arc<Slice>)| Segmentation {
             model: self.reference(),
             square,
             placement: preprocess::placement(slice, &self.card.input),
             width: slice.width(),
             height: slice.height(),
             milliseconds,
-        })
+        };
+        Ok(outputs.into_iter().zip(slices).map(segmentation).collect())
     }
 
     /// Temperature scaling (Guo et al. 2017) of probabilities that sum to one: logits divided by the card's temperature T are

@@ -70,9 +70,9 @@ pub fn find(data: &Path, source: &Source) -> Result<Vec<Found>, TrainError> {
 pub fn read_slice(data: &Path, file: &Path) -> Result<Arc<Slice>, TrainError> {
     let path = data.join(file);
     let study = io::load(&path).map_err(|e| TrainError::file(&path, e.problem))?;
-    match study.slices.as_slice() {
-        [slice] => Ok(slice.clone()),
-        pages => Err(TrainError::file(&path, format!("has {} pages, not one", pages.len()))),
+    match study.count() {
+        1 => study.slice(0).map_err(|e| TrainError::file(&path, e)),
+        pages => Err(TrainError::file(&path, format!("has {pages} pages, not one"))),
     }
 }
 
@@ -82,7 +82,7 @@ pub fn read_slice(data: &Path, file: &Path) -> Result<Arc<Slice>, TrainError> {
 /// If it cannot be read or has another size.
 pub fn read_outline(data: &Path, outline: &Outline, slice: &Slice) -> Result<Mask, TrainError> {
     let path = data.join(&outline.file);
-    io::load_truth_of(&path, slice, 0).map_err(|e| TrainError::file(&path, e.problem))
+    io::load_outline(&path, slice).map_err(|e| TrainError::file(&path, e.problem))
 }
 
 /// A row of `slices.csv`; further columns are ignored.

@@ -20,7 +20,7 @@ pub fn shortcuts(ui: &mut Ui) -> bool {
                     ui.monospace(command.keys(ui).join("  "));
                     ui.end_row();
                 }
-                for gesture in ["window", "zoom", "pan", "fit"] {
+                for gesture in ["window", "slices", "zoom", "pan", "fit"] {
                     ui.label(t!(format!("gesture.{gesture}")));
                     ui.monospace(t!(format!("gesture.{gesture}_how")));
                     ui.end_row();
@@ -62,7 +62,7 @@ pub fn export(app: &mut App, ui: &mut Ui, out: &mut Actions) -> bool {
         if path.extension().is_none_or(|e| !e.eq_ignore_ascii_case("png")) && path.file_name().is_some() {
             path.as_mut_os_string().push(".png");
         }
-        let is_open = app.session.list().any(|e| e.path == path);
+        let is_open = app.session.list().any(|e| e.study.source == path || e.study.files.contains(&path));
         let usable = path.file_name().is_some() && !is_open;
         // The line is always there, so that the button never moves.
         let note = match (is_open, path.is_file()) {
@@ -73,6 +73,35 @@ pub fn export(app: &mut App, ui: &mut Ui, out: &mut Actions) -> bool {
         ui.colored_label(ui.visuals().warn_fg_color, note);
         if ui.add_enabled(usable, egui::Button::new(t!("export.save"))).clicked() {
             out.push(Action::ExportTo(path));
+        }
+    });
+    open
+}
+
+/// Asks how long the last line is. `false` when the window was closed.
+pub fn calibrate(app: &mut App, ui: &mut Ui, out: &mut Actions) -> bool {
+    let mut open = true;
+    let pixels = app.session.selected().and_then(|entry| app.measuring.last_distance(entry));
+    let window = super::dialog(ui, "calibrate", t!("calibrate.title").into_owned(), &mut open);
+    window.resizable(false).default_width(360.0).show(ui, |ui| {
+        let Some(pixels) = pixels else {
+            ui.label(t!("calibrate.draw_first"));
+            return;
+        };
+        ui.label(t!("calibrate.text", px = format!("{pixels:.1}")));
+        let mut entered = false;
+        ui.horizontal(|ui| {
+            let field = TextEdit::singleline(&mut app.fields.known_mm).desired_width(90.0).hint_text("mm");
+            let response = ui.add(field).accessible_name(t!("calibrate.length"));
+            entered = response.lost_focus() && ui.input(|i| i.key_pressed(egui::Key::Enter));
+            ui.label("mm");
+        });
+        let known =
+            app.fields.known_mm.trim().replace(',', ".").parse::<f64>().ok().filter(|mm| *mm > 0.0 && mm.is_finite());
+        ui.weak(t!("calibrate.whole_study"));
+        let clicked = ui.add_enabled(known.is_some(), egui::Button::new(t!("calibrate.use"))).clicked();
+        if let Some(mm) = known.filter(|_| clicked || entered) {
+            out.push(Action::Calibrate(mm / pixels));
         }
     });
     open

@@ -2,12 +2,15 @@
 
 use super::{Actions, class_name, measurement_lines};
 use crate::app::command::Command;
-use crate::app::session::{Entry, Models};
+use crate::app::entry::Entry;
+use crate::app::session::Models;
+use crate::app::volumetry::Progress;
 use crate::app::{Action, App, theme};
 use crate::domain::card::Task;
+use crate::domain::geometry::Plane;
 use crate::domain::overlay::{OverlayColour, OverlayStyle};
 use crate::domain::prediction::Classification;
-use crate::domain::study::Warning;
+use crate::domain::study::{Mismatch, Warning, mm};
 use egui::{Button, Color32, ComboBox, Frame, Margin, ProgressBar, RichText, ScrollArea, Slider, Ui};
 use rust_i18n::t;
 
@@ -38,7 +41,16 @@ pub fn show(app: &App, ui: &mut Ui, out: &mut Actions) {
 }
 
 fn warnings(app: &App, ui: &mut Ui, entry: &Entry) {
-    let mut texts: Vec<String> = entry.warnings.iter().map(warning).collect();
+    let slice = &entry.shown.slice;
+    let mut texts: Vec<String> = entry.study.warnings.iter().chain(&slice.warnings).map(warning).collect();
+    texts.extend(entry.shown.truth_problem.as_ref().map(|why| t!("warning.truth_unusable", why = why).into_owned()));
+    let mut unlike: Vec<Mismatch> = Vec::new();
+    for card in app.classifier_card().into_iter().chain(app.segmenter_card()) {
+        let found = entry.study.subject.mismatches(slice, card);
+        let new: Vec<Mismatch> = found.into_iter().filter(|found| !unlike.contains(found)).collect();
+        unlike.extend(new);
+    }
+    texts.extend(unlike.iter().map(mismatch));
     texts.extend(app.session.failure(entry).map(str::to_string));
     for text in texts {
         Frame::new().fill(theme::CAUTION.gamma_multiply(0.14)).corner_radius(6).inner_margin(Margin::same(7)).show(
@@ -58,8 +70,50 @@ fn warning(warning: &Warning) -> String {
         Warning::Transparency => t!("warning.transparency"),
         Warning::FewGreys => t!("warning.few_greys"),
         Warning::TruthUnusable(why) => t!("warning.truth_unusable", why = why),
+        Warning::OrientationUnknown => t!("warning.orientation_unknown"),
+        Warning::Gaps { largest_mm } => t!("warning.gaps", mm = format!("{:.1}", mm(*largest_mm))),
+        Warning::Duplicates(n) => t!("warning.duplicates", n = n),
+        Warning::MixedOrientations(n) => t!("warning.mixed_orientations", n = n),
+        Warning::LeftOut(n) => t!("warning.left_out", n = n),
+        Warning::Contradiction(what) => t!("warning.contradiction", what = what),
+        Warning::DetectorSpacing => t!("warning.detector_spacing"),
     }
     .into_owned()
+}
+
+fn mismatch(mismatch: &Mismatch) -> String {
+    match mismatch {
+        Mismatch::Modality { study, model } => t!("mismatch.modality", study = study, model = model),
+        Mismatch::BodyPart { study, model } => t!("mismatch.body_part", study = study, model = model),
+        Mismatch::Plane { study, model } => {
+            let name = |plane: &Plane| t!(format!("plane.{}", plane.id())).to_lowercase();
+            t!("mismatch.plane", study = name(study), model = name(model))
+        }
+    }
+    .into_owned()
+}
+
+/// The whole mask of a study of several slices.
+fn volume(app: &App, ui: &mut Ui, entry: &Entry) {
+    let Some(progress) = app.volumetry.progress(&app.session) else { return };
+    ui.add_space(6.0);
+    ui.label(RichText::new(t!("volume.title")).strong());
+    match progress {
+        Progress::Outlining(done, total) => ui.weak(t!("volume.outlining", done = done, total = total)),
+        Progress::Measuring => ui.weak(t!("findings.computing")),
+        Progress::Done(sizes) => {
+            let ml = match sizes.ml {
+                Some(ml) => t!("volume.ml", ml = format!("{ml:.1}")),
+                None => t!("volume.voxels", voxels = sizes.voxels),
+            };
+            ui.label(ml);
+            ui.label(t!("volume.slices", n = sizes.slices, count = entry.count(), parts = sizes.components));
+            match sizes.diameter_mm.filter(|_| sizes.voxels > 0) {
+                Some(mm) => ui.label(t!("volume.diameter", mm = format!("{mm:.1}"))),
+                None => ui.label(""),
+            }
+        }
+    };
 }
 
 fn verdict(app: &App, ui: &mut Ui, entry: &Entry) {
@@ -167,6 +221,7 @@ fn mask(app: &App, ui: &mut Ui, entry: &Entry, out: &mut Actions) {
             ui.label(line);
         }
     }
+    volume(app, ui, entry);
     let style = app.settings.overlay;
     ui.horizontal(|ui| {
         for colour in OverlayColour::ALL {

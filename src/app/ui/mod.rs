@@ -3,10 +3,12 @@
 mod card_plots;
 mod dialogs;
 mod findings;
+mod measurements;
 mod model_card;
 mod operating_curve;
 mod settings;
 mod status_bar;
+mod strip;
 mod study_list;
 mod top_bar;
 mod viewport;
@@ -24,8 +26,10 @@ use rust_i18n::t;
 pub struct Fields {
     pub path: String,
     pub export_path: String,
+    /// Length in mm of the line that calibrates.
+    pub known_mm: String,
     /// The slice the list was last scrolled to.
-    pub listed: Option<super::session::EntryId>,
+    pub listed: Option<super::entry::EntryId>,
     pub list_offset: f32,
     pub list_height: f32,
 }
@@ -48,6 +52,11 @@ pub(super) fn draw(app: &mut App, ui: &mut Ui) -> Actions {
     let right =
         Panel::right(("findings", narrow)).default_size(if narrow { 250.0 } else { 304.0 }).size_range(230.0..=460.0);
     right.frame(side(ui)).show(ui, |ui| findings::show(app, ui, &mut out));
+    if app.session.selected().is_some_and(strip::is_wanted) {
+        Panel::bottom("strip").frame(side(ui).inner_margin(Margin::symmetric(10, 5))).show(ui, |ui| {
+            strip::show(app, ui, &mut out);
+        });
+    }
     let centre = Frame::NONE.fill(super::theme::VIEWPORT);
     CentralPanel::default().frame(centre).show(ui, |ui| viewport::show(app, ui, &mut out));
     for dialog in app.dialogs.clone() {
@@ -56,6 +65,7 @@ pub(super) fn draw(app: &mut App, ui: &mut Ui) -> Actions {
             Dialog::Settings => settings::show(app, ui, &mut out),
             Dialog::ModelCard => model_card::show(app, ui),
             Dialog::Export => dialogs::export(app, ui, &mut out),
+            Dialog::Calibrate => dialogs::calibrate(app, ui, &mut out),
         };
         if !open {
             out.push(Action::Close(dialog));

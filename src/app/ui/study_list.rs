@@ -1,7 +1,8 @@
 //! Left: every open slice with its picture, probability and verdict.
 
 use super::Actions;
-use crate::app::session::{Entry, Sort};
+use crate::app::entry::Entry;
+use crate::app::session::Sort;
 use crate::app::{Action, App, theme};
 use crate::domain::prediction::Verdict;
 use egui::{
@@ -80,7 +81,7 @@ fn row(app: &App, ui: &mut Ui, entry: &Entry, texture: &egui::TextureHandle, out
     let selected = app.session.selected().is_some_and(|e| e.id == entry.id);
     let (rect, response) = ui.allocate_exact_size(vec2(ui.available_width(), ROW - SPACING), Sense::click());
     let (text, colour) = verdict(app, entry);
-    let label = format!("{} {text}", entry.title);
+    let label = format!("{} {text}", entry.study.title);
     response.widget_info(|| WidgetInfo::selected(egui::Role::Button, true, selected, &label));
     if response.clicked() {
         out.push(Action::Select(entry.id));
@@ -102,7 +103,7 @@ fn row(app: &App, ui: &mut Ui, entry: &Entry, texture: &egui::TextureHandle, out
     painter.image(texture.id(), picture, uv, Color32::WHITE);
     let left = picture.right() + 9.0;
     let room = rect.right() - left - 6.0;
-    let title = elided(ui, &entry.title, room);
+    let title = elided(ui, &entry.study.title, room);
     painter.text(
         pos2(left, rect.top() + 8.0),
         Align2::LEFT_TOP,
@@ -113,7 +114,7 @@ fn row(app: &App, ui: &mut Ui, entry: &Entry, texture: &egui::TextureHandle, out
     painter.circle_filled(pos2(left + 4.0, rect.bottom() - 14.0), 4.0, colour);
     let small = FontId::proportional(12.5);
     painter.text(pos2(left + 14.0, rect.bottom() - 14.0), Align2::LEFT_CENTER, text, small, visuals.weak_text_color());
-    response.on_hover_text(entry.path.display().to_string());
+    response.on_hover_text(entry.study.source.display().to_string());
 }
 
 /// Shortens in the middle, where names of slices differ least.
@@ -134,11 +135,25 @@ fn elided(ui: &Ui, text: &str, room: f32) -> String {
     (1..letters.len()).rev().map(shortened).find(|s| width(s) <= room).unwrap_or_default()
 }
 
+/// The highest probability of a study's slices, and how many of them are positive.
+fn of_slices(app: &App, entry: &Entry) -> (String, Color32) {
+    let Some(model) = &app.session.models.classifier else {
+        return (t!("list.slices", count = entry.count()).into_owned(), Color32::TRANSPARENT);
+    };
+    let Some((_, highest)) = entry.highest(model) else { return ("…".into(), Color32::GRAY) };
+    let positive = entry.places().filter(|place| app.session.is_positive(entry, *place)).count();
+    let colour = super::verdict_colour(&highest.verdict(app.session.thresholds.classifier));
+    (format!("{:.1} %  {positive}/{}", highest.finding() * 100.0, entry.count()), colour)
+}
+
 fn verdict(app: &App, entry: &Entry) -> (String, Color32) {
     if app.session.classifier_failure(entry).is_some() {
         return (t!("list.failed").into_owned(), theme::CAUTION);
     }
     let threshold = app.session.thresholds.classifier;
+    if entry.count() > 1 {
+        return of_slices(app, entry);
+    }
     match app.session.classification(entry) {
         Some(c) => {
             let percent = format!("{:.1} %", c.probability() * 100.0);

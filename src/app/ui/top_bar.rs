@@ -2,6 +2,7 @@
 
 use super::{Actions, command_button};
 use crate::app::command::{Command, PRESETS};
+use crate::app::measuring::Tool;
 use crate::app::{Action, App};
 use egui::{Align, Button, Key, Layout, TextEdit, Ui};
 use rust_i18n::t;
@@ -17,6 +18,8 @@ pub fn show(app: &mut App, ui: &mut Ui, out: &mut Actions) {
             ui.separator();
             entries(ui, &[Fit, ResetView, Invert], out);
             ui.separator();
+            entries(ui, &[Distance, Area, ClearMeasurements], out);
+            ui.separator();
             entries(ui, &(1..=PRESETS).map(Preset).collect::<Vec<_>>(), out);
         });
         ui.menu_button(t!("menu.help"), |ui| {
@@ -25,6 +28,13 @@ pub fn show(app: &mut App, ui: &mut Ui, out: &mut Actions) {
         ui.separator();
         command_button(ui, "", Command::Open, true, out);
         command_button(ui, "💾", Command::Export, selected, out);
+        for (name, tool, command) in [("mm", Tool::Distance, Command::Distance), ("mm²", Tool::Area, Command::Area)] {
+            let button = Button::selectable(app.measuring.tool == tool, name);
+            let response = ui.add_enabled(selected, button).on_hover_text(command.tooltip(ui));
+            if response.accessible_name(command.label()).clicked() {
+                out.push(Action::Run(command));
+            }
+        }
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             if ui.button("⚙").on_hover_text(Command::Settings.tooltip(ui)).clicked() {
                 out.push(Action::Run(Command::Settings));

@@ -1,7 +1,9 @@
 //! Centre: the scan under its window, the overlay, and what is under the pointer.
 
 use super::Actions;
-use crate::app::session::Entry;
+use crate::app::entry::Entry;
+use crate::app::measuring::{Stroke as Figures, Tool};
+use crate::app::session::Step;
 use crate::app::state::Interpolation;
 use crate::app::view::View;
 use crate::app::{Action, App, theme};
@@ -11,6 +13,8 @@ use egui::{
 };
 use rust_i18n::t;
 
+/// Touchpad travel that moves on by one slice.
+const POINTS_PER_SLICE: f32 = 24.0;
 /// Width of a mask's edge in points.
 const CONTOUR: f32 = 1.6;
 
@@ -25,7 +29,9 @@ pub fn show(app: &App, ui: &mut Ui, out: &mut Actions) {
     match (app.session.selected(), app.view()) {
         (Some(entry), Some(view)) => {
             picture(app, &painter, entry, view, viewport);
-            gestures(ui, &response, out);
+            marks(&painter, entry, viewport);
+            super::measurements::show(app, &painter, entry, view, viewport);
+            gestures(app, ui, &response, out);
             legend(app, &painter, entry, viewport);
             readout(app, ui, &painter, entry, view, &response);
         }
@@ -40,10 +46,10 @@ pub fn show(app: &App, ui: &mut Ui, out: &mut Actions) {
 }
 
 fn picture(app: &App, painter: &egui::Painter, entry: &Entry, view: &View, viewport: Rect) {
-    let whole = view.picture_rect(&entry.slice, viewport);
+    let whole = view.picture_rect(&entry.shown.slice, viewport);
     let uv = Rect::from_min_max(Pos2::ZERO, pos2(1.0, 1.0));
     if let Some((texture, covers)) = app.textures.scan(entry) {
-        let scale = view.scale(&entry.slice, viewport);
+        let scale = view.scale(&entry.shown.slice, viewport);
         let rect = Rect::from_min_size(whole.min + covers.min.to_vec2() * scale, covers.size() * scale);
         painter.image(texture.id(), rect, uv, Color32::WHITE);
     }
@@ -65,14 +71,36 @@ fn picture(app: &App, painter: &egui::Painter, entry: &Entry, view: &View, viewp
     }
 }
 
-fn gestures(ui: &Ui, response: &egui::Response, out: &mut Actions) {
+/// Sides of the patient at the edges of the viewport, where the study tells.
+fn marks(painter: &egui::Painter, entry: &Entry, viewport: Rect) {
+    let Some(orientation) = entry.shown.slice.orientation else { return };
+    let inside = viewport.shrink(12.0);
+    let places = [
+        (inside.left_center(), Align2::LEFT_CENTER),
+        (inside.right_center(), Align2::RIGHT_CENTER),
+        (inside.center_top(), Align2::CENTER_TOP),
+        (inside.center_bottom(), Align2::CENTER_BOTTOM),
+    ];
+    for (text, (at, align)) in orientation.marks().into_iter().zip(places) {
+        let galley = painter.layout_no_wrap(text, FontId::proportional(17.0), theme::MARK);
+        let rect = align.anchor_size(at, galley.size());
+        painter.rect_filled(rect.expand2(vec2(5.0, 1.0)), 4, Color32::from_black_alpha(120));
+        painter.galley(rect.min, galley, theme::MARK);
+    }
+}
+
+fn gestures(app: &App, ui: &Ui, response: &egui::Response, out: &mut Actions) {
     if response.double_clicked() {
         out.push(Action::Run(crate::app::command::Command::Fit));
         return;
     }
     let drag = response.drag_delta();
-    if response.dragged_by(PointerButton::Primary) && drag != egui::Vec2::ZERO {
-        out.push(Action::DragWindow(drag));
+    if app.measuring.tool == Tool::Window {
+        if response.dragged_by(PointerButton::Primary) && drag != egui::Vec2::ZERO {
+            out.push(Action::DragWindow(drag));
+        }
+    } else {
+        measure(app, ui, response, out);
     }
     if response.dragged_by(PointerButton::Middle) {
         ui.set_cursor_icon(CursorIcon::Grabbing);
@@ -85,10 +113,51 @@ fn gestures(ui: &Ui, response: &egui::Response, out: &mut Actions) {
         out.push(Action::Zoom { about, factor: (-drag.y * 0.01).exp() });
     }
     if let Some(about) = response.hover_pos() {
+        let turned = ui.input(|i| wheel(i));
+        if turned != 0 {
+            out.push(Action::Go(Step::By(turned)));
+        }
         let factor = ui.input(|i| i.zoom_delta());
         if factor != 1.0 {
             out.push(Action::Zoom { about, factor });
         }
+    }
+}
+
+/// Slices that the wheel was turned by since the last frame: down goes on.
+fn wheel(input: &egui::InputState) -> isize {
+    let turned = input.events.iter().map(|event| match event {
+        egui::Event::MouseWheel { unit: egui::MouseWheelUnit::Line, delta, modifiers, .. } if modifiers.is_none() => {
+            -delta.y
+        }
+        // A touchpad: a slice every few points.
+        egui::Event::MouseWheel { delta, modifiers, .. } if modifiers.is_none() => -delta.y / POINTS_PER_SLICE,
+        _ => 0.0,
+    });
+    let turned: f32 = turned.sum();
+    // Slowly turned wheels send less than a line at a time.
+    if turned.abs() > 0.0 { (turned.abs().ceil() * turned.signum()) as isize } else { 0 }
+}
+
+/// A drag with a measuring tool.
+fn measure(app: &App, ui: &Ui, response: &egui::Response, out: &mut Actions) {
+    let (Some(entry), Some(view)) = (app.session.selected(), app.view()) else { return };
+    if response.hovered() {
+        ui.set_cursor_icon(CursorIcon::Crosshair);
+    }
+    let image = |at: Pos2| view.image_from_screen(&entry.shown.slice, response.rect, at);
+    if response.drag_started_by(PointerButton::Primary)
+        && let Some(at) = ui.input(|i| i.pointer.press_origin())
+    {
+        out.push(Action::Draw(Figures::Begin(image(at))));
+    }
+    if response.dragged_by(PointerButton::Primary)
+        && let Some(at) = response.interact_pointer_pos()
+    {
+        out.push(Action::Draw(Figures::Move(image(at))));
+    }
+    if response.drag_stopped_by(PointerButton::Primary) {
+        out.push(Action::Draw(Figures::End));
     }
 }
 
@@ -101,11 +170,11 @@ fn legend(app: &App, painter: &egui::Painter, entry: &Entry, viewport: Rect) {
     let facts = app.textures.facts(entry);
     let predicted = facts.is_some_and(|f| f.measurements.is_some_and(|m| m.pixels > 0));
     let mut rows: Vec<([u8; 3], String)> = Vec::new();
-    let colours = app.settings.overlay.colours(entry.truth.is_some());
+    let colours = app.settings.overlay.colours(entry.shown.truth.is_some());
     if predicted {
         rows.push((colours.prediction.rgb(), t!("viewport.prediction").into_owned()));
     }
-    if entry.truth.is_some() {
+    if entry.shown.truth.is_some() {
         rows.push((colours.truth.rgb(), t!("viewport.truth").into_owned()));
     }
     for (i, ([r, g, b], text)) in rows.into_iter().enumerate() {
@@ -118,7 +187,7 @@ fn legend(app: &App, painter: &egui::Painter, entry: &Entry, viewport: Rect) {
 fn readout(app: &App, ui: &Ui, painter: &egui::Painter, entry: &Entry, view: &View, response: &egui::Response) {
     let viewport = response.rect;
     let (left, right) = (viewport.left_bottom() + vec2(14.0, -16.0), viewport.right_bottom() + vec2(-14.0, -16.0));
-    let scale = view.scale(&entry.slice, viewport).x * ui.pixels_per_point();
+    let scale = view.scale(&entry.shown.slice, viewport).x * ui.pixels_per_point();
     let window = view.window;
     let decimals = window.decimals();
     let window = t!(
@@ -128,15 +197,15 @@ fn readout(app: &App, ui: &Ui, painter: &egui::Painter, entry: &Entry, view: &Vi
         zoom = format!("{:.0}", scale * 100.0)
     );
     label(painter, right, Align2::RIGHT_CENTER, window.into_owned());
-    let size = format!("{} × {}", entry.slice.width(), entry.slice.height());
+    let size = format!("{} × {}", entry.shown.slice.width(), entry.shown.slice.height());
     let interpolation = match app.settings.interpolation {
         Interpolation::Nearest => t!("settings.nearest"),
         Interpolation::Linear => t!("settings.linear"),
     };
     label(painter, right - vec2(0.0, 18.0), Align2::RIGHT_CENTER, format!("{size}   {interpolation}"));
-    let pixel = response.hover_pos().and_then(|at| view.pixel_at(&entry.slice, viewport, at));
+    let pixel = response.hover_pos().and_then(|at| view.pixel_at(&entry.shown.slice, viewport, at));
     let Some((x, y)) = pixel else { return };
-    let value = entry.slice.value(x, y).unwrap_or_default();
+    let value = entry.shown.slice.value(x, y).unwrap_or_default();
     let digits = if value.fract() == 0.0 { 0 } else { 3 };
     let mut text = format!("x {x}   y {y}   {} {value:.digits$}", t!("viewport.value"));
     if let Some(segmentation) = app.session.shown_segmentation(entry)
@@ -150,7 +219,7 @@ fn readout(app: &App, ui: &Ui, painter: &egui::Painter, entry: &Entry, view: &Vi
 }
 
 /// Text over the scan, readable on any brightness.
-fn label(painter: &egui::Painter, at: Pos2, align: Align2, text: String) {
+pub fn label(painter: &egui::Painter, at: Pos2, align: Align2, text: String) {
     let galley = painter.layout_no_wrap(text, FontId::proportional(13.0), theme::VIEWPORT_TEXT);
     let rect = align.anchor_size(at, galley.size());
     painter.rect_filled(rect.expand2(vec2(5.0, 2.0)), 4, Color32::from_black_alpha(150));

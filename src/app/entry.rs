@@ -1,0 +1,224 @@
+//! One open study: where the reader is in it, and what models said of its slices.
+
+use super::opener::Prepared;
+use crate::domain::mask::Mask;
+use crate::domain::prediction::{Classification, Segmentation};
+use crate::domain::slice::{Slice, Spacing, SpacingSource};
+use crate::domain::study::{Cut, Picture, Place, Study};
+use crate::engine::{Answer, EngineError, Question};
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+/// Identifies an open study for as long as the program runs.
+pub type EntryId = u64;
+
+/// A question about one slice, to one model.
+pub type Asked = (Question, String);
+
+/// What models said of one slice.
+#[derive(Default)]
+pub struct Findings {
+    answers: HashMap<String, Classification>,
+    maps: HashMap<String, Arc<Segmentation>>,
+    asked: HashSet<Asked>,
+    failures: HashMap<Asked, String>,
+}
+
+impl Findings {
+    pub fn classification(&self, model: &str) -> Option<&Classification> {
+        self.answers.get(model)
+    }
+
+    pub fn segmentation(&self, model: &str) -> Option<&Arc<Segmentation>> {
+        self.maps.get(model)
+    }
+
+    pub fn failure(&self, question: Question, model: &str) -> Option<&str> {
+        // A key of two parts cannot be looked up by reference.
+        self.failures.iter().find(|((q, m), _)| *q == question && m == model).map(|(_, why)| why.as_str())
+    }
+
+    /// Whether the model was never asked this.
+    pub fn is_new(&self, question: Question, model: &str) -> bool {
+        !self.asked.iter().any(|(q, m)| *q == question && m == model)
+    }
+
+    /// Whether the classifier has answered or failed.
+    fn is_classified(&self, model: &str) -> bool {
+        self.answers.contains_key(model) || self.failure(Question::Classify, model).is_some()
+    }
+}
+
+/// The slice on show.
+pub struct Shown {
+    pub place: Place,
+    pub slice: Arc<Slice>,
+    /// The same slice, or a smaller one for pictures too large to draw whole.
+    pub display: Arc<Slice>,
+    pub truth: Option<Arc<Mask>>,
+    /// Why the outline beside it cannot be shown.
+    pub truth_problem: Option<String>,
+}
+
+/// A study in the list.
+pub struct Entry {
+    pub id: EntryId,
+    pub study: Arc<Study>,
+    /// Where the reader wants to be; what is on show may be a moment behind.
+    pub place: Place,
+    pub shown: Shown,
+    /// `THUMBNAIL`² grey values.
+    pub thumbnail: Vec<u8>,
+    findings: HashMap<Cut, Vec<Findings>>,
+    /// Outlines that the reader gave for single slices.
+    outlines: HashMap<Place, Arc<Mask>>,
+    /// mm per pixel by the reader, for a study that does not tell.
+    pub calibration: Option<f64>,
+    /// Slices of a cut that a classifier is done with.
+    classified: HashMap<(Cut, String), usize>,
+}
+
+impl Entry {
+    pub fn new(id: EntryId, study: Study, prepared: Prepared) -> Self {
+        Self {
+            id,
+            study: Arc::new(study),
+            place: prepared.shown.place,
+            shown: prepared.shown,
+            thumbnail: prepared.thumbnail,
+            findings: HashMap::new(),
+            outlines: HashMap::new(),
+            calibration: None,
+            classified: HashMap::new(),
+        }
+    }
+
+    /// Size of a pixel of the slice on show: the file's word, else the reader's.
+    pub fn spacing(&self) -> Option<Spacing> {
+        let own = || Spacing::new(self.calibration?, self.calibration?, SpacingSource::Reader);
+        self.shown.slice.spacing.or_else(own)
+    }
+
+    /// Slices of the cut that is looked at.
+    pub fn count(&self) -> usize {
+        self.study.frames.count(self.place.cut.plane)
+    }
+
+    /// The cut that is looked at.
+    pub fn cut(&self) -> Cut {
+        self.place.cut
+    }
+
+    pub fn findings(&self, place: Place) -> Option<&Findings> {
+        self.findings.get(&place.cut)?.get(place.index)
+    }
+
+    fn findings_mut(&mut self, place: Place) -> Option<&mut Findings> {
+        let count = self.study.frames.count(place.cut.plane);
+        let all = self.findings.entry(place.cut);
+        all.or_insert_with(|| std::iter::repeat_with(Findings::default).take(count).collect()).get_mut(place.index)
+    }
+
+    /// Every slice of the cut that is looked at, in order.
+    pub fn places(&self) -> impl DoubleEndedIterator<Item = Place> + use<> {
+        let cut = self.cut();
+        (0..self.count()).map(move |index| Place { cut, index })
+    }
+
+    pub fn picture(&self, place: Place) -> Picture {
+        Picture { frames: self.study.frames.clone(), place }
+    }
+
+    pub fn classification(&self, place: Place, model: &str) -> Option<&Classification> {
+        self.findings(place)?.classification(model)
+    }
+
+    /// Slices of the cut looked at that the classifier is done with.
+    pub fn classified(&self, model: &str) -> usize {
+        self.classified.get(&(self.cut(), model.to_string())).copied().unwrap_or(0)
+    }
+
+    /// The highest probability of any slice of the cut that is looked at, with its slice.
+    pub fn highest(&self, model: &str) -> Option<(Place, &Classification)> {
+        let answers = self.places().filter_map(|place| Some((place, self.classification(place, model)?)));
+        answers.reduce(|best, next| if next.1.finding() > best.1.finding() { next } else { best })
+    }
+
+    pub fn asked(&mut self, places: &[Place], question: Question, model: &str) {
+        for place in places {
+            if let Some(findings) = self.findings_mut(*place) {
+                findings.asked.insert((question, model.to_string()));
+            }
+        }
+    }
+
+    /// Files an answer; returns the reason of a failure.
+    pub fn answered(
+        &mut self,
+        place: Place,
+        question: Question,
+        model: &str,
+        result: Result<Answer, EngineError>,
+    ) -> Option<String> {
+        let findings = self.findings_mut(place)?;
+        let before = findings.is_classified(model);
+        let told = match result {
+            Ok(Answer::Classification(c)) => {
+                findings.answers.insert(model.to_string(), c);
+                None
+            }
+            Ok(Answer::Segmentation(s)) => {
+                findings.maps.insert(model.to_string(), Arc::new(s));
+                None
+            }
+            Err(EngineError::Cancelled) => {
+                // To be asked again when it is wanted again.
+                findings.asked.remove(&(question, model.to_string()));
+                None
+            }
+            Err(EngineError::Failed(why)) => {
+                findings.failures.insert((question, model.to_string()), why.clone());
+                Some(why)
+            }
+        };
+        if !before && findings.is_classified(model) {
+            *self.classified.entry((place.cut, model.to_string())).or_default() += 1;
+        }
+        told
+    }
+
+    /// Forgets what was asked without an answer, as after a change of engine; answers stay.
+    pub fn restart(&mut self) {
+        for findings in self.findings.values_mut().flatten() {
+            let Findings { answers, maps, asked, failures } = findings;
+            failures.clear();
+            asked.retain(|(question, model)| match question {
+                Question::Classify => answers.contains_key(model),
+                Question::Segment => maps.contains_key(model),
+            });
+        }
+        self.classified.clear();
+        for (cut, all) in &self.findings {
+            for model in all.iter().flat_map(|findings| findings.answers.keys()) {
+                *self.classified.entry((*cut, model.clone())).or_default() += 1;
+            }
+        }
+    }
+
+    /// Gives one slice an outline by an expert.
+    pub fn set_outline(&mut self, place: Place, mask: Mask) {
+        let mask = Arc::new(mask);
+        self.outlines.insert(place, mask.clone());
+        if self.shown.place == place {
+            self.shown.truth = Some(mask);
+        }
+    }
+
+    /// Puts a slice on show; an outline that the reader gave goes before the study's own.
+    pub fn show(&mut self, mut shown: Shown) {
+        if let Some(own) = self.outlines.get(&shown.place) {
+            shown.truth = Some(own.clone());
+        }
+        self.shown = shown;
+    }
+}

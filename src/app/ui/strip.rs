@@ -1,0 +1,120 @@
+//! Below the scan of a study of several slices: the plane, the time, where the reader is, and what the classifier says of every
+//! slice.
+
+use super::Actions;
+use crate::app::command::Command;
+use crate::app::entry::Entry;
+use crate::app::session::Step;
+use crate::app::{Action, App, theme};
+use crate::domain::prediction::Verdict;
+use crate::domain::study::{Cut, Place};
+use egui::{Align, Align2, Color32, FontId, Layout, Painter, Rect, Sense, Slider, Stroke, Ui, WidgetInfo, pos2, vec2};
+use rust_i18n::t;
+
+const HEIGHT: f32 = 58.0;
+
+/// Whether the study on show has more than one picture.
+pub fn is_wanted(entry: &Entry) -> bool {
+    entry.count() > 1 || entry.study.frames.times() > 1 || entry.study.frames.planes().len() > 1
+}
+
+pub fn show(app: &App, ui: &mut Ui, out: &mut Actions) {
+    let Some(entry) = app.session.selected() else { return };
+    ui.horizontal(|ui| {
+        controls(entry, ui, out);
+        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+            for (sign, command) in [("▶", Command::NextPositive), ("◀", Command::PreviousPositive)] {
+                let button = ui.small_button(sign).on_hover_text(command.tooltip(ui));
+                if button.accessible_name(command.label()).clicked() {
+                    out.push(Action::Run(command));
+                }
+            }
+            ui.weak(positives(app, entry));
+        });
+    });
+    plot(app, entry, ui, out);
+}
+
+fn controls(entry: &Entry, ui: &mut Ui, out: &mut Actions) {
+    let (cut, frames) = (entry.cut(), &entry.study.frames);
+    for plane in frames.planes() {
+        let name = t!(format!("plane.{}", plane.id()));
+        if ui.selectable_label(cut.plane == *plane, name).clicked() {
+            out.push(Action::Cut(Cut { plane: *plane, ..cut }));
+        }
+    }
+    ui.label(t!("strip.slice", n = entry.place.index + 1, count = entry.count()));
+    if frames.times() > 1 {
+        let mut time = cut.time + 1;
+        ui.label(t!("strip.time"));
+        ui.spacing_mut().slider_width = 90.0;
+        let slider = Slider::new(&mut time, 1..=frames.times());
+        if ui.add(slider).accessible_name(t!("strip.time")).changed() {
+            out.push(Action::Cut(Cut { time: time - 1, ..cut }));
+        }
+    }
+}
+
+fn positives(app: &App, entry: &Entry) -> String {
+    let Some(model) = &app.session.models.classifier else { return String::new() };
+    let done = entry.classified(model);
+    let positive = entry.places().filter(|place| app.session.is_positive(entry, *place)).count();
+    let count = entry.count();
+    if done < count {
+        return t!("strip.classifying", done = done, count = count).into_owned();
+    }
+    t!("strip.positive", n = positive, count = count).into_owned()
+}
+
+/// Probability of a finding by slice with the threshold's line; a click or drag goes there.
+fn plot(app: &App, entry: &Entry, ui: &mut Ui, out: &mut Actions) {
+    let (rect, response) = ui.allocate_exact_size(vec2(ui.available_width(), HEIGHT), Sense::CLICK | Sense::DRAG);
+    response.widget_info(|| WidgetInfo::labeled(egui::Role::Canvas, true, t!("strip.name")));
+    let painter = ui.painter_at(rect);
+    painter.rect_filled(rect, 4, theme::VIEWPORT);
+    let count = entry.count();
+    let step = rect.width() / count as f32;
+    let column = |index: usize| rect.left() + index as f32 * step;
+    for place in entry.places() {
+        bar(app, entry, &painter, place, rect, (column(place.index), step));
+    }
+    let threshold = rect.bottom() - rect.height() * app.session.thresholds.classifier as f32;
+    painter.hline(rect.x_range(), threshold, Stroke::new(1.0, theme::VIEWPORT_TEXT.gamma_multiply(0.6)));
+    let here = Rect::from_min_max(
+        pos2(column(entry.place.index), rect.top()),
+        pos2(column(entry.place.index) + step.max(2.0), rect.bottom()),
+    );
+    painter.rect_filled(here, 0, theme::ACCENT.gamma_multiply(0.35));
+    painter.rect_stroke(here, 0, Stroke::new(1.0, theme::ACCENT), egui::StrokeKind::Inside);
+    let under = |x: f32| (((x - rect.left()) / step).max(0.0) as usize).min(count - 1);
+    if let Some(at) = response.interact_pointer_pos()
+        && (response.clicked() || response.dragged())
+    {
+        out.push(Action::Go(Step::To(under(at.x))));
+    }
+    if let Some(at) = response.hover_pos() {
+        let place = Place { cut: entry.cut(), index: under(at.x) };
+        let said = app.session.classification_at(entry, place);
+        let percent = said.map_or("…".into(), |c| format!("{:.1} %", c.finding() * 100.0));
+        let text = format!("{}   {percent}", place.index + 1);
+        let align = if at.x > rect.center().x { Align2::RIGHT_TOP } else { Align2::LEFT_TOP };
+        painter.text(pos2(at.x, rect.top() + 2.0), align, text, FontId::proportional(12.0), theme::VIEWPORT_TEXT);
+    }
+}
+
+fn bar(app: &App, entry: &Entry, painter: &Painter, place: Place, rect: Rect, (left, step): (f32, f32)) {
+    // A hairline between bars that are wide enough for it.
+    let right = left + if step > 4.0 { step - 1.0 } else { step };
+    let column = |top: f32| Rect::from_min_max(pos2(left, top), pos2(right, rect.bottom()));
+    let Some(said) = app.session.classification_at(entry, place) else {
+        painter.rect_filled(column(rect.bottom() - 2.0), 0, Color32::from_gray(70));
+        return;
+    };
+    let colour = match said.verdict(app.session.thresholds.classifier) {
+        Verdict::Positive(_) => theme::DANGER,
+        Verdict::Undecided => theme::CAUTION,
+        Verdict::Negative | Verdict::Normal(_) => theme::CALM.gamma_multiply(0.6),
+    };
+    let height = (rect.height() * said.finding() as f32).max(2.0);
+    painter.rect_filled(column(rect.bottom() - height), 0, colour);
+}

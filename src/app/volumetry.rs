@@ -1,0 +1,102 @@
+//! The whole mask of a study, measured off the UI thread once every slice that wants one has its mask.
+
+use super::entry::EntryId;
+use super::session::Session;
+use crate::domain::mask::Mask;
+use crate::domain::measure::VolumeMeasurements;
+use crate::domain::prediction::Segmentation;
+use crate::domain::study::Cut;
+use crossbeam_channel::{Receiver, Sender, unbounded};
+use rayon::prelude::*;
+use std::sync::Arc;
+
+/// What a measurement depends on.
+#[derive(Debug, Clone, PartialEq)]
+struct Key {
+    entry: EntryId,
+    cut: Cut,
+    model: String,
+    mask_threshold: f32,
+    /// Slices whose mask counts.
+    slices: Vec<usize>,
+}
+
+/// What is known of the whole mask.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Progress {
+    /// Slices outlined so far, and to outline.
+    Outlining(usize, usize),
+    Measuring,
+    Done(VolumeMeasurements),
+}
+
+pub struct Volumetry {
+    wanted: Option<Key>,
+    pending: Option<Key>,
+    result: Option<(Key, VolumeMeasurements)>,
+    outlined: (usize, usize),
+    channel: (Sender<(Key, VolumeMeasurements)>, Receiver<(Key, VolumeMeasurements)>),
+}
+
+impl Default for Volumetry {
+    fn default() -> Self {
+        Self { wanted: None, pending: None, result: None, outlined: (0, 0), channel: unbounded() }
+    }
+}
+
+impl Volumetry {
+    /// Starts measuring when the masks of the selected study are complete and differ from those measured last.
+    pub fn update(&mut self, ctx: &egui::Context, session: &Session) {
+        for done in self.channel.1.try_iter() {
+            self.pending = None;
+            self.result = Some(done);
+        }
+        self.wanted = None;
+        let Some(entry) = session.selected().filter(|entry| entry.count() > 1) else { return };
+        let Some(model) = &session.models.segmenter else { return };
+        let classified = session.models.classifier.as_ref().is_none_or(|m| entry.classified(m) == entry.count());
+        self.outlined = session.outlined();
+        if !classified || self.outlined.0 < self.outlined.1 {
+            return;
+        }
+        let maps: Vec<(usize, Arc<Segmentation>)> = entry
+            .places()
+            .filter(|place| session.gate_is_open_at(entry, *place))
+            .filter_map(|place| Some((place.index, session.segmentation_at(entry, place)?.clone())))
+            .collect();
+        let key = Key {
+            entry: entry.id,
+            cut: entry.cut(),
+            model: model.clone(),
+            mask_threshold: session.thresholds.mask,
+            slices: maps.iter().map(|(index, _)| *index).collect(),
+        };
+        self.wanted = Some(key.clone());
+        if self.pending.is_some() || self.result.as_ref().is_some_and(|(old, _)| *old == key) {
+            return;
+        }
+        self.pending = Some(key.clone());
+        let spacing = entry.spacing();
+        let voxel_mm3 = entry.study.frames.layout(entry.cut()).and_then(|layout| layout.voxel_mm3());
+        let (outbox, ctx) = (self.channel.0.clone(), ctx.clone());
+        rayon::spawn(move || {
+            let masks: Vec<(usize, Mask)> =
+                maps.par_iter().map(|(index, map)| (*index, map.mask(key.mask_threshold))).collect();
+            let sizes = VolumeMeasurements::of(&masks, spacing, voxel_mm3);
+            // The receiver goes only with the window.
+            outbox.send((key, sizes)).ok();
+            ctx.request_repaint();
+        });
+    }
+
+    /// Of the selected study; `None` when it is a single slice or no segmenter is chosen.
+    pub fn progress(&self, session: &Session) -> Option<Progress> {
+        session.selected().filter(|entry| entry.count() > 1)?;
+        session.models.segmenter.as_ref()?;
+        Some(match (&self.wanted, &self.result) {
+            (Some(wanted), Some((key, sizes))) if wanted == key => Progress::Done(*sizes),
+            (Some(_), _) => Progress::Measuring,
+            (None, _) => Progress::Outlining(self.outlined.0, self.outlined.1),
+        })
+    }
+}

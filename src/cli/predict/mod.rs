@@ -1,0 +1,155 @@
+//! `lesionlens predict`: files, volumes, series and folders in, JSON, CSV, masks and overlays out.
+
+mod batch;
+mod pictures;
+
+use super::asking::Asking;
+use super::choice::choice;
+use crate::domain::geometry::Plane;
+use crate::domain::overlay::OverlayColour;
+use crate::engine::candle::CandleEngine;
+use crate::io;
+use crate::io::error::Problem;
+use crate::io::paths::Expanded;
+use crate::models::registry::Registry;
+use anyhow::{Context, bail};
+use batch::Batch;
+use indicatif::{ProgressBar, ProgressStyle};
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// How masks are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MaskFormat {
+    /// A picture a slice, 0 and 255.
+    Png,
+    /// A volume a study, 0 and 1, with the source's geometry.
+    Nifti,
+}
+
+impl MaskFormat {
+    const ALL: [MaskFormat; 2] = [MaskFormat::Png, MaskFormat::Nifti];
+
+    fn id(self) -> &'static str {
+        match self {
+            MaskFormat::Png => "png",
+            MaskFormat::Nifti => "nifti",
+        }
+    }
+}
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// Pictures, volumes, DICOM series and folders. A file called NAME_mask.* is the truth of NAME, never input.
+    #[arg(required = true)]
+    paths: Vec<PathBuf>,
+    #[command(flatten)]
+    asking: Asking,
+    /// Segment every slice, whatever the classifier says.
+    #[arg(long)]
+    always_segment: bool,
+    /// For volumes: the plane that slices are cut in; the sharpest by default.
+    #[arg(long, value_parser = choice(Plane::ALL, Plane::id))]
+    plane: Option<Plane>,
+    /// For volumes over time: the point in time, from 1.
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    time: usize,
+    /// Write results as JSON to this file, `-` for standard output.
+    #[arg(long, value_name = "FILE|-")]
+    json: Option<PathBuf>,
+    /// Write results as CSV to this file, `-` for standard output.
+    #[arg(long, value_name = "FILE|-")]
+    csv: Option<PathBuf>,
+    /// Write scans with the mask painted over them into this folder.
+    #[arg(long, value_name = "DIR")]
+    overlay: Option<PathBuf>,
+    /// Colour of the mask in --overlay.
+    #[arg(long, default_value = "red", value_parser = choice(OverlayColour::ALL, OverlayColour::id))]
+    overlay_colour: OverlayColour,
+    /// Write masks at the pictures' size into this folder.
+    #[arg(long, value_name = "DIR")]
+    mask: Option<PathBuf>,
+    /// Masks as a picture a slice (0 and 255), or as a volume a study (0 and 1) called NAME.nii.gz.
+    #[arg(long, default_value = "png", value_parser = choice(MaskFormat::ALL, MaskFormat::id))]
+    mask_format: MaskFormat,
+}
+
+pub fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let device = args.asking.open_device()?;
+    let registry = Arc::new(Registry::scan());
+    let pair = args.asking.pair(&registry)?;
+    let mut batch = Batch::new(&args, pair, &registry, CandleEngine::new(registry.clone(), device))?;
+    prepare_targets(&args)?;
+    let Expanded { sources, outlines, errors } = io::paths::expand(&args.paths, &|| false);
+    for error in &errors {
+        batch.fail(&error.path, error.problem.to_string());
+    }
+    if sources.is_empty() && errors.is_empty() {
+        outlines.iter().for_each(|path| batch.fail(path, Problem::Outline.to_string()));
+    }
+    let named = sources.iter().flat_map(|source| source.paths()).chain(outlines.iter().map(PathBuf::as_path));
+    let inputs: HashSet<PathBuf> = named.filter_map(|path| path.canonicalize().ok()).collect();
+    for target in args.json.iter().chain(&args.csv) {
+        if target.canonicalize().is_ok_and(|target| inputs.contains(&target)) {
+            bail!("{} is one of the inputs; choose another file for the results", target.display());
+        }
+    }
+    batch.keep(inputs);
+    let bar = ProgressBar::new(sources.len() as u64);
+    bar.set_style(ProgressStyle::with_template("{bar:30} {pos}/{len} studies, {eta} left  {msg}")?);
+    let stop = Arc::new(AtomicBool::new(false));
+    let asked = stop.clone();
+    ctrlc::set_handler(move || asked.store(true, Ordering::Relaxed))?;
+    let stopped = || stop.load(Ordering::Relaxed);
+    for source in sources {
+        let place = source.place().to_path_buf();
+        if stopped() {
+            batch.fail(&place, "not looked at: interrupted".into());
+            continue;
+        }
+        bar.set_message(place.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default());
+        let result = batch.source(source, &stopped, &|done, count| {
+            if count > 1 {
+                bar.set_message(format!("slice {done} of {count}"));
+            }
+        });
+        if let Err(error) = result {
+            batch.fail(&place, format!("{error:#}"));
+        }
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    batch.finish()
+}
+
+/// Finds out before the work what would only fail after it.
+fn prepare_targets(args: &Args) -> anyhow::Result<()> {
+    if args.time == 0 {
+        bail!("--time counts from 1");
+    }
+    let mut folders = Vec::new();
+    for folder in args.overlay.iter().chain(&args.mask) {
+        std::fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
+        folders.push(folder.canonicalize()?);
+    }
+    if let [a, b] = folders.as_slice()
+        && a == b
+        && args.mask_format == MaskFormat::Png
+    {
+        bail!("--overlay and --mask name one folder, where each would overwrite the other; choose two");
+    }
+    let to_stdout = |target: &Option<PathBuf>| target.as_ref().is_some_and(|t| t.as_os_str() == "-");
+    if to_stdout(&args.json) && to_stdout(&args.csv) {
+        bail!("--json and --csv cannot both go to standard output; name a file for one of them");
+    }
+    for file in args.json.iter().chain(&args.csv).filter(|file| file.as_os_str() != "-") {
+        let folder = file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        if !folder.is_dir() {
+            bail!("{}: the folder {} does not exist; create it first", file.display(), folder.display());
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,216 @@
+//! Pixels of one frame → one grey slice.
+
+use super::header::{FrameHeader, Header};
+use super::{guarded, problem};
+use crate::domain::slice::{Depth, Slice};
+use crate::domain::study::Warning;
+use crate::domain::window::Window;
+use crate::io::error::Problem;
+use crate::io::{MAX_PIXELS, MAX_STACK_PIXELS};
+use dicom_dictionary_std::{tags, uids};
+use dicom_object::DefaultDicomObject;
+use dicom_pixeldata::{
+    DecodedPixelData, PhotometricInterpretation, PixelDecoder, PixelRepresentation, PlanarConfiguration,
+};
+use std::path::Path;
+
+/// Transfer syntaxes whose pixels are not compressed one by one; the third is the retired big-endian one.
+const PLAIN: [&str; 4] = [
+    uids::IMPLICIT_VR_LITTLE_ENDIAN,
+    uids::EXPLICIT_VR_LITTLE_ENDIAN,
+    "1.2.840.10008.1.2.2",
+    uids::DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
+];
+
+/// A file's pixels, ready to give single frames.
+pub enum Pixels {
+    /// All frames, uncompressed.
+    Plain(DecodedPixelData<'static>),
+    /// Compressed frames, each decoded when it is asked for.
+    Encapsulated(Box<DefaultDicomObject>),
+}
+
+impl Pixels {
+    pub fn open(path: &Path) -> Result<Self, Problem> {
+        let object = super::open_whole(path)?;
+        let syntax = object.meta().transfer_syntax().trim_end_matches('\0').to_string();
+        guarded(|| {
+            if PLAIN.contains(&syntax.as_str()) {
+                let number = |tag| object.get(tag).and_then(|e| e.to_int::<u64>().ok()).unwrap_or(1);
+                let frame = number(tags::ROWS) * number(tags::COLUMNS) * number(tags::SAMPLES_PER_PIXEL);
+                if frame.saturating_mul(number(tags::NUMBER_OF_FRAMES)) > 8 * MAX_STACK_PIXELS {
+                    return Err(Problem::StackTooLarge);
+                }
+                return Ok(Pixels::Plain(
+                    object.decode_pixel_data().map_err(|e| syntax_problem(&e, &syntax))?.to_owned(),
+                ));
+            }
+            check_codestreams(&object)?;
+            Ok(Pixels::Encapsulated(Box::new(object)))
+        })
+    }
+
+    /// Frame `index` of the file that `header` describes.
+    pub fn slice(&self, header: &Header, index: usize) -> Result<Slice, Problem> {
+        guarded(|| match self {
+            Pixels::Plain(all) => {
+                let bytes = all.frame_data(index as u32).map_err(|_| Problem::Truncated)?;
+                let rescale = rescale(all, index);
+                grey(all, bytes, rescale, header, index)
+            }
+            Pixels::Encapsulated(object) => {
+                let syntax = object.meta().transfer_syntax();
+                let one = object.decode_pixel_data_frame(index as u32).map_err(|e| syntax_problem(&e, syntax))?;
+                let rescale = rescale(&one, 0);
+                grey(&one, one.data(), rescale, header, index)
+            }
+        })
+    }
+}
+
+fn syntax_problem(error: &dicom_pixeldata::Error, syntax: &str) -> Problem {
+    let text = format!("{error:?}");
+    if text.contains("UnsupportedTransferSyntax") || text.contains("UnknownTransferSyntax") {
+        let name = match syntax.trim_end_matches('\0') {
+            uids::JPEGLS_LOSSLESS | uids::JPEGLS_NEAR_LOSSLESS => "JPEG-LS".to_string(),
+            other => format!("the transfer syntax {other}"),
+        };
+        return Problem::UnsupportedSyntax(name);
+    }
+    problem(error)
+}
+
+/// A compressed picture says its own size, which decoders believe: it must be the file's.
+fn check_codestreams(object: &DefaultDicomObject) -> Result<(), Problem> {
+    let Some(fragments) = object.get(tags::PIXEL_DATA).and_then(|e| e.fragments()) else { return Ok(()) };
+    for fragment in fragments {
+        if let Some((width, height)) = codestream_size(fragment)
+            && u64::from(width) * u64::from(height) > MAX_PIXELS
+        {
+            return Err(Problem::TooLarge { width, height });
+        }
+    }
+    Ok(())
+}
+
+/// Width and height in the header of a JPEG (T.81 B.2.2), JPEG-LS or JPEG 2000 (T.800 A.5.1) stream.
+fn codestream_size(bytes: &[u8]) -> Option<(u32, u32)> {
+    let short = |at: usize| bytes.get(at..at + 2).map(|b| u32::from(u16::from_be_bytes([b[0], b[1]])));
+    let long = |at: usize| Some(short(at)? << 16 | short(at + 2)?);
+    match bytes {
+        [0xFF, 0x4F, 0xFF, 0x51, ..] => Some((long(8)?.checked_sub(long(16)?)?, long(12)?.checked_sub(long(20)?)?)),
+        [0xFF, 0xD8, ..] => {
+            let mut at = 2;
+            loop {
+                let marker = short(at)?;
+                // Start of frame, whatever the process; not the tables 0xC4, 0xC8, 0xCC.
+                if matches!(marker, 0xFFC0..=0xFFCF | 0xFFF7) && ![0xFFC4, 0xFFC8, 0xFFCC].contains(&marker) {
+                    return Some((short(at + 7)?, short(at + 5)?));
+                }
+                at += 2 + short(at + 2)? as usize;
+            }
+        }
+        _ => None,
+    }
+}
+
+fn rescale(data: &DecodedPixelData, index: usize) -> (f64, f64) {
+    let all = data.rescale().unwrap_or_default();
+    all.get(index).or(all.first()).map_or((1.0, 0.0), |r| (r.slope, r.intercept))
+}
+
+/// Stored samples → grey values in the file's own units.
+fn grey(
+    data: &DecodedPixelData,
+    bytes: &[u8],
+    (slope, intercept): (f64, f64),
+    header: &Header,
+    index: usize,
+) -> Result<Slice, Problem> {
+    let (width, height) = (data.columns() as usize, data.rows() as usize);
+    let samples = usize::from(data.samples_per_pixel());
+    let signed = data.pixel_representation() == PixelRepresentation::Signed;
+    let values = stored(bytes, data.bits_allocated(), data.bits_stored(), data.high_bit(), signed)?;
+    if values.len() < width * height * samples {
+        return Err(Problem::Truncated);
+    }
+    let coloured = match data.photometric_interpretation() {
+        PhotometricInterpretation::Monochrome1 | PhotometricInterpretation::Monochrome2 => false,
+        PhotometricInterpretation::Rgb if samples == 3 => true,
+        PhotometricInterpretation::YbrFull | PhotometricInterpretation::YbrFull422 if samples == 3 => true,
+        other => return Err(Problem::Unsupported(format!("the DICOM colour type {}", other.as_str()))),
+    };
+    // Of YBR the first sample is the luminance itself.
+    let luminance_first = coloured && *data.photometric_interpretation() != PhotometricInterpretation::Rgb;
+    let planar = data.planar_configuration() == PlanarConfiguration::PixelFirst;
+    let at = |pixel: usize, sample: usize| {
+        values[if planar { sample * width * height + pixel } else { pixel * samples + sample }]
+    };
+    let eight = data.bits_allocated() == 8 && !signed && (slope, intercept) == (1.0, 0.0);
+    let pixels = (0..width * height).map(|i| match (coloured, luminance_first) {
+        (true, false) => (0.299 * at(i, 0) + 0.587 * at(i, 1) + 0.114 * at(i, 2)).round() as f32,
+        _ => (at(i, 0) * slope + intercept) as f32,
+    });
+    let depth = if eight { Depth::Eight } else { Depth::Deep };
+    let looks = header.frames.get(index);
+    let windows = looks.map_or_else(Vec::new, |frame: &FrameHeader| frame.windows.clone());
+    // Colour is shown as it is.
+    let windows: Vec<Window> = if coloured { Vec::new() } else { windows };
+    let slice = Slice::with_windows(width, height, pixels.collect(), depth, windows);
+    let mut slice = slice.ok_or(Problem::Truncated)?;
+    slice.spacing = looks.and_then(|frame| frame.spacing);
+    slice.orientation = looks.and_then(|frame| frame.orientation);
+    slice.inverted = header.inverted;
+    if coloured {
+        slice.warnings.push(Warning::ColourToGrey);
+    }
+    if slice.has_few_greys() {
+        slice.warnings.push(Warning::FewGreys);
+    }
+    Ok(slice)
+}
+
+/// Samples as numbers: `stored` bits up to `high_bit` of every `allocated` ones, little-endian (PS3.5, 8.1.1).
+fn stored(bytes: &[u8], allocated: u16, stored: u16, high_bit: u16, signed: bool) -> Result<Vec<f64>, Problem> {
+    let unsupported = || Problem::Unsupported(format!("{allocated}-bit DICOM pixels"));
+    let stored = stored.clamp(1, allocated.max(1));
+    let shift = u32::from((high_bit + 1).saturating_sub(stored).min(allocated - stored));
+    let bits = u32::from(stored);
+    let value = |raw: u32| {
+        let raw = raw >> shift;
+        let raw = if bits < 32 { raw & ((1 << bits) - 1) } else { raw };
+        if signed { f64::from(((raw << (32 - bits)) as i32) >> (32 - bits)) } else { f64::from(raw) }
+    };
+    Ok(match allocated {
+        8 => bytes.iter().map(|b| value(u32::from(*b))).collect(),
+        16 => bytes.as_chunks().0.iter().map(|b| value(u32::from(u16::from_le_bytes(*b)))).collect(),
+        32 => bytes.as_chunks().0.iter().map(|b| value(u32::from_le_bytes(*b))).collect(),
+        1 => bytes.iter().map(|b| f64::from(*b)).collect(),
+        _ => return Err(unsupported()),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn twelve_bits_of_sixteen_are_read_with_their_sign() {
+        let bytes = [0xFF, 0x0F, 0x00, 0x08, 0x01, 0xF0];
+        assert_eq!(stored(&bytes, 16, 12, 11, false).unwrap(), [4095.0, 2048.0, 1.0]);
+        assert_eq!(stored(&bytes, 16, 12, 11, true).unwrap(), [-1.0, -2048.0, 1.0]);
+        assert_eq!(stored(&[0xF0, 0x12], 16, 12, 15, false).unwrap(), [0x12F as f64]);
+    }
+
+    #[test]
+    fn sizes_in_compressed_streams_are_found() {
+        let jpeg = [0xFF, 0xD8, 0xFF, 0xE0, 0, 4, 1, 2, 0xFF, 0xC3, 0, 11, 16, 1, 0, 2, 0];
+        assert_eq!(codestream_size(&jpeg), Some((512, 256)));
+        let mut j2k = vec![0xFF, 0x4F, 0xFF, 0x51, 0, 41, 0, 0];
+        for value in [700u32, 600, 100, 0] {
+            j2k.extend(value.to_be_bytes());
+        }
+        assert_eq!(codestream_size(&j2k), Some((600, 600)));
+        assert_eq!(codestream_size(&jpeg[..9]), None);
+    }
+}

@@ -1,0 +1,171 @@
+//! What a DICOM file says before its pixels.
+
+use super::{guarded, open_head};
+use crate::domain::geometry::{Orientation, Vector};
+use crate::domain::slice::{Spacing, SpacingSource};
+use crate::domain::study::Subject;
+use crate::domain::window::Window;
+use crate::io::error::{LoadError, Problem};
+use dicom_dictionary_std::tags;
+use dicom_object::{DefaultDicomObject, InMemDicomObject, Tag};
+use std::path::{Path, PathBuf};
+
+/// Most frames that one file is believed to have.
+const MAX_FRAMES: u32 = 20_000;
+
+/// One frame's place and looks.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FrameHeader {
+    /// Centre of the first pixel: ImagePositionPatient (0020,0032).
+    pub position: Option<Vector>,
+    pub orientation: Option<Orientation>,
+    pub spacing: Option<Spacing>,
+    /// As the file names them.
+    pub windows: Vec<Window>,
+    /// TemporalPositionIndex or TemporalPositionIdentifier.
+    pub time: Option<i64>,
+}
+
+/// A file's part in a study.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Header {
+    pub path: PathBuf,
+    /// SeriesInstanceUID (0020,000E); files that share it belong together.
+    pub series: String,
+    /// SeriesDescription, else ProtocolName.
+    pub description: Option<String>,
+    pub subject: Subject,
+    /// InstanceNumber (0020,0013).
+    pub instance: Option<i64>,
+    pub width: u32,
+    pub height: u32,
+    /// MONOCHROME1: high values are dark.
+    pub inverted: bool,
+    /// SpacingBetweenSlices (0018,0088) in mm, as stated.
+    pub slice_distance: Option<f64>,
+    /// SliceThickness (0018,0050) in mm.
+    pub thickness: Option<f64>,
+    pub frames: Vec<FrameHeader>,
+}
+
+impl Header {
+    /// Reads everything before the pixels.
+    ///
+    /// # Errors
+    /// If the file is no DICOM picture, or its size is beyond what is opened.
+    pub fn read(path: &Path) -> Result<Self, LoadError> {
+        let read = || {
+            let object = open_head(path)?;
+            guarded(|| Self::of(path, &object))
+        };
+        read().map_err(|problem| LoadError::new(path, problem))
+    }
+
+    fn of(path: &Path, object: &DefaultDicomObject) -> Result<Self, Problem> {
+        let side = |tag: Tag| object.get(tag).and_then(|e| e.to_int::<u32>().ok());
+        let (Some(height), Some(width)) = (side(tags::ROWS), side(tags::COLUMNS)) else {
+            return Err(Problem::NoPixels);
+        };
+        crate::io::check_size(width, height)?;
+        let count = side(tags::NUMBER_OF_FRAMES).unwrap_or(1).max(1);
+        if count > MAX_FRAMES {
+            return Err(Problem::StackTooLarge);
+        }
+        let shared = first_item(object, tags::SHARED_FUNCTIONAL_GROUPS_SEQUENCE);
+        let each = object.get(tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE).and_then(|e| e.items()).unwrap_or_default();
+        let frames = (0..count as usize).map(|index| frame(&Groups { object, shared, own: each.get(index) })).collect();
+        let photometric = text(object, tags::PHOTOMETRIC_INTERPRETATION).unwrap_or_default();
+        Ok(Self {
+            path: path.to_path_buf(),
+            series: text(object, tags::SERIES_INSTANCE_UID).unwrap_or_default(),
+            description: text(object, tags::SERIES_DESCRIPTION).or_else(|| text(object, tags::PROTOCOL_NAME)),
+            subject: Subject {
+                modality: text(object, tags::MODALITY),
+                body_part: text(object, tags::BODY_PART_EXAMINED),
+            },
+            instance: object.get(tags::INSTANCE_NUMBER).and_then(|e| e.to_int().ok()),
+            width,
+            height,
+            inverted: photometric == "MONOCHROME1",
+            slice_distance: numbers(object, tags::SPACING_BETWEEN_SLICES).first().copied(),
+            thickness: numbers(object, tags::SLICE_THICKNESS).first().copied(),
+            frames,
+        })
+    }
+}
+
+/// A trimmed string that is not empty.
+fn text(object: &InMemDicomObject, tag: Tag) -> Option<String> {
+    let value = object.get(tag)?.to_str().ok()?;
+    let value = value.trim_matches(|c: char| c.is_whitespace() || c == '\0');
+    (!value.is_empty()).then(|| value.to_string())
+}
+
+fn numbers(object: &InMemDicomObject, tag: Tag) -> Vec<f64> {
+    let values = object.get(tag).and_then(|e| e.to_multi_float64().ok()).unwrap_or_default();
+    if values.iter().all(|v| v.is_finite()) { values } else { Vec::new() }
+}
+
+fn first_item(object: &InMemDicomObject, tag: Tag) -> Option<&InMemDicomObject> {
+    object.get(tag)?.items()?.first()
+}
+
+/// Where a frame's attributes may stand: in its own functional group, in the shared one, or in the file itself (PS3.3
+/// C.7.6.16).
+struct Groups<'a> {
+    object: &'a InMemDicomObject,
+    shared: Option<&'a InMemDicomObject>,
+    own: Option<&'a InMemDicomObject>,
+}
+
+impl Groups<'_> {
+    fn numbers(&self, group: Tag, tag: Tag) -> Vec<f64> {
+        let grouped = [self.own, self.shared].into_iter().flatten().filter_map(|item| first_item(item, group));
+        let found = grouped.map(|item| numbers(item, tag)).find(|values| !values.is_empty());
+        found.unwrap_or_else(|| numbers(self.object, tag))
+    }
+}
+
+fn frame(groups: &Groups) -> FrameHeader {
+    let vector = |values: &[f64]| -> Option<Vector> { values.get(..3)?.try_into().ok() };
+    let position = groups.numbers(tags::PLANE_POSITION_SEQUENCE, tags::IMAGE_POSITION_PATIENT);
+    let cosines = groups.numbers(tags::PLANE_ORIENTATION_SEQUENCE, tags::IMAGE_ORIENTATION_PATIENT);
+    let orientation = || Orientation::new(vector(&cosines)?, vector(cosines.get(3..)?)?);
+    let time = [tags::TEMPORAL_POSITION_INDEX, tags::TEMPORAL_POSITION_IDENTIFIER]
+        .into_iter()
+        .find_map(|tag| groups.numbers(tags::FRAME_CONTENT_SEQUENCE, tag).first().map(|v| *v as i64));
+    FrameHeader {
+        position: vector(&position),
+        orientation: orientation(),
+        spacing: spacing(groups),
+        windows: windows(groups),
+        time,
+    }
+}
+
+/// The best statement there is, and which it was.
+fn spacing(groups: &Groups) -> Option<Spacing> {
+    [
+        (tags::PIXEL_SPACING, SpacingSource::PixelSpacing),
+        (tags::IMAGER_PIXEL_SPACING, SpacingSource::ImagerPixelSpacing),
+        (tags::NOMINAL_SCANNED_PIXEL_SPACING, SpacingSource::NominalScannedPixelSpacing),
+    ]
+    .into_iter()
+    .find_map(|(tag, source)| match groups.numbers(tags::PIXEL_MEASURES_SEQUENCE, tag).as_slice() {
+        [row, column, ..] => Spacing::new(*row, *column, source),
+        _ => None,
+    })
+}
+
+/// Window centre and width by pairs. The standard's linear ramp (PS3.3 C.11.2.1.2.1) runs from c − ½ − (w − 1)/2 to
+/// c − ½ + (w − 1)/2; a sigmoid is shown as the linear ramp of its centre and width.
+fn windows(groups: &Groups) -> Vec<Window> {
+    let centres = groups.numbers(tags::FRAME_VOILUT_SEQUENCE, tags::WINDOW_CENTER);
+    let widths = groups.numbers(tags::FRAME_VOILUT_SEQUENCE, tags::WINDOW_WIDTH);
+    let exact = text(groups.object, tags::VOILUT_FUNCTION).is_some_and(|function| function == "LINEAR_EXACT");
+    let window = |(centre, width): (&f64, &f64)| {
+        let (centre, width) = if exact { (*centre, *width) } else { (centre - 0.5, width - 1.0) };
+        (width > 0.0).then_some(Window { centre: centre as f32, width: width as f32 })
+    };
+    centres.iter().zip(&widths).filter_map(window).collect()
+}

@@ -1,0 +1,80 @@
+//! DICOM: single files, multi-frame files, series and DICOMDIR (PS3.10, PS3.3).
+
+mod frame;
+mod header;
+mod series;
+
+pub use header::Header;
+pub use series::load;
+
+use super::error::{LoadError, Problem};
+use dicom_dictionary_std::{tags, uids};
+use dicom_object::{DefaultDicomObject, OpenFileOptions, Tag};
+use std::path::{Path, PathBuf};
+
+/// Everything from here on is pixels.
+const FLOAT_PIXEL_DATA: Tag = Tag(0x7FE0, 0x0008);
+
+/// Whether the first bytes of a file are DICOM's: the prefix after the preamble (PS3.10, 7.1), or a file meta group without one.
+pub fn is_dicom(head: &[u8]) -> bool {
+    head.get(128..132) == Some(b"DICM") || head.get(..6) == Some(&[2, 0, 0, 0, b'U', b'L'])
+}
+
+/// Bytes that [`is_dicom`] looks at.
+pub const HEAD: usize = 132;
+
+/// Parsers of untrusted bytes assert here and there; a panic in one is a damaged file.
+fn guarded<T>(work: impl FnOnce() -> Result<T, Problem>) -> Result<T, Problem> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(work))
+        .unwrap_or_else(|_| Err(Problem::Damaged("the DICOM reader gave up".into())))
+}
+
+/// Everything before the pixels.
+fn open_head(path: &Path) -> Result<DefaultDicomObject, Problem> {
+    super::check_file(path)?;
+    guarded(|| OpenFileOptions::new().read_until(FLOAT_PIXEL_DATA).open_file(path).map_err(|e| problem(&e)))
+}
+
+/// The whole file.
+fn open_whole(path: &Path) -> Result<DefaultDicomObject, Problem> {
+    super::check_file(path)?;
+    guarded(|| OpenFileOptions::new().open_file(path).map_err(|e| problem(&e)))
+}
+
+fn problem(error: &dyn std::error::Error) -> Problem {
+    let mut text = error.to_string();
+    let mut inner = error.source();
+    while let Some(cause) = inner {
+        text = format!("{text}: {cause}");
+        inner = cause.source();
+    }
+    let ends = ["failed to fill whole buffer", "end of file", "UnexpectedEof", "early eof"];
+    if ends.iter().any(|end| text.contains(end)) { Problem::Truncated } else { Problem::damaged(&text) }
+}
+
+/// The pictures that a DICOMDIR lists (PS3.10, 8.6); `None` for any other file.
+///
+/// # Errors
+/// If it lists none that is there.
+pub fn directory(path: &Path) -> Option<Result<Vec<PathBuf>, LoadError>> {
+    let is_named = path.file_name().is_some_and(|name| name.eq_ignore_ascii_case("DICOMDIR"));
+    let object = is_named.then(|| open_head(path).ok()).flatten()?;
+    if object.meta().media_storage_sop_class_uid().trim_end_matches('\0') != uids::MEDIA_STORAGE_DIRECTORY_STORAGE {
+        return None;
+    }
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let records = object.get(tags::DIRECTORY_RECORD_SEQUENCE).and_then(|e| e.items()).unwrap_or_default();
+    let mut files = Vec::new();
+    for record in records {
+        let Some(id) = record.get(tags::REFERENCED_FILE_ID).and_then(|e| e.to_multi_str().ok()) else { continue };
+        // A listed name never leads out of the folder.
+        let parts: Vec<&str> = id.iter().map(|part| part.trim()).collect();
+        if parts.iter().all(|part| !part.is_empty() && !part.contains(['/', '\\']) && *part != "..") {
+            let file: PathBuf = folder.join(parts.iter().collect::<PathBuf>());
+            if file.is_file() {
+                files.push(file);
+            }
+        }
+    }
+    Some(if files.is_empty() { Err(LoadError::new(path, Problem::EmptyDirectory)) } else { Ok(files) })
+}

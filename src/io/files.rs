@@ -1,0 +1,88 @@
+//! Pictures of one folder whose names count up: one study, each file opened when its slice is asked for.
+
+use super::error::{LoadError, Problem};
+use super::recent::Recent;
+use super::{paths, pictures};
+use crate::domain::geometry::{Layout, Plane};
+use crate::domain::slice::Slice;
+use crate::domain::study::{Cut, FrameError, Frames, Place, Study};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+/// Decoded slices that are kept.
+const SLICES: usize = 64;
+
+struct Files {
+    /// `None` where a slice has no file.
+    files: Vec<Option<PathBuf>>,
+    size: Option<(usize, usize)>,
+    decoded: Mutex<Recent<usize, Arc<Slice>>>,
+}
+
+impl Files {
+    fn new(files: Vec<Option<PathBuf>>, size: Option<(usize, usize)>) -> Self {
+        Self { files, size, decoded: Mutex::new(Recent::new(SLICES)) }
+    }
+}
+
+impl Frames for Files {
+    fn count(&self, _plane: Plane) -> usize {
+        self.files.len()
+    }
+
+    fn layout(&self, _cut: Cut) -> Option<Layout> {
+        let (width, height) = self.size?;
+        Some(Layout::stored([width, height, self.files.len()], None))
+    }
+
+    fn is_at_hand(&self, place: Place) -> bool {
+        self.decoded.lock().is_ok_and(|decoded| decoded.has(&place.index))
+    }
+
+    fn slice(&self, place: Place) -> Result<Arc<Slice>, FrameError> {
+        let missing = FrameError::NoSuchSlice { index: place.index + 1, count: self.files.len() };
+        let path = self.files.get(place.index).and_then(Option::as_ref).ok_or(missing)?;
+        if let Some(slice) = self.decoded.lock().ok().and_then(|mut decoded| decoded.get(&place.index)) {
+            return Ok(slice);
+        }
+        let slice = Arc::new(single(path)?);
+        if let Ok(mut decoded) = self.decoded.lock() {
+            decoded.put(place.index, slice.clone());
+        }
+        Ok(slice)
+    }
+}
+
+fn single(path: &Path) -> Result<Slice, FrameError> {
+    let failed = |problem: String| FrameError::File { file: path.to_path_buf(), problem };
+    let mut pages = pictures(path).map_err(|e| failed(e.problem.to_string()))?;
+    match pages.pop() {
+        Some(page) if pages.is_empty() => Ok(page),
+        _ => Err(failed(format!("has {} pages, not one", pages.len() + 1))),
+    }
+}
+
+/// A study of pictures that belong together, in this order, with the outlines beside them.
+///
+/// # Errors
+/// If the first one cannot be read.
+pub fn load(files: Vec<PathBuf>) -> Result<Study, LoadError> {
+    let Some(first) = files.first().cloned() else {
+        return Err(LoadError::new(Path::new(""), Problem::FolderWithoutImages));
+    };
+    let slice = single(&first).map_err(|e| match e {
+        FrameError::File { problem, .. } => LoadError::new(&first, Problem::Slice(problem)),
+        other => LoadError::new(&first, Problem::Slice(other.to_string())),
+    })?;
+    let outlines: Vec<Option<PathBuf>> = files.iter().map(|file| paths::truth_beside(file)).collect();
+    let truth = outlines.iter().any(Option::is_some).then(|| Arc::new(Files::new(outlines, None)) as Arc<dyn Frames>);
+    let folder = first.parent().unwrap_or(Path::new(".")).to_path_buf();
+    Ok(Study {
+        source: folder,
+        title: paths::common_name(&first),
+        frames: Arc::new(Files::new(files.iter().cloned().map(Some).collect(), Some((slice.width(), slice.height())))),
+        truth,
+        files,
+        ..Study::of_pages(&first, Vec::new())
+    })
+}

@@ -1,0 +1,319 @@
+//! Medical formats and whole studies: DICOM, NIfTI, series and slices by name.
+
+mod common;
+#[path = "common/dicom.rs"]
+mod dicom;
+
+use common::shared;
+use dicom_core::VR;
+use dicom_dictionary_std::tags;
+use lesionlens::domain::geometry::Plane;
+use lesionlens::domain::slice::{Slice, SpacingSource};
+use lesionlens::domain::study::{Cut, Place, Study, Warning};
+use lesionlens::domain::window::Window;
+use lesionlens::io::error::Problem;
+use lesionlens::io::paths::{Source, expand};
+use lesionlens::io::{load, open};
+use std::path::{Path, PathBuf};
+
+const AXIAL: &str = "1\\0\\0\\0\\1\\0";
+
+/// 16×16 pixels, all of one value.
+fn flat(value: u16) -> Vec<u16> {
+    vec![value; 256]
+}
+
+/// A folder as one opens it: its only study.
+fn study(folder: &Path) -> Study {
+    let mut found = expand(&[folder.to_path_buf()], &|| false);
+    assert!(found.errors.is_empty() && found.sources.len() == 1, "{found:?}");
+    open(found.sources.remove(0)).unwrap()
+}
+
+fn greys(study: &Study) -> Vec<f32> {
+    (0..study.count()).map(|i| study.slice(i).unwrap().value(3, 3).unwrap()).collect()
+}
+
+#[test]
+fn a_series_is_ordered_by_place_whatever_its_names_and_numbers_say() {
+    let folder = tempfile::tempdir().unwrap();
+    // From head to foot by name and by instance number; slices are counted from foot to head.
+    for (i, z) in [30, 20, 10, 0].into_iter().enumerate() {
+        let path = folder.path().join(format!("IM{i}"));
+        dicom::write(&path, 16, &flat(100 + z), |o| {
+            dicom::place(o, AXIAL, &format!("-8\\-8\\{z}"), "0.5\\0.75");
+            dicom::put(o, tags::INSTANCE_NUMBER, VR::IS, &i.to_string());
+        });
+    }
+    let study = study(folder.path());
+    assert_eq!(greys(&study), [100.0, 110.0, 120.0, 130.0]);
+    assert_eq!(study.warnings, []);
+    let affine = study.frames.layout(study.native()).unwrap().affine.unwrap();
+    assert_eq!((affine.origin, affine.spacing()), ([-8.0, -8.0, 0.0], [0.75, 0.5, 10.0]));
+    let slice = study.slice(0).unwrap();
+    let spacing = slice.spacing.unwrap();
+    assert_eq!((spacing.row_mm, spacing.column_mm, spacing.source), (0.5, 0.75, SpacingSource::PixelSpacing));
+    assert_eq!(slice.orientation.unwrap().marks(), ["R", "L", "A", "P"]);
+    assert!(study.file(0).ends_with("IM3"));
+}
+
+#[test]
+fn faults_in_a_series_are_told() {
+    let make = |places: &[(&str, &str)]| {
+        let folder = tempfile::tempdir().unwrap();
+        for (i, (orientation, position)) in places.iter().enumerate() {
+            dicom::write(&folder.path().join(format!("{i}.dcm")), 16, &flat(i as u16), |o| {
+                dicom::place(o, orientation, position, "1\\1");
+                dicom::put(o, tags::INSTANCE_NUMBER, VR::IS, &i.to_string());
+            });
+        }
+        let study = study(folder.path());
+        (study.warnings.clone(), study.count(), study.frames.times())
+    };
+    // A slice is missing between 5 and 15.
+    let gaps = make(&[(AXIAL, "0\\0\\0"), (AXIAL, "0\\0\\5"), (AXIAL, "0\\0\\15")]);
+    assert_eq!(gaps, (vec![Warning::Gaps { largest_mm: 1000 }], 3, 1));
+    let twice = make(&[(AXIAL, "0\\0\\0"), (AXIAL, "0\\0\\5"), (AXIAL, "0\\0\\5"), (AXIAL, "0\\0\\10")]);
+    assert_eq!(twice.0, [Warning::Duplicates(1), Warning::Gaps { largest_mm: 500 }]);
+    // Every place twice: two points in time.
+    let times = make(&[(AXIAL, "0\\0\\0"), (AXIAL, "0\\0\\5"), (AXIAL, "0\\0\\0"), (AXIAL, "0\\0\\5")]);
+    assert_eq!(times, (vec![], 2, 2));
+    // A sagittal scout in an axial series.
+    let mixed = make(&[("0\\1\\0\\0\\0\\-1", "0\\0\\0"), (AXIAL, "0\\0\\0"), (AXIAL, "0\\0\\5")]);
+    assert_eq!(mixed, (vec![Warning::MixedOrientations(1)], 2, 1));
+    // Left and right exchanged in one of them is another orientation, never a slice of the same box.
+    let mirrored = make(&[(AXIAL, "0\\0\\0"), (AXIAL, "0\\0\\5"), ("-1\\0\\0\\0\\1\\0", "0\\0\\10")]);
+    assert_eq!(mirrored, (vec![Warning::MixedOrientations(1)], 2, 1));
+}
+
+#[test]
+fn windows_rescale_and_monochrome1_are_those_of_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.dcm");
+    let mut pixels = flat(0);
+    pixels[17] = 100;
+    dicom::write(&path, 16, &pixels, |o| {
+        dicom::put(o, tags::RESCALE_SLOPE, VR::DS, "2");
+        dicom::put(o, tags::RESCALE_INTERCEPT, VR::DS, "-50");
+        dicom::put(o, tags::WINDOW_CENTER, VR::DS, "40\\300");
+        dicom::put(o, tags::WINDOW_WIDTH, VR::DS, "81\\1501");
+        dicom::put(o, tags::PHOTOMETRIC_INTERPRETATION, VR::CS, "MONOCHROME1");
+    });
+    let study = load(&path).unwrap();
+    let slice = study.slice(0).unwrap();
+    assert_eq!((slice.value(0, 0), slice.value(1, 1)), (Some(-50.0), Some(150.0)));
+    // PS3.3 C.11.2.1.2.1: from 39.5 − 40 to 39.5 + 40.
+    assert_eq!(slice.windows(), [Window { centre: 39.5, width: 80.0 }, Window { centre: 299.5, width: 1500.0 }]);
+    // High values are dark, for the reader and for the network.
+    assert_eq!((slice.grey()[0], slice.grey()[17]), (255.0, 0.0));
+    let shades = slice.shades(slice.default_window(), false);
+    assert_eq!((shades[0], shades[17]), (255, 0));
+    assert!(study.warnings.contains(&Warning::OrientationUnknown) && slice.spacing.is_none());
+}
+
+#[test]
+fn a_multi_frame_file_is_a_stack_and_lying_files_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let frames = [flat(1), flat(2), flat(3)].concat();
+    let write = |name: &str, change: &dyn Fn(&mut dicom_object::InMemDicomObject)| {
+        dicom::write(&at(name), 16, &frames, |o| {
+            o.put(dicom_core::DataElement::new(tags::ROWS, VR::US, dicom_core::PrimitiveValue::from(16u16)));
+            dicom::put(o, tags::NUMBER_OF_FRAMES, VR::IS, "3");
+            change(o);
+        });
+        at(name)
+    };
+    assert_eq!(greys(&load(&write("a", &|_| {})).unwrap()), [1.0, 2.0, 3.0]);
+    // More frames than there are pixels for.
+    let long = load(&write("b", &|o| dicom::put(o, tags::NUMBER_OF_FRAMES, VR::IS, "9"))).unwrap();
+    let place = Place { cut: long.native(), index: 8 };
+    assert!(long.frames.slice(place).unwrap_err().to_string().contains("ends before the picture does"));
+    let refused = |name: &str, change: &dyn Fn(&mut dicom_object::InMemDicomObject)| {
+        load(&write(name, change)).unwrap_err().problem
+    };
+    let huge = refused("c", &|o| dicom::put(o, tags::NUMBER_OF_FRAMES, VR::IS, "2000000"));
+    assert_eq!(huge, Problem::StackTooLarge);
+    let report = refused("d", &|o| _ = o.remove_element(tags::ROWS));
+    assert_eq!(report, Problem::NoPixels);
+    let side = |o: &mut dicom_object::InMemDicomObject, n: u16| {
+        for tag in [tags::ROWS, tags::COLUMNS] {
+            o.put(dicom_core::DataElement::new(tag, VR::US, dicom_core::PrimitiveValue::from(n)));
+        }
+    };
+    assert_eq!(refused("e", &|o| side(o, 65_535)), Problem::TooLarge { width: 65_535, height: 65_535 });
+    assert_eq!(refused("f", &|o| side(o, 4_000)), Problem::Slice(Problem::Truncated.to_string()));
+    // Cut anywhere, a file is an error or, cut in its pixels, says so: never a picture that looks whole.
+    let whole = std::fs::read(at("a")).unwrap();
+    for keep in (0..whole.len()).step_by(97) {
+        std::fs::write(at("cut.dcm"), &whole[..keep]).unwrap();
+        let opened = load(&at("cut.dcm"));
+        assert!(opened.is_err() || opened.unwrap().slice(2).is_err(), "{keep} of {} bytes", whole.len());
+    }
+}
+
+/// 348 bytes of header, 4 of extension, voxels.
+fn nifti(size: [i16; 4], kind: i16, voxels: &[u8], change: impl FnOnce(&mut [u8])) -> Vec<u8> {
+    let mut bytes = vec![0; 352];
+    bytes[..4].copy_from_slice(&348i32.to_le_bytes());
+    let dims = if size[3] > 1 { 4i16 } else { 3 };
+    for (i, n) in [dims, size[0], size[1], size[2], size[3], 1, 1, 1].into_iter().enumerate() {
+        bytes[40 + 2 * i..42 + 2 * i].copy_from_slice(&n.to_le_bytes());
+    }
+    bytes[70..72].copy_from_slice(&kind.to_le_bytes());
+    bytes[108..112].copy_from_slice(&352f32.to_le_bytes());
+    for axis in 0..4 {
+        bytes[76 + 4 * axis..80 + 4 * axis].copy_from_slice(&1f32.to_le_bytes());
+    }
+    bytes[344..348].copy_from_slice(b"n+1\0");
+    change(&mut bytes);
+    bytes.extend_from_slice(voxels);
+    bytes
+}
+
+fn at_plane(study: &Study, plane: Plane, time: usize, index: usize) -> std::sync::Arc<Slice> {
+    study.frames.slice(Place { cut: Cut { plane, time }, index }).unwrap()
+}
+
+#[test]
+fn nifti_over_time_without_and_with_geometry() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.nii");
+    let voxels: Vec<u8> = (0..2 * 16 * 16 * 20).map(|i| if i < 5120 { 10 } else { 20 }).collect();
+    std::fs::write(&path, nifti([16, 16, 20, 2], 2, &voxels, |_| {})).unwrap();
+    let plain = load(&path).unwrap();
+    assert_eq!((plain.frames.times(), plain.count(), plain.frames.planes()), (2, 20, [].as_slice()));
+    assert_eq!(plain.warnings, [Warning::OrientationUnknown]);
+    assert_eq!(at_plane(&plain, Plane::Axial, 1, 0).value(3, 3), Some(20.0));
+    assert_eq!(plain.slice(0).unwrap().spacing, None, "a header that says no unit says no size");
+    // A qform alone: half a turn about z (d = 1), 2×3×4 mm.
+    let turned = nifti([16, 16, 20, 1], 2, &voxels[..5120], |h| {
+        h[252..254].copy_from_slice(&1i16.to_le_bytes());
+        h[264..268].copy_from_slice(&1f32.to_le_bytes());
+        for (i, mm) in [2f32, 3.0, 4.0].into_iter().enumerate() {
+            h[80 + 4 * i..84 + 4 * i].copy_from_slice(&mm.to_le_bytes());
+        }
+        h[123] = 2;
+    });
+    std::fs::write(&path, turned).unwrap();
+    let study = load(&path).unwrap();
+    let affine = study.frames.layout(Cut { plane: Plane::Axial, time: 0 }).unwrap().affine.unwrap();
+    // RAS (−2, 0, 0), (0, −3, 0), (0, 0, 4) is LPS (2, 0, 0), (0, 3, 0), (0, 0, 4).
+    assert_eq!(affine.steps, [[2.0, 0.0, 0.0], [0.0, 3.0, 0.0], [0.0, 0.0, 4.0]]);
+    assert_eq!(study.frames.planes(), Plane::ALL);
+}
+
+#[test]
+fn lying_nifti_files_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.nii.gz");
+    let problem = |bytes: &[u8]| {
+        std::fs::write(&path, bytes).unwrap();
+        load(&path).unwrap_err().problem
+    };
+    let voxels = vec![7; 16 * 16 * 20];
+    assert_eq!(problem(&nifti([16, 16, 20, 1], 2, &voxels[..4000], |_| {})), Problem::Truncated);
+    let huge = problem(&nifti([32_000, 2_000, 30_000, 1], 2, &voxels, |_| {}));
+    assert!(matches!(huge, Problem::VolumeTooLarge { .. }), "{huge:?}");
+    assert!(matches!(
+        problem(&nifti([16, 16, 20, 1], 1_792, &voxels, |_| {})),
+        Problem::Unsupported(_) | Problem::Truncated
+    ));
+    assert!(matches!(problem(&nifti([16, -16, 20, 1], 2, &voxels, |_| {})), Problem::Damaged(_)));
+    let far = problem(&nifti([16, 16, 20, 1], 2, &voxels, |h| h[108..112].copy_from_slice(&f32::NAN.to_le_bytes())));
+    assert!(matches!(far, Problem::Damaged(_)), "{far:?}");
+    assert_eq!(
+        problem(&nifti([16, 16, 20, 1], 2, &voxels, |h| h[344..348].copy_from_slice(b"ni1\0"))),
+        Problem::NoImageBeside
+    );
+}
+
+#[test]
+fn slices_in_a_folder_are_one_study_and_named_ones_are_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, side: usize| {
+        let slice = lesionlens::domain::phantom::Phantom { side, seed: 1, lesion: None }.draw().0;
+        std::fs::write(folder.path().join(name), lesionlens::export::png::slice(&slice).unwrap()).unwrap();
+    };
+    for name in ["TCGA_X_10.png", "TCGA_X_9.png", "TCGA_Y_1.png", "alone.png", "TCGA_X_9_mask.png"] {
+        write(name, 64);
+    }
+    write("TCGA_X_11.png", 32);
+    let found = expand(&[folder.path().to_path_buf()], &|| false);
+    let names = |source: &Source| -> Vec<String> {
+        source.paths().iter().map(|p| p.file_name().unwrap().to_string_lossy().into_owned()).collect()
+    };
+    let groups: Vec<Vec<String>> = found.sources.iter().map(names).collect();
+    // A slice of another size is a picture of its own.
+    assert_eq!(
+        groups,
+        [vec!["TCGA_X_9.png", "TCGA_X_10.png"], vec!["TCGA_X_11.png"], vec!["TCGA_Y_1.png"], vec!["alone.png"]]
+    );
+    let study = open(found.sources[0].clone()).unwrap();
+    assert_eq!((study.title.as_str(), study.count()), ("TCGA_X", 2));
+    let place = |index| Place { cut: study.native(), index };
+    assert!(study.truth(place(0), &study.slice(0).unwrap()).unwrap().is_some());
+    assert!(study.truth(place(1), &study.slice(1).unwrap()).unwrap().is_none());
+    let both: Vec<PathBuf> = ["TCGA_X_9.png", "TCGA_X_10.png"].map(|n| folder.path().join(n)).to_vec();
+    assert_eq!(expand(&both, &|| false).sources.len(), 2);
+}
+
+/// Values that pydicom 3.0.2 (with pylibjpeg) reads: smallest, largest, sum, and the pixel in row 20, column 30.
+#[test]
+fn real_dicom_files_hold_what_pydicom_reads() {
+    let Some(data) = shared("data/dicom/singles") else { return };
+    for (name, size, low, high, sum, pixel, intercept) in [
+        ("MR_small.dcm", (64, 64), 127.0, 2145.0, 2_125_338.0, 265.0, 0.0),
+        ("osirix-cerebrix.dcm", (176, 224), 1024.0, 3290.0, 57_203_327.0, 1056.0, -1024.0),
+        ("view0010_anon.dcm", (256, 256), 0.0, 900.0, 7_252_549.0, 27.0, 0.0),
+    ] {
+        let study = load(&data.join(name)).unwrap();
+        let slice = study.slice(0).unwrap();
+        assert_eq!((slice.width(), slice.height()), size, "{name}");
+        let values = slice.values();
+        let total: f64 = values.iter().map(|v| f64::from(*v - intercept)).sum();
+        let (l, h) = slice.range();
+        assert_eq!((l - intercept, h - intercept, total), (low, high, sum), "{name}");
+        assert_eq!(slice.value(30, 20), Some(pixel + intercept), "{name}");
+    }
+    let series = study(&shared("data/dicom/bbmri-series").unwrap());
+    let sums: Vec<f64> =
+        (0..6).map(|i| series.slice(i).unwrap().values().iter().map(|v| f64::from(*v)).sum()).collect();
+    // Sagittal slices count from the patient's right (x = −31 mm) to the left: here as the files are named.
+    assert_eq!(sums, [10_070_572.0, 10_269_200.0, 9_916_712.0, 8_783_752.0, 9_965_144.0, 10_088_057.0]);
+    assert_eq!(
+        (series.count(), series.frames.native(), series.warnings.as_slice()),
+        (6, Plane::Sagittal, [].as_slice())
+    );
+    let affine = series.frames.layout(series.native()).unwrap().affine.unwrap();
+    assert!((affine.spacing()[2] - 9.0).abs() < 0.01, "{:?}", affine.spacing());
+    assert_eq!(series.slice(0).unwrap().orientation.unwrap().marks(), ["A", "P", "H", "F"]);
+}
+
+/// Slices of nibabel's closest canonical array, turned to right-at-the-left: sums weighted by column and by row, so that a mirror
+/// image would be noticed.
+#[test]
+fn real_nifti_volumes_are_cut_as_nibabel_says() {
+    let Some(data) = shared("data/nifti/TCGA-FG-6692") else { return };
+    let brain = load(&data.join("OtherEXampleFromTCIA_fla_bet.nii.gz")).unwrap();
+    let oblique = std::fs::read_dir(&data).unwrap().flatten().map(|e| e.path());
+    let oblique = load(&oblique.into_iter().find(|p| p.to_string_lossy().contains("MRHR")).unwrap()).unwrap();
+    for (study, plane, index, size, by_column, by_row) in [
+        (&brain, Plane::Axial, 77, (240, 240), 408_349_502.0, 455_467_682.0),
+        (&brain, Plane::Sagittal, 120, (240, 155), 322_058_173.0, 180_035_504.0),
+        (&brain, Plane::Coronal, 120, (240, 155), 270_369_798.0, 173_695_818.0),
+        (&oblique, Plane::Axial, 13, (208, 256), 620_516_745.0, 812_732_283.0),
+        (&oblique, Plane::Sagittal, 104, (256, 26), 138_103_934.0, 13_055_219.0),
+        (&oblique, Plane::Coronal, 128, (208, 26), 82_974_386.0, 10_870_655.0),
+    ] {
+        let slice = at_plane(study, plane, 0, index);
+        assert_eq!((slice.width(), slice.height()), size);
+        let values = slice.values();
+        let weighted = |weight: &dyn Fn(usize) -> usize| -> f64 {
+            values.iter().enumerate().map(|(i, v)| f64::from(*v) * weight(i) as f64).sum()
+        };
+        assert_eq!(weighted(&|i| i % size.0), by_column, "{plane:?} by column");
+        assert_eq!(weighted(&|i| i / size.0), by_row, "{plane:?} by row");
+    }
+    assert_eq!((brain.frames.native(), oblique.frames.native()), (Plane::Axial, Plane::Axial));
+}
