@@ -140,17 +140,23 @@ fn exporting_writes_the_scan_with_its_footer() {
 /// Through the export window, as a user would.
 fn save_export(window: &mut ui_common::Window, target: &std::path::Path) {
     window.key_press_modifiers(Modifiers::COMMAND, Key::E);
-    wait(window, "the export window", |w| shows(w, "Export annotated picture"));
-    let field = window.get_by_role_and_label(Role::TextInput, "File (PNG)");
+    wait(window, "the export window", |w| shows(w, "What to write"));
+    save_as(window, target);
+}
+
+/// Types the file's name into the open export window and saves.
+fn save_as(window: &mut ui_common::Window, target: &std::path::Path) {
+    let field = window.get_by_role_and_label(Role::TextInput, "File");
     field.focus();
     window.step();
     window.key_press_modifiers(Modifiers::COMMAND, Key::A);
     window.step();
-    window.get_by_role_and_label(Role::TextInput, "File (PNG)").type_text(target.to_str().unwrap());
+    window.get_by_role_and_label(Role::TextInput, "File").type_text(target.to_str().unwrap());
     window.step();
     window.step();
     window.get_by_label("Save").click();
-    wait(window, "the file", |w| shows(w, "Saved"));
+    let target = target.to_path_buf();
+    wait(window, "the file", move |w| target.is_file() && !shows(w, "What to write"));
 }
 
 #[test]
@@ -169,4 +175,49 @@ fn every_dialog_opens_by_key_and_closes_by_escape_at_small_and_doubled_size() {
             wait(&mut window, "it to close", |w| !shows(w, title));
         }
     }
+}
+
+/// Five pages, the third of them bright enough for the mock's classifier and mask.
+fn stack(path: &std::path::Path) {
+    let mut encoder = tiff::encoder::TiffEncoder::new(std::fs::File::create(path).unwrap()).unwrap();
+    for page in 0..5u8 {
+        let pixels: Vec<u8> = (0..64 * 64).map(|i| if page == 2 && i > 2000 { 250 } else { 20 + page }).collect();
+        encoder.write_image::<tiff::encoder::colortype::Gray8>(64, 64, &pixels).unwrap();
+    }
+}
+
+#[test]
+fn a_stack_is_walked_through_triaged_measured_and_exported() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, sheet, table) = (folder.path().join("s.tif"), folder.path().join("o.png"), folder.path().join("o.csv"));
+    stack(&path);
+    let mut window = window(vec![path], [1280.0, 720.0]);
+    wait(&mut window, "every slice's answer", |w| w.state().session().progress() == (5, 5));
+    wait(&mut window, "the measured study", |w| shows(w, "no slice distance known"));
+    assert!(shows(&window, "Slice 1 of 5") && shows(&window, "1 of 5 slices above the threshold"));
+    for (key, at) in [(Key::ArrowDown, 1), (Key::End, 4), (Key::P, 2), (Key::Home, 0), (Key::N, 2)] {
+        window.key_press(key);
+        window.step();
+        window.step();
+        assert_eq!(window.state().session().selected().unwrap().shown.place.index, at, "{key:?}");
+    }
+    assert!(shows(&window, "Above threshold: tumour") && shows(&window, "In 1 of 5 slices, parts 1"));
+    // mm are refused in words, and can be given.
+    window.key_press(Key::L);
+    wait(&mut window, "the reason", |w| shows(w, "No mm here"));
+    for (kind, target) in [("Positive slices on one sheet (PNG)", &sheet), ("Results by slice (CSV)", &table)] {
+        window.key_press_modifiers(Modifiers::COMMAND, Key::E);
+        wait(&mut window, "the export window", |w| shows(w, "What to write"));
+        window.get_by_role_and_label(Role::ComboBox, "What to write").click();
+        window.step();
+        window.step();
+        window.get_by_label(kind).click();
+        window.step();
+        window.step();
+        save_as(&mut window, target);
+    }
+    assert!(image::open(&sheet).unwrap().width() >= 64);
+    let csv = std::fs::read_to_string(&table).unwrap();
+    assert_eq!(csv.lines().count(), 6);
+    assert!(!csv.contains("s.tif"), "a file's name may be a patient's");
 }

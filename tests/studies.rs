@@ -54,7 +54,7 @@ fn a_series_is_ordered_by_place_whatever_its_names_and_numbers_say() {
     let spacing = slice.spacing.unwrap();
     assert_eq!((spacing.row_mm, spacing.column_mm, spacing.source), (0.5, 0.75, SpacingSource::PixelSpacing));
     assert_eq!(slice.orientation.unwrap().marks(), ["R", "L", "A", "P"]);
-    assert!(study.file(0).ends_with("IM3"));
+    assert!(study.file(Place { cut: study.native(), index: 0 }).ends_with("IM3"));
 }
 
 #[test]
@@ -316,4 +316,100 @@ fn real_nifti_volumes_are_cut_as_nibabel_says() {
         assert_eq!(weighted(&|i| i / size.0), by_row, "{plane:?} by row");
     }
     assert_eq!((brain.frames.native(), oblique.frames.native()), (Plane::Axial, Plane::Axial));
+}
+
+/// Three axial slices of the drawn head, 5 mm apart, the middle one with its lesion.
+fn head_series(folder: &Path) {
+    for (i, z) in [10, 0, 5].into_iter().enumerate() {
+        let lesion = lesionlens::domain::phantom::Phantom::example();
+        let drawn = lesionlens::domain::phantom::Phantom { lesion: lesion.lesion.filter(|_| z == 5), ..lesion };
+        let pixels: Vec<u16> = drawn.draw().0.values().iter().map(|v| *v as u16).collect();
+        dicom::write(&folder.join(format!("IM{i}")), 256, &pixels, |o| {
+            dicom::place(o, AXIAL, &format!("-128\\-128\\{z}"), "1\\1");
+            dicom::put(o, tags::SOP_INSTANCE_UID, VR::UI, &format!("1.2.3.100.{z}"));
+            dicom::put(o, tags::STUDY_INSTANCE_UID, VR::UI, "1.2.3.1");
+            dicom::put(o, tags::FRAME_OF_REFERENCE_UID, VR::UI, "1.2.3.2");
+            dicom::put(o, tags::WINDOW_CENTER, VR::DS, "128");
+            dicom::put(o, tags::WINDOW_WIDTH, VR::DS, "256");
+        });
+    }
+}
+
+fn predict(home: &Path, args: &[&str]) -> serde_json::Value {
+    let output = common::lesionlens(home, &[&["predict", "series", "--always-segment", "--json", "-"], args].concat());
+    assert!(output.status.success(), "{}", common::text(&output.stderr));
+    let text = common::text(&output.stdout);
+    assert!(!text.contains("DOE") && !text.contains("4711"), "no patient tag in results: {text}");
+    serde_json::from_str(&text).unwrap()
+}
+
+#[test]
+fn predict_looks_at_a_series_and_writes_its_masks_in_every_format() {
+    let home = tempfile::tempdir().unwrap();
+    std::fs::create_dir(home.path().join("series")).unwrap();
+    head_series(&home.path().join("series"));
+    let at = |name: &str| home.path().join(name);
+    let report = predict(home.path(), &["--mask", "png", "--csv", "results.csv"]);
+    let results = report["results"].as_array().unwrap();
+    let order: Vec<u64> = results.iter().map(|r| r["slice"].as_u64().unwrap()).collect();
+    assert_eq!(order, [0, 1, 2]);
+    assert!(results[0]["file"].as_str().unwrap().ends_with("IM1"), "slices count from foot to head");
+    assert_eq!(results[1]["spacing_mm"], serde_json::json!([1.0, 1.0]));
+    let study = &report["studies"][0];
+    assert_eq!((study["slices"].as_u64(), study["plane"].as_str()), (Some(3), Some("axial")));
+    let voxels: u64 = results.iter().map(|r| r["segmenter"]["mask_pixels"].as_u64().unwrap()).sum();
+    assert!(voxels > 0 && study["mask"]["voxels"].as_u64() == Some(voxels));
+    // 1 × 1 × 5 mm.
+    let ml = study["mask"]["volume_ml"].as_f64().unwrap();
+    assert!((ml - voxels as f64 * 0.005).abs() < 1e-9);
+    let csv = std::fs::read_to_string(at("results.csv")).unwrap();
+    assert!(csv.lines().count() == 4 && !csv.contains("DOE"));
+    let mask = |name: &str| -> Vec<bool> {
+        image::open(at("png").join(name)).unwrap().into_luma8().pixels().map(|p| p.0[0] == 255).collect()
+    };
+    let expected = [mask("IM1.png"), mask("IM2.png"), mask("IM0.png")];
+    let values = |slice: &Slice| -> Vec<bool> { slice.values().iter().map(|v| *v > 0.0).collect() };
+
+    predict(home.path(), &["--mask", "nifti", "--mask-format", "nifti"]);
+    let volume = load(&at("nifti").join("IM.nii.gz")).unwrap();
+    for (index, mask) in expected.iter().enumerate() {
+        let slice = at_plane(&volume, Plane::Axial, 0, index);
+        assert!(values(&slice) == *mask, "slice {index}");
+    }
+    let source = study_layout(&at("series"));
+    let written = volume.frames.layout(Cut { plane: Plane::Axial, time: 0 }).unwrap().slices_affine().unwrap();
+    assert_eq!((written.origin, written.steps), (source.origin, source.steps));
+
+    predict(home.path(), &["--mask", "seg", "--mask-format", "seg"]);
+    let seg = dicom_object::open_file(at("seg").join("IM.dcm")).unwrap();
+    let text = |tag| seg.element(tag).unwrap().to_str().unwrap().trim().to_string();
+    assert_eq!((text(tags::MODALITY), text(tags::PATIENT_NAME)), ("SEG".into(), "DOE^JOHN".into()));
+    assert_eq!((text(tags::STUDY_INSTANCE_UID), text(tags::SEGMENTATION_TYPE)), ("1.2.3.1".into(), "BINARY".into()));
+    let bytes = seg.element(tags::PIXEL_DATA).unwrap().to_bytes().unwrap().into_owned();
+    let groups = seg.element(tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE).unwrap().items().unwrap();
+    for (place, group) in groups.iter().enumerate() {
+        let source = group.element(tags::DERIVATION_IMAGE_SEQUENCE).unwrap().items().unwrap()[0]
+            .element(tags::SOURCE_IMAGE_SEQUENCE)
+            .unwrap()
+            .items()
+            .unwrap()[0]
+            .element(tags::REFERENCED_SOP_INSTANCE_UID)
+            .unwrap()
+            .to_str()
+            .unwrap()
+            .trim_end_matches('\0')
+            .to_string();
+        let z: usize = source.rsplit('.').next().unwrap().parse().unwrap();
+        let bit = |i: usize| {
+            let at = place * 65_536 + i;
+            bytes[at / 8] >> (at % 8) & 1 == 1
+        };
+        assert!((0..65_536).map(bit).collect::<Vec<_>>() == expected[z / 5], "frame {place} is of z = {z}");
+    }
+    assert_eq!(groups.len(), expected.iter().filter(|mask| mask.contains(&true)).count());
+}
+
+fn study_layout(folder: &Path) -> lesionlens::domain::geometry::Affine {
+    let study = study(folder);
+    study.frames.layout(study.native()).unwrap().affine.unwrap()
 }

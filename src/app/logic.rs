@@ -5,10 +5,9 @@ use super::entry::EntryId;
 use super::measuring::{Stroke, Tool};
 use super::opener::{self, Event};
 use super::session::{Step, Wish};
-use super::tasks::{Done, Export, Pick, free_name};
+use super::tasks::{Done, Pick};
 use super::view::View;
 use super::{Action, App, Dialog, default_thresholds, theme};
-use crate::domain::overlay::OverlayColour;
 use crate::domain::study::{Place, Study};
 use crate::engine::worker::Reply;
 use crate::io::Truth;
@@ -121,10 +120,14 @@ impl App {
                 }
                 self.notifications.error(why);
             }
-            Done::Truth(_, _, Err(why)) | Done::Exported(Err(why)) | Done::SettingsFailed(why) => {
+            Done::Exported(Err(why)) => {
+                self.exporting = None;
                 self.notifications.error(why);
             }
+            Done::Truth(_, _, Err(why)) | Done::SettingsFailed(why) => self.notifications.error(why),
+            Done::Exporting(done, total) => self.exporting = Some((done, total)),
             Done::Exported(Ok(path)) => {
+                self.exporting = None;
                 self.settings.export_folder = path.parent().map(std::path::Path::to_path_buf);
                 self.notifications.info(t!("export.done", path = path.display()));
             }
@@ -276,7 +279,14 @@ impl App {
             }
             Action::Magnification(magnification) => self.settings.magnification = magnification,
             Action::ExportName(on) => self.settings.export_name = on,
-            Action::ChooseExportPath => self.tasks.pick(Pick::Export, self.settings.export_folder.clone()),
+            Action::ExportKind(kind) => {
+                self.fields.export_kind = kind;
+                let path = std::path::PathBuf::from(self.fields.export_path.trim());
+                self.fields.export_path = kind.rename(&path).display().to_string();
+            }
+            Action::ChooseExportPath => {
+                self.tasks.pick(Pick::Export(self.fields.export_kind), self.settings.export_folder.clone());
+            }
             Action::ExportTo(path) => self.export(path),
             Action::Close(dialog) => self.close(dialog),
         }
@@ -378,19 +388,23 @@ impl App {
         }
     }
 
-    fn open(&mut self, dialog: Dialog) {
+    pub(super) fn open(&mut self, dialog: Dialog) {
         if !self.dialogs.contains(&dialog) {
             self.dialogs.push(dialog);
         }
     }
 
-    fn close(&mut self, dialog: Dialog) {
+    pub(super) fn close(&mut self, dialog: Dialog) {
         self.dialogs.retain(|open| *open != dialog);
     }
 
     /// Escape: the topmost thing goes: a dialog, the work under way, a message.
     fn cancel(&mut self) {
         if self.dialogs.pop().is_some() {
+            return;
+        }
+        if self.exporting.take().is_some() {
+            self.stop_export.store(true, std::sync::atomic::Ordering::Relaxed);
             return;
         }
         let (done, total) = self.session.progress();
@@ -406,95 +420,6 @@ impl App {
             return;
         }
         self.notifications.dismiss_latest();
-    }
-
-    fn start_export(&mut self) {
-        if self.session.selected().is_none() {
-            self.notifications.error(t!("export.nothing"));
-            return;
-        }
-        let home = || directories::UserDirs::new().map(|d| d.document_dir().unwrap_or(d.home_dir()).to_path_buf());
-        let folder = self.settings.export_folder.clone().filter(|f| f.is_dir()).or_else(home).unwrap_or_default();
-        self.fields.export_path = free_name(&folder).display().to_string();
-        self.open(Dialog::Export);
-    }
-
-    fn export(&mut self, path: std::path::PathBuf) {
-        self.close(Dialog::Export);
-        let (above, below) = self.export_lines();
-        let (Some(entry), Some(view)) = (self.session.selected(), self.view()) else { return };
-        let shown = self.settings.show_overlay;
-        self.tasks.export(Export {
-            path,
-            slice: entry.shown.slice.clone(),
-            spacing: entry.spacing(),
-            window: view.window,
-            invert: view.invert,
-            segmentation: self.session.shown_segmentation(entry).filter(|_| shown).cloned(),
-            mask_threshold: self.session.thresholds.mask,
-            truth: entry.shown.truth.clone().filter(|_| shown),
-            style: self.settings.overlay,
-            magnification: self.settings.magnification,
-            above,
-            below,
-        });
-    }
-
-    /// The footer of an exported picture. Nothing in it says whose scan it is unless the reader asked for the file's name.
-    fn export_lines(&self) -> (Vec<String>, Vec<String>) {
-        let Some(entry) = self.session.selected() else { return Default::default() };
-        let (classification, segmentation) =
-            (self.session.classification(entry), self.session.shown_segmentation(entry));
-        let thresholds = self.session.thresholds;
-        let mut lines = Vec::new();
-        match classification {
-            Some(c) => {
-                let verdict = super::ui::verdict_text(&c.verdict(thresholds.classifier));
-                let at = format!("{:.2}", thresholds.classifier);
-                lines.push(t!("export.verdict", verdict = verdict, threshold = at).into_owned());
-                let percent =
-                    |(class, p): &(String, f64)| format!("{} {:.1} %", super::ui::class_name(class), p * 100.0);
-                lines.push(c.classes.iter().map(percent).collect::<Vec<_>>().join("   "));
-            }
-            None if self.session.models.classifier.is_some() => lines.push(t!("findings.no_answer").into_owned()),
-            None => lines.push(t!("findings.no_classifier").into_owned()),
-        }
-        if let Some(c) = classification {
-            let calibrated = if c.calibrated { t!("findings.calibrated") } else { t!("findings.uncalibrated") };
-            lines.push(calibrated.into_owned());
-        }
-        if classification.is_some() && !self.session.gate_is_open(entry) {
-            lines.push(t!("findings.gate_closed").into_owned());
-        }
-        let above = std::mem::take(&mut lines);
-        if entry.shown.truth.is_some() && self.settings.show_overlay {
-            let colours = self.settings.overlay.colours(true);
-            let name = |colour: OverlayColour| t!(format!("colour.{}", colour.id())).into_owned().to_lowercase();
-            let line = t!("export.colours", prediction = name(colours.prediction), truth = name(colours.truth));
-            lines.push(line.into_owned());
-        }
-        if let Some(view) = self.view() {
-            let decimals = view.window.decimals();
-            let number = |v: f32| format!("{v:.decimals$}");
-            let (centre, width) = (number(view.window.centre), number(view.window.width));
-            let mut line = t!("export.window", centre = centre, width = width).into_owned();
-            if view.invert {
-                line.push_str(", ");
-                line.push_str(&t!("export.inverted"));
-            }
-            lines.push(line);
-        }
-        let models = classification.iter().map(|c| &c.model).chain(segmentation.iter().map(|s| &s.model));
-        let models: Vec<String> = models.map(|m| format!("{} {}", m.id, m.short_hash())).collect();
-        if !models.is_empty() {
-            lines.push(t!("export.models", models = models.join("   ")).into_owned());
-        }
-        if self.settings.export_name {
-            lines.push(entry.study.title.clone());
-        }
-        let device = self.device.clone().unwrap_or_default();
-        lines.push(format!("LesionLens {}   {}   {}", env!("CARGO_PKG_VERSION"), device, t!("disclaimer.short")));
-        (above, lines)
     }
 
     fn save_settings_soon(&mut self) {

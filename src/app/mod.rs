@@ -2,6 +2,8 @@
 
 pub mod command;
 pub mod entry;
+mod export_logic;
+mod exporting;
 mod logic;
 mod measuring;
 mod notifications;
@@ -25,6 +27,7 @@ use crate::export::annotated_png::Magnification;
 use command::Command;
 use egui::{Pos2, Rect, Vec2};
 use entry::EntryId;
+use exporting::ExportKind;
 use measuring::{Measuring, Stroke};
 use notifications::Notifications;
 use opener::Opener;
@@ -34,6 +37,7 @@ use state::{Interpolation, Language, Settings, ThemeChoice};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use tasks::Tasks;
 use textures::Textures;
 use view::View;
@@ -75,6 +79,7 @@ enum Action {
     ExportName(bool),
     ExportTo(PathBuf),
     ChooseExportPath,
+    ExportKind(ExportKind),
     Close(Dialog),
 }
 
@@ -128,6 +133,9 @@ pub struct App {
     /// The next slice to arrive is the first of what was just opened, and is shown.
     show_next: bool,
     opening: Option<(usize, usize)>,
+    /// Slices of an export, done and to do.
+    exporting: Option<(usize, usize)>,
+    stop_export: Arc<AtomicBool>,
     device: Option<String>,
     engine: EngineFactory,
     worker: Option<Worker>,
@@ -169,6 +177,8 @@ impl App {
             typing: false,
             show_next: true,
             opening: None,
+            exporting: None,
+            stop_export: Arc::default(),
             device: None,
             engine: options.engine,
             worker: None,

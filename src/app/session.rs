@@ -1,6 +1,6 @@
 //! The open studies, which of their slices is looked at, and what to ask models next.
 
-use super::entry::{Entry, EntryId};
+use super::entry::{Entry, EntryId, Findings};
 use super::opener::Prepared;
 use crate::domain::prediction::{Classification, Segmentation, Thresholds, Verdict, gate_is_open};
 use crate::domain::study::{Cut, Picture, Place, Study};
@@ -288,12 +288,25 @@ impl Session {
         (sum(&|e| e.classified(model)), sum(&Entry::count))
     }
 
-    /// Slices whose mask is there and slices that want one, of the selected study.
+    /// Slices that the segmenter is done with and slices that want one, of the selected study.
     pub fn outlined(&self) -> (usize, usize) {
         let Some(entry) = self.selected() else { return (0, 0) };
         let wanted: Vec<Place> = entry.places().filter(|p| self.gate_is_open_at(entry, *p)).collect();
-        let done = wanted.iter().filter(|p| self.segmentation_at(entry, **p).is_some()).count();
+        let model = self.models.segmenter.as_deref().unwrap_or_default();
+        let is_done = |findings: &Findings| {
+            findings.segmentation(model).is_some() || findings.failure(Question::Segment, model).is_some()
+        };
+        let done = wanted.iter().filter(|p| entry.findings(**p).is_some_and(is_done)).count();
         (done, wanted.len())
+    }
+
+    /// Whether nothing is left to be said of the selected study.
+    pub fn is_complete(&self) -> bool {
+        let (done, wanted) = self.outlined();
+        let classified = |entry: &Entry| {
+            self.models.classifier.as_ref().is_none_or(|model| entry.classified(model) == entry.count())
+        };
+        self.selected().is_some_and(classified) && (done == wanted || self.models.segmenter.is_none())
     }
 
     /// What to ask next: first about the slice on show, then about its study's other slices, the nearest first, then their masks,
@@ -362,7 +375,7 @@ impl Session {
         let mut told = None;
         for (place, result) in places.into_iter().zip(results) {
             if let Some(why) = entry.answered(place, question, &model, result) {
-                let file = entry.study.file(place.index).display().to_string();
+                let file = entry.study.file(place).display().to_string();
                 // A slice that could not be read names its file itself.
                 told = Some(if why.contains(&file) { why } else { format!("{file}: {why}") });
             }

@@ -1,22 +1,16 @@
 //! Slow things done on threads of their own: file dialogs, reading outlines, writing exports.
 
 use super::entry::{EntryId, Shown};
+use super::exporting::{Export, ExportKind};
 use super::opener;
 use super::state::Settings;
-use super::textures::MaskFacts;
-use crate::domain::mask::Mask;
-use crate::domain::overlay::{self, OverlayStyle};
-use crate::domain::prediction::Segmentation;
-use crate::domain::slice::{Slice, Spacing};
 use crate::domain::study::{Place, Study};
-use crate::domain::window::Window;
-use crate::export::ExportError;
-use crate::export::annotated_png::{self, Annotated, Magnification};
 use crate::io::{self, Truth};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use rust_i18n::t;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// A dialog that was answered sooner was never shown.
@@ -37,6 +31,8 @@ pub enum Done {
     NoSlice(EntryId, Place, String),
     /// Settings could not be written.
     SettingsFailed(String),
+    /// Slices done and to do.
+    Exporting(usize, usize),
     Exported(Result<PathBuf, String>),
 }
 
@@ -47,43 +43,7 @@ pub enum Pick {
     Folder,
     /// An outline for this slice.
     Truth(EntryId),
-    Export,
-}
-
-/// An export with everything it needs, so that the slice may change meanwhile.
-pub struct Export {
-    pub path: PathBuf,
-    pub slice: Arc<Slice>,
-    pub spacing: Option<Spacing>,
-    pub window: Window,
-    pub invert: bool,
-    pub segmentation: Option<Arc<Segmentation>>,
-    pub mask_threshold: f32,
-    pub truth: Option<Arc<Mask>>,
-    pub style: OverlayStyle,
-    pub magnification: Magnification,
-    /// Footer above and below the sizes of the mask, which are measured on the very mask that is painted.
-    pub above: Vec<String>,
-    pub below: Vec<String>,
-}
-
-impl Export {
-    fn write(&self) -> Result<(), ExportError> {
-        let mask = self.segmentation.as_ref().map(|s| s.mask(self.mask_threshold));
-        let painted = overlay::paint(mask.as_ref(), self.truth.as_deref(), self.style);
-        let facts = MaskFacts::of(mask.as_ref(), self.truth.as_deref(), self.spacing);
-        let sizes = super::ui::measurement_lines(&facts, self.mask_threshold);
-        let lines = [self.above.as_slice(), sizes.as_slice(), self.below.as_slice()].concat();
-        let grey = self.slice.shades(self.window, self.invert);
-        let picture = Annotated {
-            width: self.slice.width(),
-            height: self.slice.height(),
-            rgb: &overlay::composite(&grey, painted.as_deref()),
-            magnification: self.magnification,
-            lines: &lines,
-        };
-        annotated_png::write(&self.path, &picture)
-    }
+    Export(ExportKind),
 }
 
 pub struct Tasks {
@@ -147,11 +107,13 @@ impl Tasks {
                 let path = dialog.add_filter(pictures_name, pictures).pick_file();
                 path.map(|path| Done::TruthPicked(id, path))
             }
-            Pick::Export => dialog
-                .set_file_name("lesionlens.png")
-                .add_filter("PNG", &["png"])
-                .save_file()
-                .map(Done::ExportPathPicked),
+            Pick::Export(kind) => {
+                let ending = kind.ending();
+                let dialog = dialog.set_file_name(format!("lesionlens.{ending}"));
+                // Choosers know the last part of an ending only.
+                let last = ending.rsplit('.').next().unwrap_or(ending);
+                dialog.add_filter(ending, &[last]).save_file().map(Done::ExportPathPicked)
+            }
         }
     }
 
@@ -180,10 +142,18 @@ impl Tasks {
         });
     }
 
-    pub fn export(&self, export: Export) {
+    /// Writes an export, until `cancelled`.
+    pub fn export(&self, export: Export, path: PathBuf, cancelled: Arc<AtomicBool>) {
+        let (outbox, ctx) = (self.outbox.clone(), self.ctx.clone());
         self.spawn(move || {
-            let written = export.write().map_err(|e| e.to_string());
-            Some(Done::Exported(written.map(|()| export.path)))
+            let progress = |done: usize, total: usize| {
+                // The receiver goes only with the window.
+                outbox.send(Done::Exporting(done, total)).ok();
+                ctx.request_repaint();
+                !cancelled.load(Ordering::Relaxed)
+            };
+            let written = export.write(&path, &progress).map_err(|e| e.to_string());
+            Some(Done::Exported(written.map(|()| path)))
         });
     }
 }
@@ -191,7 +161,9 @@ impl Tasks {
 /// A name in `folder` that nothing has yet: `lesionlens.png`, `lesionlens-2.png` …
 ///
 /// The scan's own name is not used: it may be a patient's.
-pub fn free_name(folder: &Path) -> PathBuf {
-    let named = |n: u32| folder.join(if n == 1 { "lesionlens.png".into() } else { format!("lesionlens-{n}.png") });
+pub fn free_name(folder: &Path, kind: ExportKind) -> PathBuf {
+    let ending = kind.ending();
+    let name = |n: u32| if n == 1 { format!("lesionlens.{ending}") } else { format!("lesionlens-{n}.{ending}") };
+    let named = |n: u32| folder.join(name(n));
     (1..10_000).map(named).find(|path| !path.exists()).unwrap_or_else(|| named(1))
 }

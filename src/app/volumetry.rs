@@ -54,9 +54,8 @@ impl Volumetry {
         self.wanted = None;
         let Some(entry) = session.selected().filter(|entry| entry.count() > 1) else { return };
         let Some(model) = &session.models.segmenter else { return };
-        let classified = session.models.classifier.as_ref().is_none_or(|m| entry.classified(m) == entry.count());
         self.outlined = session.outlined();
-        if !classified || self.outlined.0 < self.outlined.1 {
+        if !session.is_complete() {
             return;
         }
         let maps: Vec<(usize, Arc<Segmentation>)> = entry

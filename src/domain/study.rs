@@ -22,6 +22,14 @@ pub struct Place {
     pub index: usize,
 }
 
+/// Where in the files of a study a slice stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Origin<'a> {
+    pub file: &'a Path,
+    /// Frame of the file, from 0.
+    pub frame: usize,
+}
+
 /// Why one slice of a study cannot be shown.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FrameError {
@@ -55,6 +63,11 @@ pub trait Frames: Send + Sync {
 
     /// How slices lie in the source's array and in the patient; `None` when they do not make a regular box.
     fn layout(&self, cut: Cut) -> Option<Layout>;
+
+    /// The file a slice comes from, where there are several, and its frame's number in it, from 0.
+    fn origin(&self, _place: Place) -> Option<Origin<'_>> {
+        None
+    }
 
     /// Whether [`Self::slice`] answers within a frame of the window.
     fn is_at_hand(&self, place: Place) -> bool;
@@ -202,6 +215,17 @@ const BODY_PARTS: [&[&str]; 5] = [
 ];
 
 impl Subject {
+    /// As [`Self::mismatches`] for several models, each difference once.
+    pub fn mismatches_of<'a>(&self, slice: &Slice, cards: impl IntoIterator<Item = &'a Card>) -> Vec<Mismatch> {
+        let mut found: Vec<Mismatch> = Vec::new();
+        for mismatch in cards.into_iter().flat_map(|card| self.mismatches(slice, card)) {
+            if !found.contains(&mismatch) {
+                found.push(mismatch);
+            }
+        }
+        found
+    }
+
     /// How the study and this slice differ from what the card's model was made for.
     pub fn mismatches(&self, slice: &Slice, card: &Card) -> Vec<Mismatch> {
         let model = &card.input.modality;
@@ -239,7 +263,7 @@ pub struct Study {
     pub source: PathBuf,
     /// For lists: the file's name, a series' description.
     pub title: String,
-    /// The file of each slice, or one for all.
+    /// All files it was made of.
     pub files: Vec<PathBuf>,
     pub frames: Arc<dyn Frames>,
     /// Expert outlines found beside the file: bright where the tumour is, slice by slice as in `frames`.
@@ -286,9 +310,10 @@ impl Study {
         self.frames.slice(Place { cut: self.native(), index })
     }
 
-    /// The file a slice of the cut to start with comes from.
-    pub fn file(&self, index: usize) -> &Path {
-        self.files.get(index).filter(|_| self.files.len() > 1).or(self.files.first()).unwrap_or(&self.source)
+    /// The file a slice comes from.
+    pub fn file(&self, place: Place) -> &Path {
+        let own = self.frames.origin(place).map(|origin| origin.file);
+        own.or(self.files.first().map(PathBuf::as_path)).unwrap_or(&self.source)
     }
 
     /// The outline of `slice`, which lies at `place`; `None` without one.

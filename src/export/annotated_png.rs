@@ -26,6 +26,13 @@ impl Magnification {
     }
 }
 
+/// A word over the scan, from its upper left corner in pixels.
+pub struct Label {
+    pub left: usize,
+    pub top: usize,
+    pub text: String,
+}
+
 /// Everything that goes into the file; nothing else does.
 pub struct Annotated<'a> {
     pub width: usize,
@@ -33,6 +40,8 @@ pub struct Annotated<'a> {
     /// Scan with overlay, row by row.
     pub rgb: &'a [[u8; 3]],
     pub magnification: Magnification,
+    /// Over the enlarged scan.
+    pub labels: &'a [Label],
     /// First line is set larger.
     pub lines: &'a [String],
 }
@@ -55,9 +64,14 @@ struct Canvas {
 
 /// Writes the picture as PNG, whole or not at all.
 pub fn write(path: &Path, picture: &Annotated) -> Result<(), ExportError> {
-    let canvas = draw(picture)?;
-    let bytes = png::rgb(canvas.width, canvas.height, &canvas.pixels)?;
+    let bytes = bytes(picture)?;
     write_atomically(path, &bytes).map_err(|reason| ExportError::file(path, reason))
+}
+
+/// The picture as PNG.
+pub fn bytes(picture: &Annotated) -> Result<Vec<u8>, ExportError> {
+    let canvas = draw(picture)?;
+    png::rgb(canvas.width, canvas.height, &canvas.pixels)
 }
 
 fn draw(picture: &Annotated) -> Result<Canvas, ExportError> {
@@ -82,6 +96,9 @@ fn draw(picture: &Annotated) -> Result<Canvas, ExportError> {
         for x in 0..scan_width {
             canvas.pixels[y * width + left + x] = picture.rgb[y / factor * picture.width + x / factor];
         }
+    }
+    for label in picture.labels {
+        canvas.text(&font, TEXT_SIZE, left + label.left, label.top, &label.text);
     }
     let mut top = scan_height + MARGIN;
     for (size, text) in rows {
@@ -139,7 +156,14 @@ mod tests {
     fn the_scan_is_there_pixel_for_pixel_and_the_footer_has_ink() {
         let rgb: Vec<[u8; 3]> = (0..600 * 4).map(|i| [(i % 251) as u8, 7, 9]).collect();
         let lines = ["Title".to_string(), "word ".repeat(60)];
-        let picture = Annotated { width: 600, height: 4, rgb: &rgb, magnification: Magnification::X2, lines: &lines };
+        let picture = Annotated {
+            width: 600,
+            height: 4,
+            rgb: &rgb,
+            magnification: Magnification::X2,
+            labels: &[],
+            lines: &lines,
+        };
         let canvas = draw(&picture).unwrap();
         assert_eq!(canvas.width, 1200);
         for (x, y) in [(0, 0), (1199, 7), (601, 3)] {

@@ -1,6 +1,9 @@
 //! Results on disk: annotated pictures, masks, tables. Every file is written whole or not at all.
 
 pub mod annotated_png;
+mod clock;
+pub mod contact_sheet;
+pub mod dicom_seg;
 pub mod evaluation_page;
 pub mod nifti;
 pub mod plot;
@@ -22,8 +25,14 @@ pub enum ExportError {
     Png(#[from] ::png::EncodingError),
     #[error("cannot draw the plot: {0}")]
     Plot(String),
+    #[error("cannot write the segmentation: {0}")]
+    Segmentation(String),
     #[error("cannot write the volume: {0}")]
     Nifti(String),
+    #[error("{0}; nothing was written")]
+    Slice(String),
+    #[error("cancelled; nothing was written")]
+    Cancelled,
     #[error("cannot write the table: {0}")]
     Table(String),
 }

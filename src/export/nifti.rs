@@ -3,6 +3,7 @@
 use super::ExportError;
 use crate::domain::geometry::{Affine, Layout, Vector, cross, dot, length, scaled};
 use crate::domain::mask::Mask;
+use crate::domain::study::{Cut, Study};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use std::io::Write;
@@ -19,8 +20,13 @@ const MILLIMETRES: u8 = 2;
 /// 1 inside, 0 outside; slices without a mask are empty. `masks` by slice number.
 ///
 /// # Errors
-/// If a side is longer than NIfTI-1 can say.
-pub fn mask(layout: &Layout, masks: &[(usize, Mask)]) -> Result<Vec<u8>, ExportError> {
+/// If slices differ in size, or a side is longer than NIfTI-1 can say.
+pub fn mask(study: &Study, cut: Cut, masks: &[(usize, Mask)]) -> Result<Vec<u8>, ExportError> {
+    let unlike = || ExportError::Nifti("its slices differ in size; export the masks as PNG".into());
+    volume(&study.frames.layout(cut).ok_or_else(unlike)?, masks)
+}
+
+fn volume(layout: &Layout, masks: &[(usize, Mask)]) -> Result<Vec<u8>, ExportError> {
     let mut voxels = vec![0u8; layout.size.iter().product()];
     let (width, height) = layout.slice_size();
     for (index, mask) in masks.iter().filter(|(_, mask)| (mask.width(), mask.height()) == (width, height)) {
@@ -129,7 +135,7 @@ mod tests {
         let layout = Layout::of_plane([4, 3, 2], affine, Plane::Axial);
         let mut pixels = vec![false; 12];
         pixels[0] = true;
-        let file = mask(&layout, &[(1, Mask::new(4, 3, pixels).unwrap())]).unwrap();
+        let file = volume(&layout, &[(1, Mask::new(4, 3, pixels).unwrap())]).unwrap();
         let mut bytes = Vec::new();
         flate2::read::GzDecoder::new(file.as_slice()).read_to_end(&mut bytes).unwrap();
         let inside: Vec<usize> = bytes[OFFSET..].iter().enumerate().filter(|(_, v)| **v == 1).map(|(i, _)| i).collect();

@@ -4,8 +4,8 @@ use super::ExportError;
 use crate::domain::mask::Mask;
 use crate::domain::measure::{Measurements, VolumeMeasurements};
 use crate::domain::prediction::{Classification, Segmentation, Thresholds, Verdict};
-use crate::domain::slice::Slice;
-use crate::domain::study::{Cut, Study};
+use crate::domain::slice::{Slice, Spacing};
+use crate::domain::study::{Cut, Place, Study};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -155,8 +155,55 @@ pub struct SegmenterReport {
     pub area_mm2: Option<f64>,
 }
 
+/// A slice with what the models said of it.
+pub struct Answered<'a> {
+    pub place: Place,
+    pub slice: &'a Slice,
+    /// The file's, or the reader's.
+    pub spacing: Option<Spacing>,
+    pub classification: Option<&'a Classification>,
+    /// With its mask at the mask threshold.
+    pub segmentation: Option<(&'a Segmentation, &'a Mask)>,
+    /// Reading and decoding, where it was timed.
+    pub load_ms: Option<f64>,
+}
+
+impl SliceReport {
+    /// `number` is the study's place in the report. The file's hash is left to be filled in.
+    pub fn new(
+        study: &Study,
+        number: usize,
+        answered: &Answered,
+        thresholds: Thresholds,
+        warnings: Vec<String>,
+    ) -> Self {
+        let Answered { place, slice, spacing, classification, segmentation, load_ms } = answered;
+        let times = [
+            ("load", *load_ms),
+            ("classify", classification.map(|c| c.milliseconds)),
+            ("segment", segmentation.map(|(s, _)| s.milliseconds)),
+        ];
+        let rounded = |ms: f64| (ms * 1e3).round() / 1e3;
+        Self {
+            file: study.file(*place).display().to_string(),
+            study: number,
+            slice: place.index,
+            width: slice.width(),
+            height: slice.height(),
+            plane: slice.orientation.map(|o| o.plane().id()),
+            spacing_mm: spacing.map(|s| [s.row_mm, s.column_mm]),
+            spacing_from: spacing.map(|s| s.source.id()),
+            sha256: String::new(),
+            classifier: classification.map(|c| ClassifierReport::new(c, thresholds)),
+            segmenter: segmentation.map(|(s, mask)| SegmenterReport::new(s, mask, *spacing, thresholds)),
+            warnings,
+            timings_ms: times.into_iter().filter_map(|(name, ms)| Some((name, rounded(ms?)))).collect(),
+        }
+    }
+}
+
 impl ClassifierReport {
-    pub fn new(classification: &Classification, thresholds: Thresholds) -> Self {
+    fn new(classification: &Classification, thresholds: Thresholds) -> Self {
         let verdict = classification.verdict(thresholds.classifier);
         Self {
             model: classification.model.id.clone(),
@@ -176,8 +223,8 @@ impl ClassifierReport {
 
 impl SegmenterReport {
     /// `mask` is the segmentation's at the mask threshold.
-    pub fn new(segmentation: &Segmentation, mask: &Mask, slice: &Slice, thresholds: Thresholds) -> Self {
-        let sizes = Measurements::of(mask, slice.spacing);
+    pub fn new(segmentation: &Segmentation, mask: &Mask, spacing: Option<Spacing>, thresholds: Thresholds) -> Self {
+        let sizes = Measurements::of(mask, spacing);
         Self {
             model: segmentation.model.id.clone(),
             sha256: segmentation.model.sha256.clone(),
@@ -187,6 +234,13 @@ impl SegmenterReport {
             area_mm2: sizes.area_mm2,
         }
     }
+}
+
+/// The whole report, with a line feed at its end.
+pub fn json(report: &Report) -> Result<Vec<u8>, ExportError> {
+    let mut text = serde_json::to_vec_pretty(report).map_err(|e| ExportError::Table(e.to_string()))?;
+    text.push(b'\n');
+    Ok(text)
 }
 
 /// A row a slice; empty cells where a model was not asked.

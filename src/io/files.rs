@@ -5,7 +5,7 @@ use super::recent::Recent;
 use super::{paths, pictures};
 use crate::domain::geometry::{Layout, Plane};
 use crate::domain::slice::Slice;
-use crate::domain::study::{Cut, FrameError, Frames, Place, Study};
+use crate::domain::study::{Cut, FrameError, Frames, Origin, Place, Study};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -33,6 +33,10 @@ impl Frames for Files {
     fn layout(&self, _cut: Cut) -> Option<Layout> {
         let (width, height) = self.size?;
         Some(Layout::stored([width, height, self.files.len()], None))
+    }
+
+    fn origin(&self, place: Place) -> Option<Origin<'_>> {
+        Some(Origin { file: self.files.get(place.index)?.as_deref()?, frame: 0 })
     }
 
     fn is_at_hand(&self, place: Place) -> bool {

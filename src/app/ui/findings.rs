@@ -44,12 +44,8 @@ fn warnings(app: &App, ui: &mut Ui, entry: &Entry) {
     let slice = &entry.shown.slice;
     let mut texts: Vec<String> = entry.study.warnings.iter().chain(&slice.warnings).map(warning).collect();
     texts.extend(entry.shown.truth_problem.as_ref().map(|why| t!("warning.truth_unusable", why = why).into_owned()));
-    let mut unlike: Vec<Mismatch> = Vec::new();
-    for card in app.classifier_card().into_iter().chain(app.segmenter_card()) {
-        let found = entry.study.subject.mismatches(slice, card);
-        let new: Vec<Mismatch> = found.into_iter().filter(|found| !unlike.contains(found)).collect();
-        unlike.extend(new);
-    }
+    let cards = app.classifier_card().into_iter().chain(app.segmenter_card());
+    let unlike = entry.study.subject.mismatches_of(slice, cards);
     texts.extend(unlike.iter().map(mismatch));
     texts.extend(app.session.failure(entry).map(str::to_string));
     for text in texts {
@@ -99,21 +95,14 @@ fn volume(app: &App, ui: &mut Ui, entry: &Entry) {
     ui.add_space(6.0);
     ui.label(RichText::new(t!("volume.title")).strong());
     match progress {
-        Progress::Outlining(done, total) => ui.weak(t!("volume.outlining", done = done, total = total)),
-        Progress::Measuring => ui.weak(t!("findings.computing")),
+        Progress::Outlining(done, total) => _ = ui.weak(t!("volume.outlining", done = done, total = total)),
+        Progress::Measuring => _ = ui.weak(t!("findings.computing")),
         Progress::Done(sizes) => {
-            let ml = match sizes.ml {
-                Some(ml) => t!("volume.ml", ml = format!("{ml:.1}")),
-                None => t!("volume.voxels", voxels = sizes.voxels),
-            };
-            ui.label(ml);
-            ui.label(t!("volume.slices", n = sizes.slices, count = entry.count(), parts = sizes.components));
-            match sizes.diameter_mm.filter(|_| sizes.voxels > 0) {
-                Some(mm) => ui.label(t!("volume.diameter", mm = format!("{mm:.1}"))),
-                None => ui.label(""),
+            for line in super::volume_lines(&sizes, entry.count()) {
+                ui.label(line);
             }
         }
-    };
+    }
 }
 
 fn verdict(app: &App, ui: &mut Ui, entry: &Entry) {

@@ -2,6 +2,7 @@
 
 mod card_plots;
 mod dialogs;
+mod export;
 mod findings;
 mod measurements;
 mod model_card;
@@ -14,9 +15,11 @@ mod top_bar;
 mod viewport;
 
 use super::command::Command;
+use super::exporting::ExportKind;
 use super::textures::MaskFacts;
 use super::theme;
 use super::{Action, App, Dialog};
+use crate::domain::measure::VolumeMeasurements;
 use crate::domain::prediction::Verdict;
 use egui::{CentralPanel, Color32, Frame, Margin, Panel, Response, Ui};
 use rust_i18n::t;
@@ -26,6 +29,7 @@ use rust_i18n::t;
 pub struct Fields {
     pub path: String,
     pub export_path: String,
+    pub export_kind: ExportKind,
     /// Length in mm of the line that calibrates.
     pub known_mm: String,
     /// The slice the list was last scrolled to.
@@ -64,7 +68,7 @@ pub(super) fn draw(app: &mut App, ui: &mut Ui) -> Actions {
             Dialog::Shortcuts => dialogs::shortcuts(ui),
             Dialog::Settings => settings::show(app, ui, &mut out),
             Dialog::ModelCard => model_card::show(app, ui),
-            Dialog::Export => dialogs::export(app, ui, &mut out),
+            Dialog::Export => export::show(app, ui, &mut out),
             Dialog::Calibrate => dialogs::calibrate(app, ui, &mut out),
         };
         if !open {
@@ -119,6 +123,18 @@ fn verdict_colour(verdict: &Verdict) -> Color32 {
         Verdict::Negative | Verdict::Normal(_) => theme::CALM,
         Verdict::Undecided => theme::CAUTION,
     }
+}
+
+/// Sizes of a whole study's mask in words, for the findings and for exports.
+pub(super) fn volume_lines(sizes: &VolumeMeasurements, count: usize) -> Vec<String> {
+    let ml = match sizes.ml {
+        Some(ml) => t!("volume.ml", ml = format!("{ml:.1}")),
+        None => t!("volume.voxels", voxels = sizes.voxels),
+    };
+    let slices = t!("volume.slices", n = sizes.slices, count = count, parts = sizes.components);
+    let diameter = sizes.diameter_mm.filter(|_| sizes.voxels > 0);
+    let diameter = diameter.map(|mm| t!("volume.diameter", mm = format!("{mm:.1}")).into_owned());
+    [ml.into_owned(), slices.into_owned()].into_iter().chain(diameter).collect()
 }
 
 /// Sizes of the mask in words, for the findings and for exports.

@@ -35,12 +35,13 @@ fn progress(app: &App, ui: &mut Ui, out: &mut Actions) {
         }
         return;
     }
-    let (done, total, text) = match app.opening {
-        Some((done, total)) => (done, total, t!("status.opening", done = done, total = total)),
-        None if classified < slices && slices > 1 => {
+    let (done, total, text) = match (app.exporting, app.opening) {
+        (Some((done, total)), _) => (done, total, t!("status.exporting", done = done, total = total)),
+        (None, Some((done, total))) => (done, total, t!("status.opening", done = done, total = total)),
+        (None, None) if classified < slices && slices > 1 => {
             (classified, slices, t!("status.classifying", done = classified, total = slices))
         }
-        None => return,
+        (None, None) => return,
     };
     ui.add(ProgressBar::new(done as f32 / total.max(1) as f32).desired_width(150.0).desired_height(8.0));
     ui.label(RichText::new(text).small());

@@ -8,8 +8,8 @@ use crate::app::state::Interpolation;
 use crate::app::view::View;
 use crate::app::{Action, App, theme};
 use egui::{
-    Align2, Color32, CursorIcon, FontId, PointerButton, Pos2, Rect, Sense, Stroke, StrokeKind, Ui, WidgetInfo, pos2,
-    vec2,
+    Align2, Color32, CursorIcon, FontId, Id, PointerButton, Pos2, Rect, Sense, Stroke, StrokeKind, Ui, WidgetInfo,
+    pos2, vec2,
 };
 use rust_i18n::t;
 
@@ -113,7 +113,7 @@ fn gestures(app: &App, ui: &Ui, response: &egui::Response, out: &mut Actions) {
         out.push(Action::Zoom { about, factor: (-drag.y * 0.01).exp() });
     }
     if let Some(about) = response.hover_pos() {
-        let turned = ui.input(|i| wheel(i));
+        let turned = wheel(ui);
         if turned != 0 {
             out.push(Action::Go(Step::By(turned)));
         }
@@ -125,18 +125,21 @@ fn gestures(app: &App, ui: &Ui, response: &egui::Response, out: &mut Actions) {
 }
 
 /// Slices that the wheel was turned by since the last frame: down goes on.
-fn wheel(input: &egui::InputState) -> isize {
-    let turned = input.events.iter().map(|event| match event {
+fn wheel(ui: &Ui) -> isize {
+    let travel = |event: &egui::Event| match event {
         egui::Event::MouseWheel { unit: egui::MouseWheelUnit::Line, delta, modifiers, .. } if modifiers.is_none() => {
             -delta.y
         }
         // A touchpad: a slice every few points.
         egui::Event::MouseWheel { delta, modifiers, .. } if modifiers.is_none() => -delta.y / POINTS_PER_SLICE,
         _ => 0.0,
-    });
-    let turned: f32 = turned.sum();
-    // Slowly turned wheels send less than a line at a time.
-    if turned.abs() > 0.0 { (turned.abs().ceil() * turned.signum()) as isize } else { 0 }
+    };
+    let id = Id::unique("wheel");
+    let before: f32 = ui.data(|d| d.get_temp(id)).unwrap_or_default();
+    let turned = before + ui.input(|i| i.events.iter().map(travel).sum::<f32>());
+    // What is left of a slice counts towards the next one.
+    ui.data_mut(|d| d.insert_temp(id, turned.fract()));
+    turned.trunc() as isize
 }
 
 /// A drag with a measuring tool.

@@ -12,7 +12,7 @@ use crate::domain::slice::Slice;
 use crate::domain::study::{Cut, FrameError, Mismatch, Picture, Place, Study, Warning};
 use crate::engine::candle::CandleEngine;
 use crate::engine::{Answer, Engine, Question};
-use crate::export::report::{self, ClassifierReport, FileError, Report, SegmenterReport, SliceReport, StudyReport};
+use crate::export::report::{self, Answered, FileError, Report, SliceReport, StudyReport};
 use crate::io;
 use crate::io::paths::{self, Source};
 use crate::models::registry::Registry;
@@ -37,6 +37,13 @@ pub struct Batch<'a> {
     thresholds: Thresholds,
     report: Report,
     pictures: Pictures<'a>,
+}
+
+/// Masks of a study by slice number.
+#[derive(Default)]
+struct Outlined {
+    masks: Vec<(usize, Mask)>,
+    maps: Vec<(usize, Segmentation)>,
 }
 
 /// A slice with what the cascade said of it.
@@ -91,7 +98,7 @@ impl<'a> Batch<'a> {
         let opened_ms = started.elapsed().as_secs_f64() * 1e3;
         let cut = self.cut(&study)?;
         let count = study.frames.count(cut.plane);
-        let (mut masks, mut slices, mut failed) = (Vec::new(), Vec::new(), 0);
+        let (mut outlined, mut slices, mut failed) = (Outlined::default(), Vec::new(), 0);
         for start in (0..count).step_by(TOGETHER) {
             if stopped() {
                 self.fail(&study.source, format!("interrupted after {start} of {count} slices"));
@@ -110,11 +117,11 @@ impl<'a> Batch<'a> {
             }
             for mut one in seen {
                 one.load_ms += opened_ms / count as f64;
-                slices.push(self.slice(&study, &one, is_folder, &mut masks)?);
+                slices.push(self.slice(&study, one, is_folder, &mut outlined)?);
             }
         }
         if !slices.is_empty() {
-            self.summary(&study, cut, slices, masks, is_folder, failed)?;
+            self.summary(&study, cut, slices, outlined, is_folder, failed)?;
         }
         Ok(())
     }
@@ -179,60 +186,38 @@ impl<'a> Batch<'a> {
     fn slice(
         &mut self,
         study: &Study,
-        seen: &Seen,
+        seen: Seen,
         is_folder: bool,
-        masks: &mut Vec<(usize, Mask)>,
+        outlined: &mut Outlined,
     ) -> anyhow::Result<SliceReport> {
         let Seen { place, slice, classification, segmentation, load_ms } = seen;
         let (index, count) = (place.index, study.frames.count(place.cut.plane));
-        let file = study.file(index);
+        let file = study.file(place);
         let mut warnings: Vec<String> = study.warnings.iter().chain(&slice.warnings).map(Warning::code).collect();
-        warnings.extend(self.mismatches(study, slice).iter().map(Mismatch::code));
-        let truth = study.truth(*place, slice).unwrap_or_else(|error| {
+        warnings.extend(study.subject.mismatches_of(&slice, &self.cards).iter().map(Mismatch::code));
+        let truth = study.truth(place, &slice).unwrap_or_else(|error| {
             warnings.push(Warning::TruthUnusable(error.to_string()).code());
             None
         });
         let mask = segmentation.as_ref().map(|s| s.mask(self.thresholds.mask));
         let stem = paths::stem(file);
         let plain = if count > 1 && !is_folder { format!("{stem}_{index}") } else { stem };
-        warnings.extend(self.pictures.slice(&plain, slice, mask.as_ref(), truth.as_ref())?);
-        let mut timings = BTreeMap::from([("load", round(*load_ms))]);
-        timings.extend(classification.as_ref().map(|c| ("classify", round(c.milliseconds))));
-        timings.extend(segmentation.as_ref().map(|s| ("segment", round(s.milliseconds))));
-        let report = SliceReport {
-            file: file.display().to_string(),
-            study: self.report.studies.len(),
-            slice: index,
-            width: slice.width(),
-            height: slice.height(),
-            plane: slice.orientation.map(|o| o.plane().id()),
-            spacing_mm: slice.spacing.map(|s| [s.row_mm, s.column_mm]),
-            spacing_from: slice.spacing.map(|s| s.source.id()),
-            sha256: String::new(),
-            classifier: classification.as_ref().map(|c| ClassifierReport::new(c, self.thresholds)),
-            segmenter: segmentation
-                .as_ref()
-                .zip(mask.as_ref())
-                .map(|(s, mask)| SegmenterReport::new(s, mask, slice, self.thresholds)),
-            warnings,
-            timings_ms: timings,
+        warnings.extend(self.pictures.slice(&plain, &slice, mask.as_ref(), truth.as_ref())?);
+        let answered = Answered {
+            place,
+            slice: &slice,
+            spacing: slice.spacing,
+            classification: classification.as_ref(),
+            segmentation: segmentation.as_ref().zip(mask.as_ref()),
+            load_ms: Some(load_ms),
         };
-        if let Some(mask) = mask {
-            masks.push((index, mask));
+        let report = SliceReport::new(study, self.report.studies.len(), &answered, self.thresholds, warnings);
+        outlined.masks.extend(mask.map(|mask| (index, mask)));
+        // Probabilities of a whole study are kept only where they are written.
+        if self.pictures.wants_volumes() {
+            outlined.maps.extend(segmentation.map(|map| (index, map)));
         }
         Ok(report)
-    }
-
-    fn mismatches(&self, study: &Study, slice: &Slice) -> Vec<Mismatch> {
-        let mut found: Vec<Mismatch> = Vec::new();
-        for card in &self.cards {
-            for mismatch in study.subject.mismatches(slice, card) {
-                if !found.contains(&mismatch) {
-                    found.push(mismatch);
-                }
-            }
-        }
-        found
     }
 
     fn summary(
@@ -240,24 +225,23 @@ impl<'a> Batch<'a> {
         study: &Study,
         cut: Cut,
         mut slices: Vec<SliceReport>,
-        masks: Vec<(usize, Mask)>,
+        outlined: Outlined,
         is_folder: bool,
         failed: usize,
     ) -> anyhow::Result<()> {
         let first = study.frames.slice(Place { cut, index: slices[0].slice })?;
         let layout = study.frames.layout(cut);
-        let sizes = VolumeMeasurements::of(&masks, first.spacing, layout.and_then(|l| l.voxel_mm3()));
+        let sizes = VolumeMeasurements::of(&outlined.masks, first.spacing, layout.and_then(|l| l.voxel_mm3()));
         let mut warnings: Vec<String> = study.warnings.iter().map(Warning::code).collect();
-        warnings.extend(self.mismatches(study, &first).iter().map(Mismatch::code));
+        warnings.extend(study.subject.mismatches_of(&first, &self.cards).iter().map(Mismatch::code));
         if failed > 0 {
             warnings.push(Warning::LeftOut(failed).code());
         }
         let mut mask_file = None;
         if self.pictures.wants_volumes() {
-            let layout =
-                layout.context("its slices differ in size, so their masks make no volume; use --mask-format png")?;
-            let plain = if is_folder { paths::common_name(study.file(0)) } else { paths::stem(study.file(0)) };
-            if let Some((path, note)) = self.pictures.volume(&plain, &layout, &masks)? {
+            let first_file = study.file(Place { cut, index: 0 });
+            let plain = if is_folder { paths::common_name(first_file) } else { paths::stem(first_file) };
+            if let Some((path, note)) = self.pictures.volume(&plain, study, cut, &outlined.masks, &outlined.maps)? {
                 mask_file = Some(path.display().to_string());
                 warnings.extend(note);
             }
@@ -287,9 +271,7 @@ impl<'a> Batch<'a> {
     pub fn finish(self) -> anyhow::Result<ExitCode> {
         let Self { args, report, .. } = self;
         if let Some(target) = &args.json {
-            let mut text = serde_json::to_vec_pretty(&report)?;
-            text.push(b'\n');
-            emit(target, &text)?;
+            emit(target, &report::json(&report)?)?;
         }
         if let Some(target) = &args.csv {
             emit(target, &report::csv(&report)?)?;
@@ -306,10 +288,6 @@ impl<'a> Batch<'a> {
         eprintln!("{} of {} could not be used", report.errors.len(), report.errors.len() + report.results.len());
         Ok(ExitCode::FAILURE)
     }
-}
-
-fn round(ms: f64) -> f64 {
-    (ms * 1e3).round() / 1e3
 }
 
 fn table(report: &Report) {

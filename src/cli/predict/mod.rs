@@ -28,15 +28,21 @@ pub enum MaskFormat {
     Png,
     /// A volume a study, 0 and 1, with the source's geometry.
     Nifti,
+    /// A DICOM segmentation a series, which names the patient.
+    Seg,
+    /// The same with probabilities.
+    SegFractional,
 }
 
 impl MaskFormat {
-    const ALL: [MaskFormat; 2] = [MaskFormat::Png, MaskFormat::Nifti];
+    const ALL: [MaskFormat; 4] = [MaskFormat::Png, MaskFormat::Nifti, MaskFormat::Seg, MaskFormat::SegFractional];
 
     fn id(self) -> &'static str {
         match self {
             MaskFormat::Png => "png",
             MaskFormat::Nifti => "nifti",
+            MaskFormat::Seg => "seg",
+            MaskFormat::SegFractional => "seg-fractional",
         }
     }
 }
@@ -72,7 +78,8 @@ pub struct Args {
     /// Write masks at the pictures' size into this folder.
     #[arg(long, value_name = "DIR")]
     mask: Option<PathBuf>,
-    /// Masks as a picture a slice (0 and 255), or as a volume a study (0 and 1) called NAME.nii.gz.
+    /// Masks as a picture a slice (0 and 255), as a volume a study (0 and 1) called NAME.nii.gz, or for DICOM series as a
+    /// segmentation called NAME.dcm, which carries the patient's name and id as its series does.
     #[arg(long, default_value = "png", value_parser = choice(MaskFormat::ALL, MaskFormat::id))]
     mask_format: MaskFormat,
 }

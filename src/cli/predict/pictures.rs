@@ -2,11 +2,12 @@
 
 use super::{Args, MaskFormat};
 use crate::cli::save;
-use crate::domain::geometry::Layout;
 use crate::domain::mask::Mask;
 use crate::domain::overlay::OverlayStyle;
+use crate::domain::prediction::Segmentation;
 use crate::domain::slice::Slice;
-use crate::export::{nifti, png};
+use crate::domain::study::{Cut, Study};
+use crate::export::{dicom_seg, nifti, png};
 use anyhow::bail;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -31,7 +32,7 @@ impl<'a> Pictures<'a> {
     }
 
     pub fn wants_volumes(&self) -> bool {
-        self.args.mask.is_some() && self.args.mask_format == MaskFormat::Nifti
+        self.args.mask.is_some() && self.args.mask_format != MaskFormat::Png
     }
 
     fn wants_pictures(&self) -> bool {
@@ -72,14 +73,28 @@ impl<'a> Pictures<'a> {
     pub fn volume(
         &mut self,
         plain: &str,
-        layout: &Layout,
+        study: &Study,
+        cut: Cut,
         masks: &[(usize, Mask)],
+        maps: &[(usize, Segmentation)],
     ) -> anyhow::Result<Option<(PathBuf, Option<String>)>> {
-        let Some(folder) = self.args.mask.as_ref().filter(|_| self.wants_volumes()) else { return Ok(None) };
-        let name = self.name(plain, "nii.gz");
+        let Some(folder) = &self.args.mask else { return Ok(None) };
+        let (ending, bytes) = match (self.args.mask_format, maps.first()) {
+            (MaskFormat::Png, _) => return Ok(None),
+            (MaskFormat::Nifti, _) => ("nii.gz", nifti::mask(study, cut, masks)?),
+            // A segmentation without a pixel is none.
+            (MaskFormat::Seg, _) if masks.iter().all(|(_, mask)| mask.area() == 0) => return Ok(None),
+            (MaskFormat::Seg, Some((_, map))) => ("dcm", dicom_seg::binary(study, cut, masks, &map.model)?),
+            (MaskFormat::SegFractional, Some((_, map))) => {
+                ("dcm", dicom_seg::fractional(study, cut, maps, &map.model)?)
+            }
+            (MaskFormat::Seg | MaskFormat::SegFractional, None) => return Ok(None),
+        };
+        let folder = folder.clone();
+        let name = self.name(plain, ending);
         let path = folder.join(&name);
-        self.save(&path, &nifti::mask(layout, masks)?)?;
-        Ok(Some((path, taken(plain, "nii.gz", &name))))
+        self.save(&path, &bytes)?;
+        Ok(Some((path, taken(plain, ending, &name))))
     }
 
     fn save(&self, path: &Path, bytes: &[u8]) -> anyhow::Result<()> {

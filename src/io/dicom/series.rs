@@ -4,7 +4,7 @@ use super::frame::Pixels;
 use super::header::{FrameHeader, Header};
 use crate::domain::geometry::{Affine, Layout, Orientation, Plane, Vector, difference, dot, length, scaled};
 use crate::domain::slice::{Slice, SpacingSource};
-use crate::domain::study::{Cut, FrameError, Frames, Place, Study, Warning};
+use crate::domain::study::{Cut, FrameError, Frames, Origin, Place, Study, Warning};
 use crate::io::error::{LoadError, Problem};
 use crate::io::paths::natural;
 use crate::io::recent::Recent;
@@ -54,6 +54,11 @@ impl Frames for Series {
 
     fn layout(&self, _cut: Cut) -> Option<Layout> {
         self.layout
+    }
+
+    fn origin(&self, place: Place) -> Option<Origin<'_>> {
+        let at = self.frames.get(place.cut.time)?.get(place.index)?;
+        Some(Origin { file: &self.headers[at.file].path, frame: at.frame })
     }
 
     fn is_at_hand(&self, place: Place) -> bool {
@@ -110,9 +115,7 @@ pub fn load(headers: Vec<Header>) -> Result<Study, LoadError> {
     let description = first.description.clone();
     let mut warnings = Vec::new();
     let (frames, layout) = arranged(&headers, &mut warnings);
-    let in_order = &frames[0];
-    let files =
-        if single { vec![source.clone()] } else { in_order.iter().map(|f| headers[f.file].path.clone()).collect() };
+    let files = headers.iter().map(|header| header.path.clone()).collect();
     let name = if single { source.file_name() } else { source.parent().and_then(|p| p.file_name()) };
     let name = name.unwrap_or(source.as_os_str()).to_string_lossy().into_owned();
     let title = match description.filter(|_| !single) {

@@ -1,0 +1,158 @@
+//! What an export is made of: gathered here, written in `exporting`.
+
+use super::entry::Entry;
+use super::exporting::{Export, ExportKind, Footer, Looks, Picture, Said, Whole};
+use super::tasks::free_name;
+use super::volumetry::Progress;
+use super::{App, Dialog};
+use crate::domain::overlay::OverlayColour;
+use crate::domain::study::Place;
+use rust_i18n::t;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+impl App {
+    pub(super) fn start_export(&mut self) {
+        if self.session.selected().is_none() {
+            self.notifications.error(t!("export.nothing"));
+            return;
+        }
+        let home = || directories::UserDirs::new().map(|d| d.document_dir().unwrap_or(d.home_dir()).to_path_buf());
+        let folder = self.settings.export_folder.clone().filter(|f| f.is_dir()).or_else(home).unwrap_or_default();
+        let fits = |entry: &Entry| self.fields.export_kind.suits(&entry.study, entry.cut());
+        if !self.session.selected().is_some_and(fits) {
+            self.fields.export_kind = ExportKind::default();
+        }
+        self.fields.export_path = free_name(&folder, self.fields.export_kind).display().to_string();
+        self.open(Dialog::Export);
+    }
+
+    pub(super) fn export(&mut self, path: PathBuf) {
+        self.close(Dialog::Export);
+        let kind = self.fields.export_kind;
+        let (Some(entry), Some(view)) = (self.session.selected(), self.view()) else { return };
+        let looks = Looks { window: view.window, invert: view.invert, style: self.settings.overlay };
+        let export = if kind.is_of_study() { self.whole(entry, kind, looks) } else { self.picture(entry, looks) };
+        self.stop_export = Arc::new(AtomicBool::new(false));
+        self.tasks.export(export, path, self.stop_export.clone());
+    }
+
+    fn picture(&self, entry: &Entry, looks: Looks) -> Export {
+        let shown = self.settings.show_overlay;
+        Export::Picture(Box::new(Picture {
+            slice: entry.shown.slice.clone(),
+            spacing: entry.spacing(),
+            looks,
+            segmentation: self.session.shown_segmentation(entry).filter(|_| shown).cloned(),
+            mask_threshold: self.session.thresholds.mask,
+            truth: entry.shown.truth.clone().filter(|_| shown),
+            magnification: self.settings.magnification,
+            footer: self.footer(entry),
+        }))
+    }
+
+    fn whole(&self, entry: &Entry, kind: ExportKind, looks: Looks) -> Export {
+        let said = |place: Place| Said {
+            place,
+            classification: self.session.classification_at(entry, place).cloned(),
+            segmentation: self
+                .session
+                .segmentation_at(entry, place)
+                .filter(|_| self.session.gate_is_open_at(entry, place))
+                .cloned(),
+            is_positive: self.session.is_positive(entry, place),
+        };
+        Export::Whole(Box::new(Whole {
+            kind,
+            study: entry.study.clone(),
+            cut: entry.cut(),
+            said: entry.places().map(said).collect(),
+            spacing: entry.spacing(),
+            thresholds: self.session.thresholds,
+            cards: self.classifier_card().into_iter().chain(self.segmenter_card()).cloned().collect(),
+            looks,
+            footer: self.study_footer(entry),
+            device: self.device.clone().unwrap_or_default(),
+            with_names: self.settings.export_name,
+        }))
+    }
+
+    /// The footer of a study's contact sheet.
+    fn study_footer(&self, entry: &Entry) -> Footer {
+        let positive = entry.places().filter(|place| self.session.is_positive(entry, *place)).count();
+        let mut above = vec![t!("strip.positive", n = positive, count = entry.count()).into_owned()];
+        if let Some(Progress::Done(sizes)) = self.volumetry.progress(&self.session) {
+            above.extend(super::ui::volume_lines(&sizes, entry.count()));
+        }
+        let thresholds = self.session.thresholds;
+        let number = |v: f64| format!("{v:.2}");
+        let (classifier, mask) = (number(thresholds.classifier), number(f64::from(thresholds.mask)));
+        above.push(t!("export.thresholds", classifier = classifier, mask = mask).into_owned());
+        Footer { above, below: self.origin_lines(entry) }
+    }
+
+    /// The footer of an exported picture. Nothing in it says whose scan it is unless the reader asked for the file's name.
+    fn footer(&self, entry: &Entry) -> Footer {
+        let classification = self.session.classification(entry);
+        let thresholds = self.session.thresholds;
+        let mut lines = Vec::new();
+        match classification {
+            Some(c) => {
+                let verdict = super::ui::verdict_text(&c.verdict(thresholds.classifier));
+                let at = format!("{:.2}", thresholds.classifier);
+                lines.push(t!("export.verdict", verdict = verdict, threshold = at).into_owned());
+                let percent =
+                    |(class, p): &(String, f64)| format!("{} {:.1} %", super::ui::class_name(class), p * 100.0);
+                lines.push(c.classes.iter().map(percent).collect::<Vec<_>>().join("   "));
+            }
+            None if self.session.models.classifier.is_some() => lines.push(t!("findings.no_answer").into_owned()),
+            None => lines.push(t!("findings.no_classifier").into_owned()),
+        }
+        if let Some(c) = classification {
+            let calibrated = if c.calibrated { t!("findings.calibrated") } else { t!("findings.uncalibrated") };
+            lines.push(calibrated.into_owned());
+        }
+        if classification.is_some() && !self.session.gate_is_open(entry) {
+            lines.push(t!("findings.gate_closed").into_owned());
+        }
+        let above = std::mem::take(&mut lines);
+        if entry.shown.truth.is_some() && self.settings.show_overlay {
+            let colours = self.settings.overlay.colours(true);
+            let name = |colour: OverlayColour| t!(format!("colour.{}", colour.id())).into_owned().to_lowercase();
+            let line = t!("export.colours", prediction = name(colours.prediction), truth = name(colours.truth));
+            lines.push(line.into_owned());
+        }
+        lines.extend(self.origin_lines(entry));
+        Footer { above, below: lines }
+    }
+
+    /// How the scan is shown, which models spoke, and that this is no medical device.
+    fn origin_lines(&self, entry: &Entry) -> Vec<String> {
+        let mut lines = Vec::new();
+        let (classification, segmentation) =
+            (self.session.classification(entry), self.session.shown_segmentation(entry));
+        if let Some(view) = self.view() {
+            let decimals = view.window.decimals();
+            let number = |v: f32| format!("{v:.decimals$}");
+            let (centre, width) = (number(view.window.centre), number(view.window.width));
+            let mut line = t!("export.window", centre = centre, width = width).into_owned();
+            if view.invert {
+                line.push_str(", ");
+                line.push_str(&t!("export.inverted"));
+            }
+            lines.push(line);
+        }
+        let models = classification.iter().map(|c| &c.model).chain(segmentation.iter().map(|s| &s.model));
+        let models: Vec<String> = models.map(|m| format!("{} {}", m.id, m.short_hash())).collect();
+        if !models.is_empty() {
+            lines.push(t!("export.models", models = models.join("   ")).into_owned());
+        }
+        if self.settings.export_name {
+            lines.push(entry.study.title.clone());
+        }
+        let device = self.device.clone().unwrap_or_default();
+        lines.push(format!("LesionLens {}   {}   {}", env!("CARGO_PKG_VERSION"), device, t!("disclaimer.short")));
+        lines
+    }
+}

@@ -1,0 +1,86 @@
+//! The export dialog: what to write, where, and what to know before.
+
+use super::Actions;
+use crate::app::exporting::ExportKind;
+use crate::app::{Action, App};
+use crate::export::annotated_png::Magnification;
+use egui::{Button, ComboBox, TextEdit, Ui};
+use rust_i18n::t;
+use std::path::PathBuf;
+
+/// `false` when the window was closed.
+pub fn show(app: &mut App, ui: &mut Ui, out: &mut Actions) -> bool {
+    let mut open = true;
+    let window = super::dialog(ui, "export", t!("export.title").into_owned(), &mut open);
+    window.resizable(false).default_width(460.0).show(ui, |ui| {
+        let kind = app.fields.export_kind;
+        kinds(app, ui, out);
+        ui.label(t!("export.path"));
+        ui.horizontal(|ui| {
+            let field = TextEdit::singleline(&mut app.fields.export_path).desired_width(340.0);
+            ui.add(field).accessible_name(t!("export.path"));
+            if ui.button(t!("export.choose")).clicked() {
+                out.push(Action::ChooseExportPath);
+            }
+        });
+        if kind == ExportKind::Picture {
+            size(app, ui, out);
+        }
+        if kind.names_the_patient() {
+            ui.colored_label(ui.visuals().warn_fg_color, t!("export.names_patient"));
+        } else {
+            let mut name = app.settings.export_name;
+            let choice =
+                ui.checkbox(&mut name, t!("export.include_name")).on_hover_text(t!("export.include_name_hint"));
+            if choice.changed() {
+                out.push(Action::ExportName(name));
+            }
+        }
+        ui.add_space(8.0);
+        let path = PathBuf::from(app.fields.export_path.trim());
+        let path = if path.file_name().is_some() { kind.rename(&path) } else { path };
+        let is_open = app.session.list().any(|e| e.study.source == path || e.study.files.contains(&path));
+        let waiting = kind.is_of_study() && !app.session.is_complete();
+        let usable = path.file_name().is_some() && !is_open && !waiting;
+        // The line is always there, so that the button never moves.
+        let note = match (is_open, waiting, path.is_file()) {
+            (true, ..) => t!("export.open_input"),
+            (false, true, _) => t!("export.waiting"),
+            (false, false, true) => t!("export.overwrites"),
+            (false, false, false) => " ".into(),
+        };
+        ui.colored_label(ui.visuals().warn_fg_color, note);
+        if ui.add_enabled(usable, Button::new(t!("export.save"))).clicked() {
+            out.push(Action::ExportTo(path));
+        }
+    });
+    open
+}
+
+fn kinds(app: &App, ui: &mut Ui, out: &mut Actions) {
+    let Some(entry) = app.session.selected() else { return };
+    let name = |kind: ExportKind| t!(format!("export.kind_{}", kind.id())).into_owned();
+    let kind = app.fields.export_kind;
+    ui.label(t!("export.what"));
+    let combo = ComboBox::from_id_salt("export_kind").selected_text(name(kind)).width(340.0);
+    let shown = combo.show_ui(ui, |ui| {
+        for other in ExportKind::ALL.into_iter().filter(|kind| kind.suits(&entry.study, entry.cut())) {
+            if ui.selectable_label(kind == other, name(other)).clicked() {
+                out.push(Action::ExportKind(other));
+            }
+        }
+    });
+    shown.response.accessible_name(t!("export.what"));
+}
+
+fn size(app: &App, ui: &mut Ui, out: &mut Actions) {
+    ui.horizontal(|ui| {
+        ui.label(t!("export.size"));
+        for magnification in Magnification::ALL {
+            let text = format!("×{}", magnification.factor());
+            if ui.selectable_label(app.settings.magnification == magnification, text).clicked() {
+                out.push(Action::Magnification(magnification));
+            }
+        }
+    });
+}
