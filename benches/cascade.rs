@@ -10,7 +10,7 @@ fn cascade(criterion: &mut Criterion) {
     let (classifier, segmenter) = registry.default_pair();
     let load = |id: Option<String>| registry.load(&id.expect("a built-in model"), &Device::Cpu).expect("sound weights");
     let (classifier, segmenter) = (load(classifier), load(segmenter));
-    let slice = io::example().slices[0].clone();
+    let slice = io::example().slice(0).expect("the example");
     let mut group = criterion.benchmark_group("slice");
     group.bench_function("classify", |b| b.iter(|| classifier.classify(&slice, &|| false)));
     group.bench_function("segment", |b| b.iter(|| segmenter.segment(&slice, &|| false)));

@@ -5,7 +5,7 @@ mod common;
 use candle_core::Device;
 use lesionlens::domain::card::Task;
 use lesionlens::domain::mask::Mask;
-use lesionlens::models::import::{ImportError, import};
+use lesionlens::models::import::{ImportError, Wishes, inspect, install};
 use lesionlens::models::model::{Model, ModelError, Source};
 use lesionlens::models::registry::Registry;
 use lesionlens::models::verify::largest_difference;
@@ -21,6 +21,11 @@ fn unpack(shared: &Path, name: &str, to: &Path) -> PathBuf {
     let path = to.join(name);
     std::fs::write(&path, output.stdout).unwrap();
     path
+}
+
+/// Reads a Keras file as `architecture`, or as whatever it is, and installs it.
+fn import(file: &Path, architecture: Option<Architecture>, id: &str, out: &Path) -> Result<PathBuf, ImportError> {
+    install(&inspect(file, architecture, None)?, &Wishes { id: id.into(), ..Wishes::default() }, out)
 }
 
 /// Keras 2.15's own answers, to 1e-4 absolute in probability on every f32 path and 5e-3 in bf16.
@@ -41,7 +46,8 @@ fn imported_networks_answer_as_keras_does() {
         let file = unpack(&shared, &format!("{name}.h5"), folder.path());
         let reference = unpack(&shared, &format!("{name}.io.safetensors"), folder.path());
         let id = name.replace('_', "-");
-        let installed = import(&file, architecture, &id, folder.path()).unwrap();
+        assert_eq!(inspect(&file, None, None).unwrap().architecture, Some(architecture), "{name} is recognised");
+        let installed = import(&file, Some(architecture), &id, folder.path()).unwrap();
         for isa in Isa::available() {
             let source = Source::Folder(installed.clone());
             let model = Model::load_with(&source, &Runner::Cpu(Some(isa))).unwrap();
@@ -57,14 +63,14 @@ fn imported_networks_answer_as_keras_does() {
         }
         // The other architecture is refused, and nothing is left behind.
         let other = Architecture::ALL.into_iter().find(|a| *a != architecture).unwrap();
-        assert!(matches!(import(&file, other, "other", folder.path()), Err(ImportError::Keras { .. })));
+        assert!(matches!(import(&file, Some(other), "other", folder.path()), Err(ImportError::Keras { .. })));
         assert!(!folder.path().join("other").exists());
         // Cut short, it gives an error, not a panic.
         let bytes = std::fs::read(&file).unwrap();
         for cut in [0, 8, 600, bytes.len() / 3] {
             let cut_file = folder.path().join("cut.h5");
             std::fs::write(&cut_file, &bytes[..cut]).unwrap();
-            assert!(import(&cut_file, architecture, "cut", folder.path()).is_err());
+            assert!(import(&cut_file, None, "cut", folder.path()).is_err());
         }
     }
 }
@@ -166,9 +172,7 @@ fn shipped_weights_find_tumours_in_patients_they_never_saw() {
         let pixels = |line: &&str| line.split(',').nth(3).unwrap().parse::<usize>().unwrap();
         let file = rows.max_by_key(pixels).unwrap().split(',').next().unwrap();
         let slice = lesionlens::io::load(&lgg.join("images").join(file)).unwrap().slice(0).unwrap();
-        let truth = lesionlens::io::load_truth(&lgg.join("masks").join(file), std::slice::from_ref(&slice)).unwrap()[0]
-            .clone()
-            .unwrap();
+        let truth = lesionlens::io::load_outline(&lgg.join("masks").join(file), &slice).unwrap();
         let mask = segmenter.segment(&slice, &|| false).unwrap().mask(0.5);
         good += usize::from(mask.dice(&truth).unwrap() > 0.5);
         caught += usize::from(

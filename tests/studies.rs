@@ -71,6 +71,11 @@ fn faults_in_a_series_are_told() {
         (study.warnings.clone(), study.count(), study.frames.times())
     };
     // A slice is missing between 5 and 15.
+    // Steps of one length that do not lie on a line make no box.
+    let zigzag = make(&[(AXIAL, "0\\0\\0"), (AXIAL, "4\\0\\5"), (AXIAL, "0\\0\\10")]);
+    assert_eq!(zigzag.0, [Warning::Contradiction("ImagePositionPatient")]);
+    let unplaced = make(&[(AXIAL, "0\\0\\0"), (AXIAL, ""), (AXIAL, "0\\0\\10")]);
+    assert_eq!((unplaced.0, unplaced.1), (vec![Warning::OrderUnknown], 3));
     let gaps = make(&[(AXIAL, "0\\0\\0"), (AXIAL, "0\\0\\5"), (AXIAL, "0\\0\\15")]);
     assert_eq!(gaps, (vec![Warning::Gaps { largest_mm: 1000 }], 3, 1));
     let twice = make(&[(AXIAL, "0\\0\\0"), (AXIAL, "0\\0\\5"), (AXIAL, "0\\0\\5"), (AXIAL, "0\\0\\10")]);
@@ -84,6 +89,63 @@ fn faults_in_a_series_are_told() {
     // Left and right exchanged in one of them is another orientation, never a slice of the same box.
     let mirrored = make(&[(AXIAL, "0\\0\\0"), (AXIAL, "0\\0\\5"), ("-1\\0\\0\\0\\1\\0", "0\\0\\10")]);
     assert_eq!(mirrored, (vec![Warning::MixedOrientations(1)], 2, 1));
+}
+
+/// What is wrong with one file among several must not pass for a part of their box.
+#[test]
+fn odd_ones_among_the_files_of_a_series_are_left_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    for (i, spacing) in ["1\\1", "1\\1", "3\\3"].iter().enumerate() {
+        dicom::write(&at(&format!("{i}.dcm")), 16, &flat(i as u16), |o| {
+            dicom::place(o, AXIAL, &format!("0\\0\\{}", 5 * i), spacing);
+        });
+    }
+    assert_eq!(study(folder.path()).warnings, [Warning::MixedOrientations(1)], "another pixel size");
+    std::fs::remove_file(at("2.dcm")).unwrap();
+    // The same two files once more, in a folder of their own.
+    std::fs::create_dir(at("copy")).unwrap();
+    for name in ["0.dcm", "1.dcm"] {
+        std::fs::copy(at(name), at("copy").join(name)).unwrap();
+    }
+    let twice = study(folder.path());
+    assert_eq!(
+        (twice.warnings.as_slice(), twice.count(), twice.frames.times()),
+        ([Warning::Duplicates(2)].as_slice(), 2, 1)
+    );
+    // A damaged slice is told where it stands and closes no other.
+    std::fs::remove_dir_all(at("copy")).unwrap();
+    let whole = std::fs::read(at("0.dcm")).unwrap();
+    std::fs::write(at("0.dcm"), &whole[..whole.len() - 100]).unwrap();
+    let damaged = study(folder.path());
+    assert!(damaged.slice(0).unwrap_err().to_string().contains("0.dcm") && damaged.slice(1).is_ok());
+}
+
+/// An outline that lies otherwise would be shown mirrored, or beside the tumour.
+#[test]
+fn an_outline_of_another_place_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let (scan, mask) = (folder.path().join("a.nii"), folder.path().join("a_mask.nii"));
+    let voxels: Vec<u8> = (0..16 * 16 * 20).map(|i| u8::from(i % 16 < 4) * 200).collect();
+    let with = |x: f32| {
+        nifti([16, 16, 20, 1], 2, &voxels, |h| {
+            h[254..256].copy_from_slice(&1i16.to_le_bytes());
+            for (row, step) in [x, 1.0, 1.0].into_iter().enumerate() {
+                h[280 + 20 * row..284 + 20 * row].copy_from_slice(&step.to_le_bytes());
+            }
+        })
+    };
+    std::fs::write(&scan, with(-1.0)).unwrap();
+    let truth = |bytes: &[u8]| {
+        std::fs::write(&mask, bytes).unwrap();
+        let study = load(&scan).unwrap();
+        let told =
+            study.warnings.iter().any(|w| matches!(w, Warning::TruthUnusable(why) if why.contains("lies elsewhere")));
+        (study.truth.is_some(), told)
+    };
+    assert_eq!(truth(&with(-1.0)), (true, false));
+    assert_eq!(truth(&with(1.0)), (false, true), "left and right exchanged");
+    assert_eq!(truth(&nifti([16, 16, 20, 1], 2, &voxels, |_| {})), (false, true), "it does not say");
 }
 
 #[test]
@@ -213,7 +275,7 @@ fn lying_nifti_files_are_refused() {
     };
     let voxels = vec![7; 16 * 16 * 20];
     assert_eq!(problem(&nifti([16, 16, 20, 1], 2, &voxels[..4000], |_| {})), Problem::Truncated);
-    let huge = problem(&nifti([32_000, 2_000, 30_000, 1], 2, &voxels, |_| {}));
+    let huge = problem(&nifti([8_000, 8_000, 8_000, 1], 2, &voxels, |_| {}));
     assert!(matches!(huge, Problem::VolumeTooLarge { .. }), "{huge:?}");
     assert!(matches!(
         problem(&nifti([16, 16, 20, 1], 1_792, &voxels, |_| {})),

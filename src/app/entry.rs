@@ -72,6 +72,8 @@ pub struct Entry {
     findings: HashMap<Cut, Vec<Findings>>,
     /// Outlines that the reader gave for single slices.
     outlines: HashMap<Place, Arc<Mask>>,
+    /// The slice that was wanted last and could not be made, and why.
+    pub unreadable: Option<(Place, String)>,
     /// mm per pixel by the reader, for a study that does not tell.
     pub calibration: Option<f64>,
     /// Slices of a cut that a classifier is done with.
@@ -88,6 +90,7 @@ impl Entry {
             thumbnail: prepared.thumbnail,
             findings: HashMap::new(),
             outlines: HashMap::new(),
+            unreadable: None,
             calibration: None,
             classified: HashMap::new(),
         }
@@ -97,6 +100,11 @@ impl Entry {
     pub fn spacing(&self) -> Option<Spacing> {
         let own = || Spacing::new(self.calibration?, self.calibration?, SpacingSource::Reader);
         self.shown.slice.spacing.or_else(own)
+    }
+
+    /// Why the slice that is wanted cannot be shown.
+    pub fn why_unreadable(&self) -> Option<&str> {
+        self.unreadable.as_ref().filter(|(place, _)| *place == self.place).map(|(_, why)| why.as_str())
     }
 
     /// Slices of the cut that is looked at.

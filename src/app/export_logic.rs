@@ -6,9 +6,10 @@ use super::tasks::free_name;
 use super::volumetry::Progress;
 use super::{App, Dialog};
 use crate::domain::overlay::OverlayColour;
+use crate::domain::prediction::ModelRef;
 use crate::domain::study::Place;
 use rust_i18n::t;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -20,7 +21,10 @@ impl App {
         }
         let home = || directories::UserDirs::new().map(|d| d.document_dir().unwrap_or(d.home_dir()).to_path_buf());
         let folder = self.settings.export_folder.clone().filter(|f| f.is_dir()).or_else(home).unwrap_or_default();
-        let fits = |entry: &Entry| self.fields.export_kind.suits(&entry.study, entry.cut());
+        let fits = |entry: &Entry| {
+            let has_segmenter = self.session.models.segmenter.is_some();
+            self.fields.export_kind.suits(&entry.study, entry.cut(), has_segmenter)
+        };
         if !self.session.selected().is_some_and(fits) {
             self.fields.export_kind = ExportKind::default();
         }
@@ -32,10 +36,23 @@ impl App {
         self.close(Dialog::Export);
         let kind = self.fields.export_kind;
         let (Some(entry), Some(view)) = (self.session.selected(), self.view()) else { return };
+        if let Some(why) = entry.why_unreadable().filter(|_| !kind.is_of_study()).map(str::to_string) {
+            self.notifications.error(why);
+            return;
+        }
         let looks = Looks { window: view.window, invert: view.invert, style: self.settings.overlay };
         let export = if kind.is_of_study() { self.whole(entry, kind, looks) } else { self.picture(entry, looks) };
         self.stop_export = Arc::new(AtomicBool::new(false));
         self.tasks.export(export, path, self.stop_export.clone());
+    }
+
+    /// Whether a file belongs to an open study, by whatever name it is called.
+    pub(super) fn is_open(&self, path: &Path) -> bool {
+        let Ok(path) = path.canonicalize() else { return false };
+        let same = |own: &PathBuf| own.canonicalize().is_ok_and(|own| own == path);
+        // Most names differ already, and asking the disk for each of thousands takes its time.
+        let alike = |own: &&PathBuf| own.file_name() == path.file_name();
+        self.session.list().any(|e| e.study.files.iter().filter(alike).any(same))
     }
 
     fn picture(&self, entry: &Entry, looks: Looks) -> Export {
@@ -69,6 +86,8 @@ impl App {
             cut: entry.cut(),
             said: entry.places().map(said).collect(),
             spacing: entry.spacing(),
+            calibration: entry.calibration,
+            outlined: self.session.models.segmenter.is_some(),
             thresholds: self.session.thresholds,
             cards: self.classifier_card().into_iter().chain(self.segmenter_card()).cloned().collect(),
             looks,
@@ -89,12 +108,16 @@ impl App {
         let number = |v: f64| format!("{v:.2}");
         let (classifier, mask) = (number(thresholds.classifier), number(f64::from(thresholds.mask)));
         above.push(t!("export.thresholds", classifier = classifier, mask = mask).into_owned());
-        Footer { above, below: self.origin_lines(entry) }
+        let places = || entry.places();
+        let classifier = places().find_map(|place| self.session.classification_at(entry, place)).map(|c| &c.model);
+        let segmenter = places().find_map(|place| self.session.segmentation_at(entry, place)).map(|s| &s.model);
+        Footer { above, below: self.origin_lines(entry, classifier.into_iter().chain(segmenter)) }
     }
 
     /// The footer of an exported picture. Nothing in it says whose scan it is unless the reader asked for the file's name.
     fn footer(&self, entry: &Entry) -> Footer {
-        let classification = self.session.classification(entry);
+        let (classification, segmentation) =
+            (self.session.classification(entry), self.session.shown_segmentation(entry));
         let thresholds = self.session.thresholds;
         let mut lines = Vec::new();
         match classification {
@@ -123,15 +146,14 @@ impl App {
             let line = t!("export.colours", prediction = name(colours.prediction), truth = name(colours.truth));
             lines.push(line.into_owned());
         }
-        lines.extend(self.origin_lines(entry));
+        let models = classification.iter().map(|c| &c.model).chain(segmentation.map(|s| &s.model));
+        lines.extend(self.origin_lines(entry, models));
         Footer { above, below: lines }
     }
 
     /// How the scan is shown, which models spoke, and that this is no medical device.
-    fn origin_lines(&self, entry: &Entry) -> Vec<String> {
+    fn origin_lines<'a>(&self, entry: &Entry, models: impl Iterator<Item = &'a ModelRef>) -> Vec<String> {
         let mut lines = Vec::new();
-        let (classification, segmentation) =
-            (self.session.classification(entry), self.session.shown_segmentation(entry));
         if let Some(view) = self.view() {
             let decimals = view.window.decimals();
             let number = |v: f32| format!("{v:.decimals$}");
@@ -143,7 +165,6 @@ impl App {
             }
             lines.push(line);
         }
-        let models = classification.iter().map(|c| &c.model).chain(segmentation.iter().map(|s| &s.model));
         let models: Vec<String> = models.map(|m| format!("{} {}", m.id, m.short_hash())).collect();
         if !models.is_empty() {
             lines.push(t!("export.models", models = models.join("   ")).into_owned());

@@ -6,12 +6,12 @@ use crate::domain::mask::Mask;
 use crate::domain::measure::VolumeMeasurements;
 use crate::domain::overlay::{self, OverlayStyle};
 use crate::domain::prediction::{Classification, Segmentation, Thresholds};
-use crate::domain::slice::{Slice, Spacing};
+use crate::domain::slice::{Slice, Spacing, SpacingSource};
 use crate::domain::study::{Cut, Mismatch, Place, Study, Warning};
 use crate::domain::window::Window;
 use crate::export::annotated_png::{self, Annotated, Magnification};
 use crate::export::contact_sheet::{self, Cell, Sheet};
-use crate::export::report::{self, Answered, Report, SliceReport, StudyReport};
+use crate::export::report::{self, Answered, FileError, Report, SliceReport, StudyReport};
 use crate::export::{ExportError, dicom_seg, nifti};
 use crate::files::write_atomically;
 use crate::io;
@@ -79,9 +79,10 @@ impl ExportKind {
         self != ExportKind::Picture
     }
 
-    /// Whether a study has what it takes.
-    pub fn suits(self, study: &Study, cut: Cut) -> bool {
+    /// Whether a study and the models in use have what it takes.
+    pub fn suits(self, study: &Study, cut: Cut, has_segmenter: bool) -> bool {
         match self {
+            ExportKind::Nifti | ExportKind::Seg | ExportKind::SegFractional if !has_segmenter => false,
             ExportKind::Sheet => study.frames.count(cut.plane) > 1,
             ExportKind::Seg | ExportKind::SegFractional => {
                 let lies = study.frames.layout(cut).is_some_and(|layout| layout.affine.is_some());
@@ -145,7 +146,12 @@ pub struct Whole {
     pub study: Arc<Study>,
     pub cut: Cut,
     pub said: Vec<Said>,
+    /// In the plane of the cut.
     pub spacing: Option<Spacing>,
+    /// mm per pixel by the reader.
+    pub calibration: Option<f64>,
+    /// Whether a segmenter was asked at all.
+    pub outlined: bool,
     pub thresholds: Thresholds,
     pub cards: Vec<Card>,
     pub looks: Looks,
@@ -237,7 +243,8 @@ impl Whole {
         let mut cells = Vec::new();
         for (done, said) in chosen.iter().map(|i| &self.said[*i]).enumerate() {
             go_on(progress, done, chosen.len())?;
-            let slice = self.slice(said.place)?;
+            // A damaged slice leaves a gap on the sheet, nothing more.
+            let Ok(slice) = self.slice(said.place) else { continue };
             let mask = said.segmentation.as_ref().map(|s| s.mask(self.thresholds.mask));
             let painted = overlay::paint(mask.as_ref(), None, self.looks.style);
             let grey = slice.shades(self.looks.window, self.looks.invert);
@@ -253,32 +260,47 @@ impl Whole {
         let masks = self.masks();
         let unlike = |slice: &Slice| self.study.subject.mismatches_of(slice, &self.cards);
         let mut slices: Vec<SliceReport> = Vec::new();
+        let mut hashes = io::Hashes::default();
         for (done, said) in self.said.iter().enumerate() {
             go_on(progress, done, self.said.len())?;
-            let slice = self.slice(said.place)?;
+            let slice = match self.slice(said.place) {
+                Ok(slice) => slice,
+                Err(error) => {
+                    let file =
+                        if self.with_names { self.study.file(said.place).display().to_string() } else { String::new() };
+                    let error = if self.with_names { error.to_string() } else { "cannot be read".into() };
+                    let error = format!("slice {}: {error}", said.place.index + 1);
+                    report.errors.push(FileError { file, error });
+                    continue;
+                }
+            };
             let mut warnings: Vec<String> =
                 self.study.warnings.iter().chain(&slice.warnings).map(Warning::code).collect();
             warnings.extend(unlike(&slice).iter().map(Mismatch::code));
             let mask = masks.iter().find(|(index, _)| *index == said.place.index).map(|(_, mask)| mask);
+            let own = || Spacing::new(self.calibration?, self.calibration?, SpacingSource::Reader);
             let answered = Answered {
                 place: said.place,
                 slice: &slice,
-                spacing: self.spacing,
+                spacing: slice.spacing.or_else(own),
                 classification: said.classification.as_ref(),
                 segmentation: said.segmentation.as_deref().zip(mask),
                 load_ms: None,
             };
             let mut one = SliceReport::new(&self.study, 0, &answered, self.thresholds, warnings);
-            one.sha256 = io::sha256(self.study.file(said.place)).unwrap_or_default();
+            let path = self.study.file(said.place);
+            // The drawn example is no file.
+            one.sha256 =
+                if path.is_file() { hashes.of(path).map_err(|e| ExportError::file(path, e))? } else { String::new() };
             if !self.with_names {
                 one.file = String::new();
             }
             slices.push(one);
         }
         let voxel_mm3 = self.study.frames.layout(self.cut).and_then(|layout| layout.voxel_mm3());
-        let sizes = VolumeMeasurements::of(&masks, self.spacing, voxel_mm3);
+        let sizes = self.outlined.then(|| VolumeMeasurements::of(&masks, self.spacing, voxel_mm3));
         let warnings = self.study.warnings.iter().map(Warning::code).collect();
-        let mut study = StudyReport::new(&self.study, self.cut, &slices, Some(sizes), None, warnings);
+        let mut study = StudyReport::new(&self.study, self.cut, &slices, sizes, None, warnings);
         if !self.with_names {
             study.source = String::new();
         }

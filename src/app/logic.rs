@@ -114,11 +114,9 @@ impl App {
             }
             Done::NoSlice(id, place, why) => {
                 self.coming = None;
-                // The reader stays where something can be seen.
-                if let Some(entry) = self.session.get_mut(id).filter(|e| e.place == place) {
-                    entry.place = entry.shown.place;
+                if let Some(entry) = self.session.get_mut(id) {
+                    entry.unreadable = Some((place, why));
                 }
-                self.notifications.error(why);
             }
             Done::Exported(Err(why)) => {
                 self.exporting = None;
@@ -157,10 +155,10 @@ impl App {
     fn bring_slice(&mut self) {
         let Some(entry) = self.session.selected_mut() else { return };
         let (id, place) = (entry.id, entry.place);
-        if entry.shown.place == place || self.coming == Some((id, place)) {
+        if entry.shown.place == place || self.coming == Some((id, place)) || entry.why_unreadable().is_some() {
             return;
         }
-        if opener::shows_at_once(&entry.study, place, entry.shown.slice.area()) {
+        if opener::shows_at_once(&entry.study, place) {
             match opener::show(&entry.study, place) {
                 Ok(shown) => entry.show(shown),
                 Err(error) => self.finished(Done::NoSlice(id, place, error.to_string())),

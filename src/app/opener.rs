@@ -13,6 +13,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Side of a thumbnail in pixels.
 pub const THUMBNAIL: usize = 96;
+/// Slices that may be damaged before a study counts as such.
+const MOST_TRIED: usize = 8;
 /// Slices of up to this many pixels are put on show within a frame.
 const AT_ONCE: usize = 1 << 20;
 /// Longest side of what is shown of a whole picture at once.
@@ -147,7 +149,15 @@ pub fn prepare(study: &Study) -> Result<Prepared, FrameError> {
     let cut = study.native();
     let is_volume = study.frames.layout(cut).is_some_and(|layout| layout.affine.is_some());
     let index = if is_volume { study.count() / 2 } else { 0 };
-    let shown = show(study, Place { cut, index })?;
+    // A damaged slice does not close the others.
+    let mut shown = show(study, Place { cut, index });
+    for other in (0..study.count()).take(MOST_TRIED) {
+        if shown.is_ok() {
+            break;
+        }
+        shown = show(study, Place { cut, index: other }).or(shown);
+    }
+    let shown = shown?;
     let display = &shown.display;
     let placement = Placement::new(display.width(), display.height(), THUMBNAIL, Resize::Fit);
     let thumbnail = placement.place(&display.grey(), display.width(), display.height());
@@ -173,6 +183,10 @@ pub fn show(study: &Study, place: Place) -> Result<Shown, FrameError> {
 }
 
 /// Whether [`show`] is done within a frame.
-pub fn shows_at_once(study: &Study, place: Place, area: usize) -> bool {
+pub fn shows_at_once(study: &Study, place: Place) -> bool {
+    let area = study.frames.layout(place.cut).map_or(usize::MAX, |layout| {
+        let (width, height) = layout.slice_size();
+        width * height
+    });
     area <= AT_ONCE && study.frames.is_at_hand(place) && study.truth.as_ref().is_none_or(|t| t.is_at_hand(place))
 }

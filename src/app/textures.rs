@@ -57,6 +57,7 @@ struct OverlayKey {
     /// Identity of the truth, which can be replaced.
     truth: Option<usize>,
     mask_threshold: f32,
+    spacing: Option<Spacing>,
     style: OverlayStyle,
     interpolation: Interpolation,
 }
@@ -81,8 +82,9 @@ impl MaskFacts {
 impl OverlayKey {
     /// Whether figures made for one hold for the other: all but the looks.
     fn same_mask(&self, other: &OverlayKey) -> bool {
-        let Self { entry, model, truth, mask_threshold, .. } = self;
-        (entry, model, truth, mask_threshold) == (&other.entry, &other.model, &other.truth, &other.mask_threshold)
+        let Self { entry, model, truth, mask_threshold, spacing, .. } = self;
+        let figures = (&other.entry, &other.model, &other.truth, &other.mask_threshold, &other.spacing);
+        (entry, model, truth, mask_threshold, spacing) == figures
     }
 }
 
@@ -154,7 +156,6 @@ struct Job {
     segmentation: Option<Arc<Segmentation>>,
     truth: Option<Arc<Mask>>,
     display: (usize, usize),
-    spacing: Option<Spacing>,
 }
 
 impl Job {
@@ -165,7 +166,7 @@ impl Job {
             Some(map) => Mask::from_probability(map, s.width, s.height, threshold),
             None => Some(s.mask(threshold)),
         });
-        let facts = MaskFacts::of(mask.as_ref(), self.truth.as_deref(), self.spacing);
+        let facts = MaskFacts::of(mask.as_ref(), self.truth.as_deref(), self.key.spacing);
         let mask = mask.as_ref().map(|m| shrunk(m, self.display));
         let truth = self.truth.as_deref().map(|m| shrunk(m, self.display));
         let (mask, truth) = (mask.as_deref(), truth.as_deref());
@@ -277,6 +278,7 @@ impl Textures {
             model: segmentation.as_ref().map(|s| s.model.sha256.clone()),
             truth: entry.shown.truth.as_ref().map(|t| Arc::as_ptr(t) as usize),
             mask_threshold: session.thresholds.mask,
+            spacing: entry.spacing(),
             style: settings.overlay,
             interpolation: settings.interpolation,
         };
@@ -293,7 +295,6 @@ impl Textures {
             segmentation,
             truth: entry.shown.truth.clone(),
             display: (entry.shown.display.width(), entry.shown.display.height()),
-            spacing: entry.spacing(),
         };
         if entry.shown.slice.area() <= INLINE_PIXELS {
             let map = self.map_of(job.segmentation.as_ref());

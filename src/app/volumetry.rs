@@ -5,6 +5,7 @@ use super::session::Session;
 use crate::domain::mask::Mask;
 use crate::domain::measure::VolumeMeasurements;
 use crate::domain::prediction::Segmentation;
+use crate::domain::slice::Spacing;
 use crate::domain::study::Cut;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use rayon::prelude::*;
@@ -17,6 +18,7 @@ struct Key {
     cut: Cut,
     model: String,
     mask_threshold: f32,
+    spacing: Option<Spacing>,
     /// Slices whose mask counts.
     slices: Vec<usize>,
 }
@@ -55,7 +57,8 @@ impl Volumetry {
         let Some(entry) = session.selected().filter(|entry| entry.count() > 1) else { return };
         let Some(model) = &session.models.segmenter else { return };
         self.outlined = session.outlined();
-        if !session.is_complete() {
+        // Pixel sizes are those of the slice on show, which may still be of another plane.
+        if !session.is_complete() || entry.shown.place.cut != entry.cut() {
             return;
         }
         let maps: Vec<(usize, Arc<Segmentation>)> = entry
@@ -68,6 +71,7 @@ impl Volumetry {
             cut: entry.cut(),
             model: model.clone(),
             mask_threshold: session.thresholds.mask,
+            spacing: entry.spacing(),
             slices: maps.iter().map(|(index, _)| *index).collect(),
         };
         self.wanted = Some(key.clone());
@@ -75,13 +79,12 @@ impl Volumetry {
             return;
         }
         self.pending = Some(key.clone());
-        let spacing = entry.spacing();
         let voxel_mm3 = entry.study.frames.layout(entry.cut()).and_then(|layout| layout.voxel_mm3());
         let (outbox, ctx) = (self.channel.0.clone(), ctx.clone());
         rayon::spawn(move || {
             let masks: Vec<(usize, Mask)> =
                 maps.par_iter().map(|(index, map)| (*index, map.mask(key.mask_threshold))).collect();
-            let sizes = VolumeMeasurements::of(&masks, spacing, voxel_mm3);
+            let sizes = VolumeMeasurements::of(&masks, key.spacing, voxel_mm3);
             // The receiver goes only with the window.
             outbox.send((key, sizes)).ok();
             ctx.request_repaint();

@@ -1,12 +1,12 @@
-//! `lesionlens models`: list, show, import, verify.
+//! `lesionlens models`: list, show, import, remove, verify.
 
 use super::choice::choice;
 use super::figures;
 use super::isa::IsaChoice;
-use crate::domain::card::Card;
+use crate::domain::card::{Card, Scale};
 use crate::engine::device::{self, DeviceChoice};
-use crate::models::import::import;
-use crate::models::model::{Model, Source, task_name};
+use crate::models::import::{Wishes, inspect, install};
+use crate::models::model::{Model, Source, read_card, task_name};
 use crate::models::registry::{Registry, user_folder};
 use crate::models::verify::largest_difference;
 use crate::nn::plan::isa::Isa;
@@ -28,16 +28,33 @@ enum Action {
     List,
     /// Show a model's card.
     Show { id: String },
-    /// Turn a Keras HDF5 file into a model folder.
+    /// Delete one of your own models.
+    Remove { id: String },
+    /// Turn a Keras file into a model folder.
     Import {
-        /// As `model.save("x.h5")` writes it.
+        /// A model as `model.save` writes it (.h5, .hdf5, .keras), or its weights with --config.
         file: PathBuf,
-        /// What the file must hold.
+        /// What the file must hold; found out by itself without, and any network of known layers is taken.
         #[arg(long, value_parser = choice(Architecture::ALL, Architecture::id))]
-        architecture: Architecture,
+        architecture: Option<Architecture>,
+        /// The text of `model.to_json()`, for a file that holds weights only.
+        #[arg(long, value_name = "FILE.json")]
+        config: Option<PathBuf>,
         /// Name of the new model.
         #[arg(long)]
         id: String,
+        /// Class names in the order of the outputs; for a single output the class it speaks of, then the other.
+        #[arg(long, value_delimiter = ',')]
+        classes: Option<Vec<String>>,
+        /// What its training did to grey values 0–255; the usual for its architecture by default.
+        #[arg(long, value_parser = choice(Scale::ALL, Scale::id))]
+        scale: Option<Scale>,
+        /// Probability from which the model says yes.
+        #[arg(long)]
+        threshold: Option<f64>,
+        /// What it was trained on, such as "CT, axial, kidney"; other pictures are warned about.
+        #[arg(long)]
+        modality: Option<String>,
         /// Folder to put it in; the user's model folder by default.
         #[arg(long)]
         out: Option<PathBuf>,
@@ -63,9 +80,22 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     match args.action {
         Action::List => list(),
         Action::Show { id } => show(&Registry::scan().get(&id)?.card),
-        Action::Import { file, architecture, id, out } => {
+        Action::Remove { id } => {
+            let user = user_folder().context("no folder for your data is known here")?;
+            println!("removed {}", Registry::scan().remove(&id, &user)?.display());
+        }
+        Action::Import { file, architecture, config, id, classes, scale, threshold, modality, out } => {
             let out = out.or_else(user_folder).context("no folder for your data is known here; name one with --out")?;
-            println!("{}", import(&file, architecture, &id, &out)?.display());
+            let found = inspect(&file, architecture, config.as_deref())?;
+            let wishes = Wishes { id, classes, scale, threshold, modality };
+            let folder = install(&found, &wishes, &out)?;
+            let what = found.architecture.map_or("a network of its own", Architecture::id);
+            let card = read_card(&Source::Folder(folder.clone()))?;
+            eprintln!("{what}, answers with {}: {}", task_name(card.task), card.classes.join(", "));
+            if wishes.classes.is_none() {
+                eprintln!("note: the file does not name its classes; say them with --classes or in card.toml");
+            }
+            println!("{}", folder.display());
         }
         Action::Verify { model, io, tolerance, isa, device } => {
             isa.apply()?;

@@ -29,6 +29,20 @@ pub enum Scale {
     Tf,
 }
 
+impl Scale {
+    pub const ALL: [Scale; 4] = [Scale::Unit, Scale::Standardize, Scale::Caffe, Scale::Tf];
+
+    /// Name in cards, on the command line and in locales.
+    pub fn id(self) -> &'static str {
+        match self {
+            Scale::Unit => "unit",
+            Scale::Standardize => "standardize",
+            Scale::Caffe => "caffe",
+            Scale::Tf => "tf",
+        }
+    }
+}
+
 /// How an image of another size or shape is brought to the network's square.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -178,6 +192,9 @@ pub struct Metric {
     pub n_patients: usize,
     pub level: Level,
 }
+
+/// What a card calls the architecture of a network that is none of the program's own: its graph lies in its weights file.
+pub const STORED_GRAPH: &str = "graph";
 
 /// What the card says that no measurement can know.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -99,10 +99,10 @@ impl Orientation {
         }
     }
 
-    /// Whether the viewer sees what lies across the midline as radiologists do: the patient's right at the left, or for a
-    /// sagittal slice the face there, and the head or the face at the top.
+    /// Whether both lie the same way, within rounding.
     pub fn same_way(&self, other: &Orientation) -> bool {
-        dot(self.right, other.right) > 1.0 - TOLERANCE && dot(self.down, other.down) > 1.0 - TOLERANCE
+        let near = |a: Vector, b: Vector| length(difference(a, b)) < TOLERANCE;
+        near(self.right, other.right) && near(self.down, other.down)
     }
 
     /// Letters at the left, right, upper and lower edge: L and R are the patient's, A face, P back, H head, F feet.
@@ -141,6 +141,11 @@ impl Affine {
         (0..3).fold(self.origin, |at, axis| sum(at, scaled(self.steps[axis], index[axis])))
     }
 
+    /// mm between what two geometries say of one voxel.
+    pub fn distance(&self, other: &Affine, index: [f64; 3]) -> f64 {
+        length(difference(self.patient_from_voxel(index), other.patient_from_voxel(index)))
+    }
+
     /// mm from voxel to voxel along each axis.
     pub fn spacing(&self) -> Vector {
         self.steps.map(length)
@@ -171,13 +176,16 @@ pub struct Layout {
     pub slices: Walk,
     /// Of the array; unknown without geometry.
     pub affine: Option<Affine>,
+    /// mm along each axis of the array, where they are known.
+    pub spacing: Option<Vector>,
 }
 
 impl Layout {
     /// An array whose axes are columns, rows and slices.
     pub fn stored(size: [usize; 3], affine: Option<Affine>) -> Self {
         let forward = |axis| Walk { axis, reversed: false };
-        Self { size, columns: forward(0), rows: forward(1), slices: forward(2), affine }
+        let spacing = affine.map(|affine| affine.spacing());
+        Self { size, columns: forward(0), rows: forward(1), slices: forward(2), affine, spacing }
     }
 
     /// The array's axes as `plane` shows them: each is taken for the main direction of the body that it is nearest to.
@@ -188,7 +196,7 @@ impl Layout {
             let axis = axes[main];
             Walk { axis, reversed: dot(affine.steps[axis], direction) < 0.0 }
         });
-        Self { size, columns, rows, slices, affine: Some(affine) }
+        Self { size, columns, rows, slices, affine: Some(affine), spacing: Some(affine.spacing()) }
     }
 
     /// Columns and rows of a slice.
@@ -203,7 +211,8 @@ impl Layout {
 
     /// Volume of a voxel in mm³: known from the distance of two slices, not from one.
     pub fn voxel_mm3(&self) -> Option<f64> {
-        self.affine.filter(|_| self.count() > 1).map(|affine| affine.voxel_mm3())
+        let box_mm3 = || self.spacing.map(|mm| mm.iter().product());
+        self.affine.map(|affine| affine.voxel_mm3()).or_else(box_mm3).filter(|_| self.count() > 1)
     }
 
     /// Place in the array of a slice's first pixel, and the way from one pixel to the next along rows and columns.

@@ -39,17 +39,31 @@ impl Parts {
     }
 
     /// Joins runs of two lists, each sorted by rows and columns and numbered from its start, that touch: in one row or neighbouring
-    /// ones, overlapping or meeting at a corner.
+    /// ones, overlapping or meeting at a corner. Each row is walked along once with each of its neighbours.
     pub fn join_touching(&mut self, (a, a_start): (&[Run], usize), (b, b_start): (&[Run], usize)) {
-        let mut first = 0;
-        for (i, run) in a.iter().enumerate() {
-            while first < b.len() && b[first].row + 1 < run.row {
-                first += 1;
+        let mut first = a_start;
+        for row in a.chunk_by(|x, y| x.row == y.row) {
+            let y = row[0].row;
+            for near in y.saturating_sub(1)..=y + 1 {
+                let from = b.partition_point(|run| run.row < near);
+                let until = b.partition_point(|run| run.row <= near);
+                self.join_rows((row, first), (&b[from..until], b_start + from));
             }
-            for (j, other) in b.iter().enumerate().skip(first).take_while(|(_, other)| other.row <= run.row + 1) {
-                if other.start <= run.end && run.start <= other.end {
-                    self.join(a_start + i, b_start + j);
-                }
+            first += row.len();
+        }
+    }
+
+    /// Two rows from left to right.
+    fn join_rows(&mut self, (a, a_start): (&[Run], usize), (b, b_start): (&[Run], usize)) {
+        let (mut i, mut j) = (0, 0);
+        while i < a.len() && j < b.len() {
+            if b[j].start <= a[i].end && a[i].start <= b[j].end {
+                self.join(a_start + i, b_start + j);
+            }
+            if a[i].end < b[j].end {
+                i += 1;
+            } else {
+                j += 1;
             }
         }
     }

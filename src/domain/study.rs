@@ -135,11 +135,13 @@ pub enum Warning {
     TruthUnusable(String),
     /// Nothing says how the picture lies in the patient; left and right are as stored.
     OrientationUnknown,
+    /// Not every slice says where it lies: they are in the order of their numbers.
+    OrderUnknown,
     /// Distances between neighbouring slices differ; the largest in hundredths of a mm.
     Gaps { largest_mm: u32 },
     /// Several slices lie in one place.
     Duplicates(usize),
-    /// Slices of other orientations or sizes were left out.
+    /// Slices of other orientations, sizes or pixel sizes were left out.
     MixedOrientations(usize),
     /// Files that could not be read were left out.
     LeftOut(usize),
@@ -160,6 +162,7 @@ impl Warning {
             Warning::FewGreys => "few-grey-values".into(),
             Warning::TruthUnusable(why) => format!("truth-unusable: {why}"),
             Warning::OrientationUnknown => "orientation-unknown".into(),
+            Warning::OrderUnknown => "order-by-number".into(),
             Warning::Gaps { largest_mm } => format!("uneven-slice-distances: up to {:.2} mm", mm(*largest_mm)),
             Warning::Duplicates(n) => format!("slices-in-one-place: {n}"),
             Warning::MixedOrientations(n) => format!("other-orientations-left-out: {n}"),

@@ -103,7 +103,7 @@ impl Volume {
     fn layout(&self, plane: Plane) -> Layout {
         match self.affine {
             Some(affine) => Layout::of_plane(self.size, affine, plane),
-            None => Layout::stored(self.size, None),
+            None => Layout { spacing: self.spacing, ..Layout::stored(self.size, None) },
         }
     }
 }

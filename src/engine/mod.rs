@@ -49,3 +49,25 @@ pub trait Engine: Send {
         cancelled: &(dyn Fn() -> bool + Sync),
     ) -> Result<Vec<Answer>, EngineError>;
 }
+
+/// As [`Engine::answer`], but a slice that the model fails on spoils no other's answer: they are then asked one by one.
+pub fn answer_each(
+    engine: &mut dyn Engine,
+    question: Question,
+    model: &str,
+    slices: &[Arc<Slice>],
+    cancelled: &(dyn Fn() -> bool + Sync),
+) -> Vec<Result<Answer, EngineError>> {
+    let short = || EngineError::Failed("the model gave too few answers; choose another device or model".into());
+    let mut together = |slices: &[Arc<Slice>]| -> Result<Vec<Answer>, EngineError> {
+        let answers = engine.answer(question, model, slices, cancelled)?;
+        if answers.len() == slices.len() { Ok(answers) } else { Err(short()) }
+    };
+    match together(slices) {
+        Ok(answers) => answers.into_iter().map(Ok).collect(),
+        Err(EngineError::Failed(_)) if slices.len() > 1 => {
+            slices.iter().map(|slice| together(std::slice::from_ref(slice))?.pop().ok_or_else(short)).collect()
+        }
+        Err(error) => vec![Err(error); slices.len()],
+    }
+}

@@ -1,6 +1,6 @@
 //! A named thread that owns an engine: jobs in, replies out, everything cancellable.
 
-use super::{Answer, Engine, EngineError, Question};
+use super::{Answer, Engine, EngineError, Question, answer_each};
 use crate::domain::slice::Slice;
 use crate::domain::study::{FrameError, Picture};
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
@@ -65,13 +65,13 @@ fn answer(
         Err(error) => return all(error),
     };
     let slices: Vec<Arc<Slice>> = made.iter().filter_map(|slice| slice.as_ref().ok().cloned()).collect();
-    let mut answers = match guarded(|| engine.answer(job.question, &job.model, &slices, cancelled)) {
+    let answers = guarded(|| Ok(answer_each(engine, job.question, &job.model, &slices, cancelled)));
+    let mut answers = match answers {
         Ok(answers) => answers.into_iter(),
         Err(error) => return all(error),
     };
-    let short = || EngineError::Failed("the model gave too few answers; choose another device or model".into());
     let result = |slice: Result<_, FrameError>| match slice {
-        Ok(_) => answers.next().ok_or_else(short),
+        Ok(_) => answers.next().unwrap_or(Err(EngineError::Cancelled)),
         Err(error) => Err(EngineError::Failed(error.to_string())),
     };
     made.into_iter().map(result).collect()

@@ -29,7 +29,10 @@ pub fn mask(study: &Study, cut: Cut, masks: &[(usize, Mask)]) -> Result<Vec<u8>,
 fn volume(layout: &Layout, masks: &[(usize, Mask)]) -> Result<Vec<u8>, ExportError> {
     let mut voxels = vec![0u8; layout.size.iter().product()];
     let (width, height) = layout.slice_size();
-    for (index, mask) in masks.iter().filter(|(_, mask)| (mask.width(), mask.height()) == (width, height)) {
+    for (index, mask) in masks {
+        if (mask.width(), mask.height()) != (width, height) {
+            return Err(ExportError::Nifti("its slices differ in size; export the masks as PNG".into()));
+        }
         let (start, across, down) = layout.strides(*index);
         for (y, row) in mask.pixels().chunks_exact(width).enumerate() {
             for (x, _) in row.iter().enumerate().filter(|(_, inside)| **inside) {
@@ -61,13 +64,15 @@ fn header(layout: &Layout) -> Result<[u8; OFFSET], ExportError> {
     put(112, &1f32.to_le_bytes());
     put(148, b"LesionLens mask; research aid, not a medical device");
     put(344, b"n+1\0");
-    let sides = layout.affine.map_or([1.0; 3], |affine| affine.spacing());
+    let sides = layout.spacing.unwrap_or([1.0; 3]);
     for (axis, mm) in sides.iter().enumerate() {
         put(80 + 4 * axis, &(*mm as f32).to_le_bytes());
     }
     put(76, &1f32.to_le_bytes());
+    if layout.spacing.is_some() {
+        put(123, &[MILLIMETRES]);
+    }
     let Some(affine) = layout.affine else { return Ok(bytes) };
-    put(123, &[MILLIMETRES]);
     put(254, &SCANNER.to_le_bytes());
     let columns = [ras(affine.steps[0]), ras(affine.steps[1]), ras(affine.steps[2]), ras(affine.origin)];
     for row in 0..3 {

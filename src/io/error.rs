@@ -72,6 +72,10 @@ pub enum Problem {
     Unsupported(String),
     #[error("is an outline (its name ends in `_mask`), not a scan; open its scan, which shows the outline too")]
     Outline,
+    #[error(
+        "lies elsewhere in the patient than its study, or does not say where; save it with the study's own geometry"
+    )]
+    TruthPlace,
     #[error("has {pages} pages, none for slice {page}; an outline needs one page, or one for every slice")]
     TruthPages { pages: usize, page: usize },
     #[error("is {}×{} pixels, but its slice is {}×{}; an outline must have its slice's size", found.0, found.1, wanted.0, wanted.1)]

@@ -7,21 +7,21 @@ use crate::domain::geometry::{Layout, Plane};
 use crate::domain::slice::Slice;
 use crate::domain::study::{Cut, FrameError, Frames, Origin, Place, Study};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-/// Decoded slices that are kept.
-const SLICES: usize = 64;
+/// Bytes of decoded slices that are kept.
+const SLICES_BYTES: usize = 24 << 20;
 
 struct Files {
     /// `None` where a slice has no file.
     files: Vec<Option<PathBuf>>,
     size: Option<(usize, usize)>,
-    decoded: Mutex<Recent<usize, Arc<Slice>>>,
+    decoded: Recent<usize, Arc<Slice>>,
 }
 
 impl Files {
     fn new(files: Vec<Option<PathBuf>>, size: Option<(usize, usize)>) -> Self {
-        Self { files, size, decoded: Mutex::new(Recent::new(SLICES)) }
+        Self { files, size, decoded: Recent::new(SLICES_BYTES) }
     }
 }
 
@@ -40,20 +40,18 @@ impl Frames for Files {
     }
 
     fn is_at_hand(&self, place: Place) -> bool {
-        self.decoded.lock().is_ok_and(|decoded| decoded.has(&place.index))
+        // Where there is no file the answer is short.
+        self.decoded.has(&place.index) || !matches!(self.files.get(place.index), Some(Some(_)))
     }
 
     fn slice(&self, place: Place) -> Result<Arc<Slice>, FrameError> {
         let missing = FrameError::NoSuchSlice { index: place.index + 1, count: self.files.len() };
         let path = self.files.get(place.index).and_then(Option::as_ref).ok_or(missing)?;
-        if let Some(slice) = self.decoded.lock().ok().and_then(|mut decoded| decoded.get(&place.index)) {
-            return Ok(slice);
-        }
-        let slice = Arc::new(single(path)?);
-        if let Ok(mut decoded) = self.decoded.lock() {
-            decoded.put(place.index, slice.clone());
-        }
-        Ok(slice)
+        self.decoded.get_or_make(place.index, || {
+            let slice = Arc::new(single(path)?);
+            let bytes = slice.area() * size_of::<f32>();
+            Ok((slice, bytes))
+        })
     }
 }
 

@@ -17,6 +17,7 @@ use crate::domain::study::{FrameError, Frames, Place, Study, Warning, outline_of
 use error::{LoadError, Problem};
 use paths::Source;
 use sha2::{Digest, Sha256};
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -28,6 +29,8 @@ const MAX_FILE_BYTES: u64 = 1 << 30;
 pub const MAX_PIXELS: u64 = 64 << 20;
 /// Smallest side.
 pub const MIN_SIDE: u32 = 16;
+/// An outline may lie so far beside its study.
+const SAME_PLACE_MM: f64 = 0.5;
 /// Largest stack, over all its pages.
 const MAX_STACK_PIXELS: u64 = 256 << 20;
 
@@ -56,9 +59,9 @@ pub fn open(source: Source) -> Result<Study, LoadError> {
             Ok(Truth::Study(frames)) => study.truth = Some(frames),
             Ok(Truth::Slice(_)) => {
                 let problem = Problem::TruthPages { pages: 1, page: study.count() };
-                study.warnings.push(Warning::TruthUnusable(LoadError::new(&outline, problem).to_string()));
+                study.warnings.push(Warning::TruthUnusable(problem.to_string()));
             }
-            Err(error) => study.warnings.push(Warning::TruthUnusable(error.to_string())),
+            Err(error) => study.warnings.push(Warning::TruthUnusable(error.problem.to_string())),
         }
     }
     Ok(study)
@@ -91,6 +94,9 @@ pub fn load_truth(path: &Path, study: &Study, place: Place) -> Result<Truth, Loa
     let counts = |s: &Study| [0, 1, 2].map(|i| s.frames.count(crate::domain::geometry::Plane::ALL[i]));
     let unlike = |e: FrameError| LoadError::new(path, Problem::Slice(e.to_string()));
     let slice = study.frames.slice(place).map_err(unlike)?;
+    if !lies_alike(&truth, study) {
+        return Err(LoadError::new(path, Problem::TruthPlace));
+    }
     if counts(&truth) == counts(study) {
         let page = truth.frames.slice(place).or_else(|_| truth.slice(place.index)).map_err(unlike)?;
         let outline = outline_of(&page, &slice).map_err(|e| truth_problem(path, e))?;
@@ -106,6 +112,25 @@ pub fn load_truth(path: &Path, study: &Study, place: Place) -> Result<Truth, Loa
             Ok(Truth::Slice(outline_of(&page, &slice).map_err(|e| truth_problem(path, e))?))
         }
         pages => Err(LoadError::new(path, Problem::TruthPages { pages, page: study.count() })),
+    }
+}
+
+/// Whether two studies are cut alike: volumes are turned as their geometry says, so theirs must agree; slices that come as they are
+/// stored lie alike.
+fn lies_alike(truth: &Study, study: &Study) -> bool {
+    let (a, b) = (&truth.frames, &study.frames);
+    if a.planes().is_empty() && b.planes().is_empty() {
+        return true;
+    }
+    let cut = study.native();
+    let affine = |frames: &Arc<dyn Frames>| frames.layout(cut).and_then(|layout| layout.slices_affine());
+    let far = study.frames.layout(cut).map_or([0.0; 3], |layout| {
+        let (width, height) = layout.slice_size();
+        [width, height, layout.count()].map(|n| n as f64)
+    });
+    match (a.planes() == b.planes(), affine(a), affine(b)) {
+        (true, Some(a), Some(b)) => a.distance(&b, [0.0; 3]).max(a.distance(&b, far)) < SAME_PLACE_MM,
+        _ => false,
     }
 }
 
@@ -128,14 +153,23 @@ pub fn load_outline(path: &Path, slice: &Slice) -> Result<Mask, LoadError> {
     }
 }
 
-/// sha256 of a file's bytes, lower-case hex.
-///
-/// # Errors
-/// If it cannot be read.
-pub fn sha256(path: &Path) -> std::io::Result<String> {
-    let mut hash = Sha256::new();
-    std::io::copy(&mut File::open(path)?, &mut hash)?;
-    Ok(format!("{:x}", hash.finalize()))
+/// sha256 of files' bytes, lower-case hex; a file is read once, however many slices it holds.
+#[derive(Default)]
+pub struct Hashes(HashMap<PathBuf, String>);
+
+impl Hashes {
+    /// # Errors
+    /// If the file cannot be read.
+    pub fn of(&mut self, path: &Path) -> std::io::Result<String> {
+        if let Some(known) = self.0.get(path) {
+            return Ok(known.clone());
+        }
+        let mut hash = Sha256::new();
+        std::io::copy(&mut File::open(path)?, &mut hash)?;
+        let hash = format!("{:x}", hash.finalize());
+        self.0.insert(path.to_path_buf(), hash.clone());
+        Ok(hash)
+    }
 }
 
 /// Asked before opening: a pipe would wait for its writer for ever.
@@ -220,7 +254,11 @@ fn sniff_file(path: &Path) -> Result<Format, LoadError> {
     let limit = nifti::HEAD.max(dicom::HEAD) as u64;
     let stream = nifti::reader(path).map_err(|e| failed(unreadable(&e)))?;
     match stream.take(limit).read_to_end(&mut head) {
-        Ok(_) => sniff(&head).ok_or_else(|| failed(Problem::NotAnImage)),
+        // Of what may be gzipped only NIfTI is read.
+        Ok(_) => match sniff(&head) {
+            Some(format) if format == Format::Nifti || !is_gzipped(path) => Ok(format),
+            _ => Err(failed(Problem::NotAnImage)),
+        },
         // What only looked gzipped.
         Err(_) => Err(failed(Problem::NotAnImage)),
     }
@@ -241,6 +279,11 @@ fn dimensions(path: &Path) -> Option<(u32, u32)> {
     })
     .ok()
     .flatten()
+}
+
+fn is_gzipped(path: &Path) -> bool {
+    let mut magic = [0; 2];
+    File::open(path).and_then(|mut file| file.read_exact(&mut magic)).is_ok() && magic == [0x1F, 0x8B]
 }
 
 /// Whether the first bytes of a file are those of a format this module reads.

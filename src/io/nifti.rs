@@ -1,7 +1,7 @@
 //! NIfTI-1, plain or gzipped, in one file or as header and image.
 
 use super::error::Problem;
-use crate::domain::geometry::{Affine, Vector, difference, length};
+use crate::domain::geometry::{Affine, Vector};
 use crate::domain::study::{Study, Warning};
 use crate::domain::volume::{Volume, Voxels};
 use flate2::read::GzDecoder;
@@ -50,10 +50,8 @@ pub fn kind(head: &[u8]) -> Option<Kind> {
 
 /// Reads from a file, decompressed if it is gzipped.
 pub fn reader(path: &Path) -> std::io::Result<Box<dyn Read>> {
-    let mut magic = [0; 2];
-    let zipped = File::open(path)?.read_exact(&mut magic).is_ok() && magic == [0x1F, 0x8B];
     let file = BufReader::new(File::open(path)?);
-    Ok(if zipped { Box::new(GzDecoder::new(file)) } else { Box::new(file) })
+    Ok(if super::is_gzipped(path) { Box::new(GzDecoder::new(file)) } else { Box::new(file) })
 }
 
 /// Opens the volume in `path`.
@@ -83,6 +81,8 @@ pub fn load(path: &Path) -> Result<Study, Problem> {
                 .map(|ending| path.with_file_name(format!("{}.{ending}", super::paths::stem(path))));
             let image = image.into_iter().find(|p| p.is_file()).ok_or(Problem::NoImageBeside)?;
             stream = reader(&image).map_err(unreadable)?;
+            let skip = header.vox_offset.clamp(0.0, MAX_OFFSET) as u64;
+            std::io::copy(&mut stream.by_ref().take(skip), &mut std::io::sink()).map_err(unreadable)?;
         }
     }
     volume(path, &header, stream)
@@ -95,7 +95,10 @@ fn volume(path: &Path, header: &NiftiHeader, stream: impl Read) -> Result<Study,
     }
     let side = |axis: usize| usize::from(dim.get(axis).copied().unwrap_or(1));
     let size = [side(0), side(1), side(2)];
-    super::check_size(size[0] as u32, size[1] as u32)?;
+    // Of the plane with the longest sides: a thin stack of sagittal slices is a picture all the same.
+    let mut sides = size;
+    sides.sort_unstable();
+    super::check_size(sides[2] as u32, sides[1] as u32)?;
     let times = dim.iter().skip(3).try_fold(1usize, |product, n| product.checked_mul(usize::from(*n)));
     let kind = header.data_type().map_err(|e| Problem::damaged(&e))?;
     let voxels = times.and_then(|times| size.iter().try_fold(times, |product, n| product.checked_mul(*n)));
@@ -109,7 +112,7 @@ fn volume(path: &Path, header: &NiftiHeader, stream: impl Read) -> Result<Study,
     let voxels = typed(raw, kind)?;
     let (affine, spacing, warnings) = geometry(header);
     // A slope of 0 means none (NIfTI-1, "scl_slope").
-    let scale = if header.scl_slope == 0.0 || !header.scl_slope.is_finite() {
+    let scale = if header.scl_slope == 0.0 || !header.scl_slope.is_finite() || !header.scl_inter.is_finite() {
         (1.0, 0.0)
     } else {
         (header.scl_slope, header.scl_inter)
@@ -153,8 +156,7 @@ fn geometry(header: &NiftiHeader) -> (Option<Affine>, Option<[f64; 3]>, Vec<Warn
     if let (Some(a), Some(b)) = (by_rows, by_quaternion) {
         let corner = header.dim[1..4].iter().map(|n| f64::from(n.saturating_sub(1))).collect::<Vec<_>>();
         let far = [corner[0], corner[1], corner[2]];
-        let apart = |index: [f64; 3]| length(difference(a.patient_from_voxel(index), b.patient_from_voxel(index)));
-        if apart([0.0; 3]).max(apart(far)) > AGREE_MM {
+        if a.distance(&b, [0.0; 3]).max(a.distance(&b, far)) > AGREE_MM {
             warnings.push(Warning::Contradiction("sform, qform"));
         }
     }

@@ -1,10 +1,13 @@
-//! Keras file → model folder.
+//! A network trained elsewhere → a model folder: what the file holds, what its owner says of it, and the writing.
 
 use super::model::ModelError;
 use super::registry;
-use crate::domain::card::{Card, CardText, Identity, InputSpec, Luminance, Resize, Scale, Task, is_model_id};
+use crate::domain::card::{
+    Card, CardText, Identity, InputSpec, Luminance, Resize, STORED_GRAPH, Scale, Task, is_model_id,
+};
 use crate::files::write_atomically;
-use crate::nn::graph::Graph;
+use crate::nn::exec::Parameters;
+use crate::nn::graph::{Activation, Graph, Op, Shape};
 use crate::nn::keras::{self, KerasError};
 use crate::nn::weights::{self, Precision};
 use crate::nn::zoo::{Architecture, Format};
@@ -24,32 +27,115 @@ pub enum ImportError {
     Exists(PathBuf),
     #[error("{path}: {reason}")]
     Keras { path: PathBuf, reason: KerasError },
+    #[error(
+        "{path}: answers with {shape}; a classifier gives a vector, a segmenter a map of one channel at its input's size"
+    )]
+    Output { path: PathBuf, shape: Shape },
+    #[error("{path}: takes {shape}; networks here take square pictures of 1 or 3 channels, 16 to 2048 pixels wide")]
+    Input { path: PathBuf, shape: Shape },
+    #[error("{wanted} class names are needed, {given} were given")]
+    Classes { wanted: usize, given: usize },
+    #[error("{0}")]
+    Card(String),
     #[error(transparent)]
     Model(#[from] ModelError),
 }
 
-/// Reads `file` as `architecture` and writes `out/id/`; returns that folder.
-pub fn import(file: &Path, architecture: Architecture, id: &str, out: &Path) -> Result<PathBuf, ImportError> {
-    let failed = |path: &Path, problem: String| ImportError::File { path: path.to_path_buf(), problem };
+/// What a file turned out to hold.
+#[derive(Debug)]
+pub struct Found {
+    file: PathBuf,
+    graph: Graph,
+    parameters: Parameters,
+    /// One of the program's own, whatever the file calls its layers.
+    pub architecture: Option<Architecture>,
+    pub format: Format,
+    pub task: Task,
+}
+
+/// What the file's owner says of it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Wishes {
+    pub id: String,
+    /// In the order of the network's outputs; the class of interest first for a single output.
+    pub classes: Option<Vec<String>>,
+    pub scale: Option<Scale>,
+    /// In 0.01–0.99.
+    pub threshold: Option<f64>,
+    /// Such as "CT, axial, kidney".
+    pub modality: Option<String>,
+}
+
+impl Found {
+    /// Names of the classes that a file cannot tell: placeholders, to be replaced by whoever knows.
+    pub fn usual_classes(&self) -> Vec<String> {
+        match self.task {
+            Task::Binary => vec!["tumor".into(), "no_tumor".into()],
+            Task::Segmentation => vec!["tumor".into()],
+            Task::Multiclass => (1..=self.format.outputs).map(|i| format!("class_{i}")).collect(),
+        }
+    }
+
+    /// How networks of its kind are usually fed.
+    pub fn usual_scale(&self) -> Scale {
+        match self.architecture {
+            Some(Architecture::Resunet | Architecture::EfficientnetUnet) => Scale::Standardize,
+            Some(Architecture::Vgg16 | Architecture::Vgg16V2 | Architecture::Resnet50) => Scale::Caffe,
+            Some(Architecture::InceptionV3 | Architecture::EfficientnetLite0) => Scale::Tf,
+            Some(Architecture::ResnetClassifier | Architecture::SmallCnn) | None => Scale::Unit,
+        }
+    }
+}
+
+/// Reads a Keras file; `wanted` is what it must hold, `config` the text of `model.to_json()` for a file of weights alone.
+///
+/// # Errors
+/// If the file is damaged, holds something else, or a network that answers neither with classes nor with a mask.
+pub fn inspect(file: &Path, wanted: Option<Architecture>, config: Option<&Path>) -> Result<Found, ImportError> {
+    let failed =
+        |path: &Path, e: std::io::Error| ImportError::File { path: path.to_path_buf(), problem: e.to_string() };
     let keras_failed = |reason: KerasError| ImportError::Keras { path: file.to_path_buf(), reason };
+    let config = config.map(|path| std::fs::read_to_string(path).map_err(|e| failed(path, e))).transpose()?;
+    let bytes = std::fs::read(file).map_err(|e| failed(file, e))?;
+    let model = keras::read(bytes, config).map_err(keras_failed)?;
+    let format = format(file, &model.graph)?;
+    let task = task(file, &model.graph)?;
+    let known =
+        |architecture: &Architecture| architecture.with(format).is_ok_and(|graph| model.graph.matching(&graph).is_ok());
+    let architecture = wanted.or_else(|| Architecture::ALL.into_iter().find(known));
+    let (graph, parameters) = match architecture {
+        None => (model.graph, model.weights),
+        Some(architecture) => {
+            let graph = architecture.with(format).map_err(|e| keras_failed(e.into()))?;
+            let parameters = model.renamed(&graph, architecture.id()).map_err(keras_failed)?;
+            (graph, parameters)
+        }
+    };
+    Ok(Found { file: file.to_path_buf(), graph, parameters, architecture, format, task })
+}
+
+/// Writes `out/id/`; returns that folder.
+///
+/// # Errors
+/// If the id is taken or unusable, class names do not fit, or the folder cannot be written.
+pub fn install(found: &Found, wishes: &Wishes, out: &Path) -> Result<PathBuf, ImportError> {
+    let failed = |path: &Path, problem: String| ImportError::File { path: path.to_path_buf(), problem };
+    let keras_failed = |reason: KerasError| ImportError::Keras { path: found.file.clone(), reason };
+    let id = &wishes.id;
     if !is_model_id(id) {
-        return Err(ImportError::Id(id.to_string()));
+        return Err(ImportError::Id(id.clone()));
     }
     if registry::embedded().any(|(built_in, _)| built_in == id) {
-        return Err(ImportError::Reserved(id.to_string()));
+        return Err(ImportError::Reserved(id.clone()));
     }
     let folder = out.join(id);
     if folder.exists() {
         return Err(ImportError::Exists(folder));
     }
-    let bytes = std::fs::read(file).map_err(|e| failed(file, e.to_string()))?;
-    let model = keras::read(bytes).map_err(keras_failed)?;
-    let format = format(&model.graph);
-    let graph = architecture.with(format).map_err(|e| keras_failed(e.into()))?;
-    let parameters = model.renamed(&graph, architecture.id()).map_err(keras_failed)?;
-    let weights = weights::write(&parameters, Precision::F32).map_err(|e| keras_failed(e.into()))?;
-    let card = card(file, architecture, format, id, &weights);
-    let card = toml::to_string(&card).map_err(|e| failed(file, e.to_string()))?;
+    let graph = found.architecture.is_none().then_some(&found.graph);
+    let weights = weights::write(&found.parameters, Precision::F32, graph).map_err(|e| keras_failed(e.into()))?;
+    let card = card(found, wishes, &weights)?;
+    let card = toml::to_string(&card).map_err(|e| failed(&found.file, e.to_string()))?;
     // Built beside its place and renamed, so that no half-written model is ever found.
     std::fs::create_dir_all(out).map_err(|e| failed(out, e.to_string()))?;
     let building =
@@ -76,42 +162,55 @@ fn open_to_all(folder: &Path) {
 }
 
 /// Input and output sizes as the file has them.
-fn format(graph: &Graph) -> Format {
-    let (input, outputs) = (graph.input_shape(), graph.output_shape().channels());
-    Format { side: input.rows(), channels: input.channels(), outputs }
+fn format(file: &Path, graph: &Graph) -> Result<Format, ImportError> {
+    let shape = graph.input_shape();
+    match shape {
+        Shape::Image { height, width, channels: channels @ (1 | 3) }
+            if height == width && (16..=2048).contains(&width) =>
+        {
+            Ok(Format { side: width, channels, outputs: graph.output_shape().channels() })
+        }
+        _ => Err(ImportError::Input { path: file.to_path_buf(), shape }),
+    }
 }
 
-fn card(file: &Path, architecture: Architecture, format: Format, id: &str, weights: &[u8]) -> Card {
-    let (task, scale) = match architecture {
-        Architecture::Resunet | Architecture::EfficientnetUnet => (Task::Segmentation, Scale::Standardize),
-        Architecture::Vgg16 | Architecture::Vgg16V2 | Architecture::Resnet50 => (Task::Multiclass, Scale::Caffe),
-        Architecture::InceptionV3 | Architecture::EfficientnetLite0 => (Task::Multiclass, Scale::Tf),
-        Architecture::ResnetClassifier | Architecture::SmallCnn => (Task::Multiclass, Scale::Unit),
+/// What the network answers with, by the shape of its output and its last activation.
+fn task(file: &Path, graph: &Graph) -> Result<Task, ImportError> {
+    let Shape::Image { height, width, .. } = graph.input_shape() else {
+        return Err(ImportError::Input { path: file.to_path_buf(), shape: graph.input_shape() });
     };
-    let task = if format.outputs == 1 && task == Task::Multiclass { Task::Binary } else { task };
-    let classes = match task {
-        Task::Binary => vec!["tumor".to_string(), "no_tumor".to_string()],
-        Task::Segmentation => vec!["tumor".to_string()],
-        // The file does not name them; the card is where the user does.
-        Task::Multiclass => (1..=format.outputs).map(|i| format!("class_{i}")).collect(),
-    };
-    let name = file.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+    let softmax = matches!(graph.node(graph.output()).op, Op::Activation { function: Activation::Softmax });
+    match graph.output_shape() {
+        Shape::Vector { len: 1 } if !softmax => Ok(Task::Binary),
+        Shape::Vector { len } if len > 1 => Ok(Task::Multiclass),
+        Shape::Image { height: h, width: w, channels: 1 } if (h, w) == (height, width) => Ok(Task::Segmentation),
+        shape => Err(ImportError::Output { path: file.to_path_buf(), shape }),
+    }
+}
+
+fn card(found: &Found, wishes: &Wishes, weights: &[u8]) -> Result<Card, ImportError> {
+    let name = found.file.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+    let usual = found.usual_classes();
+    let classes = wishes.classes.clone().unwrap_or_else(|| usual.clone());
+    if classes.len() != usual.len() {
+        return Err(ImportError::Classes { wanted: usual.len(), given: classes.len() });
+    }
     let identity = Identity {
-        id: id.to_string(),
-        architecture: architecture.id().into(),
-        task,
+        id: wishes.id.clone(),
+        architecture: found.architecture.map_or(STORED_GRAPH, Architecture::id).into(),
+        task: found.task,
         input: InputSpec {
-            side: format.side,
-            channels: format.channels,
-            scale,
+            side: found.format.side,
+            channels: found.format.channels,
+            scale: wishes.scale.unwrap_or(found.usual_scale()),
             resize: Resize::Fit,
             luminance: Luminance::Rec601,
-            modality: "unknown".into(),
+            modality: wishes.modality.clone().unwrap_or_else(|| "unknown".into()),
         },
         sha256: format!("{:x}", Sha256::digest(weights)),
     };
     let text = CardText {
-        name: format!("{id} (imported)"),
+        name: format!("{} (imported)", wishes.id),
         version: "1".into(),
         classes,
         data: format!("imported from {name}"),
@@ -119,5 +218,10 @@ fn card(file: &Path, architecture: Architecture, format: Format, id: &str, weigh
         intended_use: "Research only; not a medical device.".into(),
         limits: "Imported: LesionLens knows nothing of its training data or accuracy.".into(),
     };
-    Card::unmeasured(identity, text)
+    let mut card = Card::unmeasured(identity, text);
+    card.threshold.default = wishes.threshold.unwrap_or(card.threshold.default);
+    match card.problem() {
+        Some(problem) => Err(ImportError::Card(problem)),
+        None => Ok(card),
+    }
 }

@@ -1,7 +1,7 @@
 //! A model that can answer: card, graph and weights together.
 
 use super::preprocess;
-use crate::domain::card::{Card, Task};
+use crate::domain::card::{Card, STORED_GRAPH, Task};
 use crate::domain::prediction::{Answers, Classification, ModelRef, Segmentation};
 use crate::domain::slice::Slice;
 use crate::nn::exec::{ExecError, Network, Runner};
@@ -101,6 +101,20 @@ fn answers(card: &Card, graph: &Graph) -> bool {
     gives && graph.input_shape().channels() == card.input.channels
 }
 
+/// The network that the card names, or that lies in the weights file.
+fn graph(card: &Card, bytes: &[u8], place: &str) -> Result<Graph, ModelError> {
+    let place = || place.to_string();
+    if card.architecture == STORED_GRAPH {
+        let stored = weights::graph(bytes).map_err(|reason| ModelError::Weights { place: place(), reason })?;
+        let problem = "says that its graph is in the weights file, where there is none".to_string();
+        return stored.ok_or_else(|| ModelError::Card { place: place(), problem });
+    }
+    let architecture = Architecture::ALL.into_iter().find(|a| a.id() == card.architecture);
+    let unknown = || ModelError::Architecture { place: place(), name: card.architecture.clone() };
+    let built = architecture.ok_or_else(unknown)?.with(format(card));
+    built.map_err(|e| ModelError::Card { place: place(), problem: e.to_string() })
+}
+
 /// Reads and checks a card.
 pub fn read_card(source: &Source) -> Result<Card, ModelError> {
     let place = source.place();
@@ -154,13 +168,7 @@ impl Model {
         if found != card.sha256 {
             return Err(ModelError::Hash { place, found, expected: card.sha256 });
         }
-        let architecture = Architecture::ALL.into_iter().find(|a| a.id() == card.architecture);
-        let Some(architecture) = architecture else {
-            return Err(ModelError::Architecture { place, name: card.architecture });
-        };
-        let graph = architecture
-            .with(format(&card))
-            .map_err(|e| ModelError::Card { place: place.clone(), problem: e.to_string() })?;
+        let graph = graph(&card, &bytes, &place)?;
         if !answers(&card, &graph) {
             let problem = format!(
                 "a {} for {}×{}×{} inputs does not answer with {}",
@@ -208,7 +216,7 @@ impl Model {
             y.flatten_all().and_then(|t| t.to_dtype(DType::F32)?.to_vec1::<f32>()).map_err(|e| failed(e.into()))?;
         let milliseconds = started.elapsed().as_secs_f64() * 1e3 / slices.len().max(1) as f64;
         if values.iter().any(|v| !v.is_finite()) {
-            return Err(ModelError::NotANumber { id: self.card.id.clone() });
+            return Err(self.silent());
         }
         let each = values.len() / slices.len().max(1);
         Ok((values.chunks(each.max(1)).map(<[f32]>::to_vec).collect(), milliseconds))

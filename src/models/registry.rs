@@ -5,7 +5,7 @@ use super::model::{Model, ModelError, Source, read_card};
 use crate::domain::card::{Card, Task};
 use candle_core::Device;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The models inside the program, by id.
 pub fn embedded() -> impl Iterator<Item = (&'static str, Source)> {
@@ -90,6 +90,26 @@ impl Registry {
     pub fn get(&self, id: &str) -> Result<&Entry, ModelError> {
         let unknown = || ModelError::Unknown { id: id.to_string(), known: self.entries.keys().cloned().collect() };
         self.entries.get(id).ok_or_else(unknown)
+    }
+
+    /// Deletes a model of the user's own; what lies beside the program or in it stays.
+    ///
+    /// # Errors
+    /// If there is no such model, it is not the user's, or its folder cannot be deleted.
+    pub fn remove(&self, id: &str, user: &Path) -> Result<PathBuf, ModelError> {
+        let failed = |path: &Path, problem: String| ModelError::File { path: path.display().to_string(), problem };
+        match &self.get(id)?.source {
+            // A link is taken away, never followed.
+            Source::Folder(folder) if folder.parent() == Some(user) => {
+                let removed =
+                    if folder.is_symlink() { std::fs::remove_file(folder) } else { std::fs::remove_dir_all(folder) };
+                removed.map_err(|e| failed(folder, e.to_string()))?;
+                Ok(folder.clone())
+            }
+            source => {
+                Err(failed(Path::new(&source.place()), format!("`{id}` is not one of your own models and stays")))
+            }
+        }
     }
 
     pub fn load(&self, id: &str, device: &Device) -> Result<Model, ModelError> {

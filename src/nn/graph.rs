@@ -16,6 +16,9 @@ pub enum Shape {
     Vector { len: usize },
 }
 
+/// Values of one example that a layer may give: 1 GiB in f32.
+const MOST_VALUES: usize = 1 << 28;
+
 impl Shape {
     /// Channels of a feature map or length of a vector: the axis that dense layers and batch-norm work on.
     pub fn channels(self) -> usize {
@@ -39,6 +42,12 @@ impl Shape {
             Shape::Image { height, width, channels } => vec![height, width, channels],
             Shape::Vector { len } => vec![len],
         }
+    }
+
+    /// Whether every side and their product stay below what an honest network has.
+    fn is_believable(self) -> bool {
+        let product = self.dims().into_iter().try_fold(1usize, |product, side| product.checked_mul(side));
+        product.is_some_and(|values| values <= MOST_VALUES)
     }
 
     /// Values in one example.
@@ -354,6 +363,33 @@ impl Graph {
         out
     }
 
+    /// The same graph, checked node by node: for one that was read from a file.
+    ///
+    /// # Errors
+    /// If it does not begin with its input, a node reads a later one, or a shape is not what its inputs make.
+    pub fn rebuilt(self) -> Result<Graph, GraphError> {
+        let wrong =
+            |node: &Node, problem: &str| GraphError::Layer { layer: node.name.clone(), problem: problem.into() };
+        let empty = GraphError::Layer { layer: "input".into(), problem: "is missing".into() };
+        let Some(Op::Input { shape }) = self.nodes.first().map(|node| node.op.clone()) else { return Err(empty) };
+        let (mut builder, _) = Builder::new(shape);
+        for (index, node) in self.nodes.iter().enumerate().skip(1) {
+            if node.inputs.iter().any(|input| input.0 >= index) {
+                return Err(wrong(node, "reads a layer that comes after it"));
+            }
+            if matches!(node.op, Op::Input { .. }) {
+                return Err(wrong(node, "is a second input"));
+            }
+            builder.push(node.name.clone(), node.op.clone(), &node.inputs);
+        }
+        let graph = builder.finish()?;
+        let differs = graph.nodes.iter().zip(&self.nodes).find(|(own, told)| own.shape != told.shape);
+        match differs {
+            Some((node, _)) => Err(wrong(node, "has another shape than it says")),
+            None => Ok(graph),
+        }
+    }
+
     /// Number of parameters as Keras' `summary()` counts them, running statistics included.
     pub fn parameter_count(&self) -> usize {
         self.parameters().iter().map(|p| p.shape.iter().product::<usize>()).sum()
@@ -531,7 +567,12 @@ impl Builder {
         let name = name.into();
         let shapes: Vec<Shape> = inputs.iter().map(|i| self.nodes[i.0].shape).collect();
         let shape = match op.infer(&shapes) {
-            Ok(shape) => shape,
+            Ok(shape) if shape.is_believable() => shape,
+            Ok(shape) => {
+                let problem = format!("gives {shape}, more than any network here does");
+                self.error.get_or_insert(GraphError::Layer { layer: name.clone(), problem });
+                Shape::Vector { len: 1 }
+            }
             Err(problem) => {
                 self.error.get_or_insert(GraphError::Layer { layer: name.clone(), problem });
                 Shape::Vector { len: 1 }

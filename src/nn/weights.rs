@@ -74,8 +74,25 @@ pub fn load(graph: &Graph, bytes: &[u8], device: &Device) -> Result<Parameters, 
     Ok(parameters)
 }
 
-/// Serialises parameters; the same tensors always give the same bytes.
-pub fn write(parameters: &Parameters, precision: Precision) -> Result<Vec<u8>, WeightsError> {
+/// Key of the graph in a file's metadata.
+const GRAPH: &str = "lesionlens.graph";
+
+/// The graph that lies in a weights file, if one does; it is built anew, so that none that contradicts itself is believed.
+///
+/// # Errors
+/// If it is no graph, or its layers do not fit each other.
+pub fn graph(bytes: &[u8]) -> Result<Option<Graph>, WeightsError> {
+    let (_, header) = SafeTensors::read_metadata(bytes).map_err(|e| WeightsError::Format(e.to_string()))?;
+    let Some(text) = header.metadata().as_ref().and_then(|known| known.get(GRAPH)) else { return Ok(None) };
+    let graph: Graph = serde_json::from_str(text).map_err(|e| WeightsError::Format(format!("its graph: {e}")))?;
+    graph.rebuilt().map(Some).map_err(|e| WeightsError::Format(format!("its graph: {e}")))
+}
+
+/// Serialises parameters, with the graph they are for when it is none that the program knows by name; the same tensors always give
+/// the same bytes.
+pub fn write(parameters: &Parameters, precision: Precision, graph: Option<&Graph>) -> Result<Vec<u8>, WeightsError> {
+    let graph = graph.map(serde_json::to_string).transpose().map_err(|e| WeightsError::Format(e.to_string()))?;
+    let metadata = graph.map(|text| HashMap::from([(GRAPH.to_string(), text)]));
     let mut tensors = BTreeMap::new();
     for (name, tensor) in parameters {
         let values = tensor.to_dtype(DType::F32)?.to_device(&Device::Cpu)?.flatten_all()?.to_vec1::<f32>()?;
@@ -90,5 +107,5 @@ pub fn write(parameters: &Parameters, precision: Precision) -> Result<Vec<u8>, W
         let view = TensorView::new(*dtype, shape.clone(), bytes).map_err(|e| WeightsError::Format(e.to_string()))?;
         views.push((*name, view));
     }
-    safetensors::serialize(views, None).map_err(|e| WeightsError::Format(e.to_string()))
+    safetensors::serialize(views, metadata).map_err(|e| WeightsError::Format(e.to_string()))
 }

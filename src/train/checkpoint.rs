@@ -59,7 +59,7 @@ impl RunFolder {
     /// left.
     pub fn save(&self, position: &Position, tensors: &Parameters) -> Result<(), TrainError> {
         let kept = self.tensors(position);
-        write_atomically(&kept, &weights::write(tensors, Precision::F32)?)?;
+        write_atomically(&kept, &weights::write(tensors, Precision::F32, None)?)?;
         let text = toml::to_string(position).map_err(|e| TrainError::file(&self.position(), e))?;
         write_atomically(&self.position(), text.as_bytes())?;
         let files = std::fs::read_dir(&self.0).map_err(|e| TrainError::file(&self.0, e))?;
@@ -83,7 +83,7 @@ impl RunFolder {
     }
 
     pub fn save_best(&self, parameters: &Parameters) -> Result<(), TrainError> {
-        write_atomically(&self.best(), &weights::write(parameters, Precision::F32)?)
+        write_atomically(&self.best(), &weights::write(parameters, Precision::F32, None)?)
     }
 
     pub fn load_best(&self) -> Result<Parameters, TrainError> {

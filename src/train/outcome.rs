@@ -41,7 +41,7 @@ pub fn write(
     progress: &mut dyn FnMut(usize),
 ) -> Result<Card, TrainError> {
     let graph = recipe.architecture.with(recipe.format(recipe.input.side))?;
-    let bytes = weights::write(best, recipe.precision)?;
+    let bytes = weights::write(best, recipe.precision, None)?;
     let parameters = weights::load(&graph, &bytes, device)?;
     let evaluator = Evaluator { graph: &graph, parameters: &parameters, recipe, data, device };
     let mut measure = |part: Part| evaluator.run(&data.part(part), &mut *progress);

@@ -4,6 +4,10 @@ use dicom_core::{DataElement, PrimitiveValue, VR};
 use dicom_dictionary_std::{tags, uids};
 use dicom_object::{FileMetaTableBuilder, InMemDicomObject, Tag};
 use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// Every file is an instance of its own.
+static FILES: AtomicU32 = AtomicU32::new(0);
 
 /// A 16-bit MR picture of `width` columns; `change` may put in or take out whatever it likes.
 pub fn write(path: &Path, width: u16, pixels: &[u16], change: impl FnOnce(&mut InMemDicomObject)) {
@@ -11,7 +15,11 @@ pub fn write(path: &Path, width: u16, pixels: &[u16], change: impl FnOnce(&mut I
     let mut object = InMemDicomObject::new_empty();
     for (tag, vr, value) in [
         (tags::SOP_CLASS_UID, VR::UI, PrimitiveValue::from(uids::MR_IMAGE_STORAGE)),
-        (tags::SOP_INSTANCE_UID, VR::UI, PrimitiveValue::from(format!("1.2.3.{}", pixels.len()))),
+        (
+            tags::SOP_INSTANCE_UID,
+            VR::UI,
+            PrimitiveValue::from(format!("1.2.3.7.{}", FILES.fetch_add(1, Ordering::Relaxed))),
+        ),
         (tags::SERIES_INSTANCE_UID, VR::UI, PrimitiveValue::from("1.2.3.4")),
         (tags::MODALITY, VR::CS, PrimitiveValue::from("MR")),
         (tags::PATIENT_NAME, VR::PN, PrimitiveValue::from("DOE^JOHN")),

@@ -39,8 +39,8 @@ pub fn show(app: &mut App, ui: &mut Ui, out: &mut Actions) -> bool {
         ui.add_space(8.0);
         let path = PathBuf::from(app.fields.export_path.trim());
         let path = if path.file_name().is_some() { kind.rename(&path) } else { path };
-        let is_open = app.session.list().any(|e| e.study.source == path || e.study.files.contains(&path));
-        let waiting = kind.is_of_study() && !app.session.is_complete();
+        let is_open = app.is_open(&path);
+        let waiting = (kind.is_of_study() && !app.session.is_complete()) || app.exporting.is_some();
         let usable = path.file_name().is_some() && !is_open && !waiting;
         // The line is always there, so that the button never moves.
         let note = match (is_open, waiting, path.is_file()) {
@@ -64,7 +64,10 @@ fn kinds(app: &App, ui: &mut Ui, out: &mut Actions) {
     ui.label(t!("export.what"));
     let combo = ComboBox::from_id_salt("export_kind").selected_text(name(kind)).width(340.0);
     let shown = combo.show_ui(ui, |ui| {
-        for other in ExportKind::ALL.into_iter().filter(|kind| kind.suits(&entry.study, entry.cut())) {
+        for other in ExportKind::ALL
+            .into_iter()
+            .filter(|kind| kind.suits(&entry.study, entry.cut(), app.session.models.segmenter.is_some()))
+        {
             if ui.selectable_label(kind == other, name(other)).clicked() {
                 out.push(Action::ExportKind(other));
             }

@@ -29,6 +29,10 @@ pub fn show(app: &App, ui: &mut Ui, out: &mut Actions) {
             ui.weak(t!("list.empty"));
             return;
         };
+        if entry.why_unreadable().is_some() {
+            ui.label(t!("findings.unreadable"));
+            return;
+        }
         warnings(app, ui, entry);
         verdict(app, ui, entry);
         thresholds(app, ui, out);
@@ -67,6 +71,7 @@ fn warning(warning: &Warning) -> String {
         Warning::FewGreys => t!("warning.few_greys"),
         Warning::TruthUnusable(why) => t!("warning.truth_unusable", why = why),
         Warning::OrientationUnknown => t!("warning.orientation_unknown"),
+        Warning::OrderUnknown => t!("warning.order_unknown"),
         Warning::Gaps { largest_mm } => t!("warning.gaps", mm = format!("{:.1}", mm(*largest_mm))),
         Warning::Duplicates(n) => t!("warning.duplicates", n = n),
         Warning::MixedOrientations(n) => t!("warning.mixed_orientations", n = n),

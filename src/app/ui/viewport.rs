@@ -27,6 +27,13 @@ pub fn show(app: &App, ui: &mut Ui, out: &mut Actions) {
         ui.request_repaint();
     }
     match (app.session.selected(), app.view()) {
+        (Some(entry), _) if entry.why_unreadable().is_some() => {
+            // Another slice's picture must not stand for this one.
+            let why = entry.why_unreadable().unwrap_or_default().to_string();
+            let text = painter.layout(why, FontId::proportional(15.0), theme::VIEWPORT_TEXT, viewport.width() * 0.8);
+            painter.galley(Align2::CENTER_CENTER.anchor_size(viewport.center(), text.size()).min, text, theme::CAUTION);
+            step_by_wheel(ui, &response, out);
+        }
         (Some(entry), Some(view)) => {
             picture(app, &painter, entry, view, viewport);
             marks(&painter, entry, viewport);
@@ -112,15 +119,19 @@ fn gestures(app: &App, ui: &Ui, response: &egui::Response, out: &mut Actions) {
         ui.set_cursor_icon(CursorIcon::ZoomIn);
         out.push(Action::Zoom { about, factor: (-drag.y * 0.01).exp() });
     }
+    step_by_wheel(ui, response, out);
     if let Some(about) = response.hover_pos() {
-        let turned = wheel(ui);
-        if turned != 0 {
-            out.push(Action::Go(Step::By(turned)));
-        }
         let factor = ui.input(|i| i.zoom_delta());
         if factor != 1.0 {
             out.push(Action::Zoom { about, factor });
         }
+    }
+}
+
+fn step_by_wheel(ui: &Ui, response: &egui::Response, out: &mut Actions) {
+    let turned = if response.hovered() { wheel(ui) } else { 0 };
+    if turned != 0 {
+        out.push(Action::Go(Step::By(turned)));
     }
 }
 

@@ -11,14 +11,14 @@ use crate::domain::prediction::{Classification, Segmentation, Thresholds, gate_i
 use crate::domain::slice::Slice;
 use crate::domain::study::{Cut, FrameError, Mismatch, Picture, Place, Study, Warning};
 use crate::engine::candle::CandleEngine;
-use crate::engine::{Answer, Engine, Question};
+use crate::engine::{Answer, Engine, EngineError, Question, answer_each};
 use crate::export::report::{self, Answered, FileError, Report, SliceReport, StudyReport};
 use crate::io;
 use crate::io::paths::{self, Source};
 use crate::models::registry::Registry;
 use anyhow::Context;
 use rayon::prelude::*;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -42,6 +42,7 @@ pub struct Batch<'a> {
 /// Masks of a study by slice number.
 #[derive(Default)]
 struct Outlined {
+    interrupted: bool,
     masks: Vec<(usize, Mask)>,
     maps: Vec<(usize, Segmentation)>,
 }
@@ -68,6 +69,11 @@ impl<'a> Batch<'a> {
             Thresholds { classifier: threshold(&pair.classifier), mask: threshold(&pair.segmenter) as f32 };
         let report = Report::new(engine.device());
         Ok(Self { args, engine, pair, cards, thresholds, report, pictures: Pictures::new(args) })
+    }
+
+    /// Whether a segmenter is asked.
+    pub fn outlines(&self) -> bool {
+        self.pair.segmenter.is_some()
     }
 
     pub fn fail(&mut self, file: &Path, error: String) {
@@ -101,12 +107,16 @@ impl<'a> Batch<'a> {
         let (mut outlined, mut slices, mut failed) = (Outlined::default(), Vec::new(), 0);
         for start in (0..count).step_by(TOGETHER) {
             if stopped() {
-                self.fail(&study.source, format!("interrupted after {start} of {count} slices"));
+                self.fail(
+                    &study.source,
+                    format!("interrupted after {start} of {count} slices; no mask of the whole was written"),
+                );
+                outlined.interrupted = true;
                 break;
             }
             progress(start, count);
             let places: Vec<Place> = (start..count.min(start + TOGETHER)).map(|index| Place { cut, index }).collect();
-            let (seen, errors) = self.look(&study, &places)?;
+            let (seen, errors) = self.look(&study, &places);
             failed += errors.len();
             for error in errors {
                 let (file, problem) = match error {
@@ -140,7 +150,7 @@ impl<'a> Batch<'a> {
     }
 
     /// The cascade over slices that go together: the segmenter is asked only where the classifier says yes.
-    fn look(&mut self, study: &Study, places: &[Place]) -> anyhow::Result<(Vec<Seen>, Vec<FrameError>)> {
+    fn look(&mut self, study: &Study, places: &[Place]) -> (Vec<Seen>, Vec<FrameError>) {
         let made: Vec<(Result<Arc<Slice>, FrameError>, f64)> = places
             .par_iter()
             .map(|place| {
@@ -160,26 +170,38 @@ impl<'a> Batch<'a> {
         }
         let slices: Vec<Arc<Slice>> = seen.iter().map(|one| one.slice.clone()).collect();
         let never = &|| false;
+        let mut failed = |one: &Seen, error: EngineError| {
+            let file = study.file(one.place).to_path_buf();
+            errors.push(FrameError::File { file, problem: error.to_string() });
+        };
         if let Some(Chosen { id, .. }) = self.pair.classifier.as_ref().filter(|_| !slices.is_empty()) {
-            let answers = self.engine.answer(Question::Classify, id, &slices, never)?;
+            let answers = answer_each(&mut self.engine, Question::Classify, id, &slices, never);
             for (one, answer) in seen.iter_mut().zip(answers) {
-                if let Answer::Classification(c) = answer {
-                    one.classification = Some(c);
+                match answer {
+                    Ok(Answer::Classification(c)) => one.classification = Some(c),
+                    Ok(Answer::Segmentation(_)) => {}
+                    Err(error) => failed(one, error),
                 }
             }
         }
         let threshold = self.thresholds.classifier;
-        let is_open = |one: &Seen| self.args.always_segment || gate_is_open(one.classification.as_ref(), threshold);
+        let asked = self.pair.classifier.is_some();
+        let is_open = |one: &Seen| {
+            let waiting = asked && one.classification.is_none();
+            self.args.always_segment || !waiting && gate_is_open(one.classification.as_ref(), threshold)
+        };
         let open: Vec<Arc<Slice>> = seen.iter().filter(|one| is_open(one)).map(|one| one.slice.clone()).collect();
         if let Some(Chosen { id, .. }) = self.pair.segmenter.as_ref().filter(|_| !open.is_empty()) {
-            let answers = self.engine.answer(Question::Segment, id, &open, never)?;
+            let answers = answer_each(&mut self.engine, Question::Segment, id, &open, never);
             for (one, answer) in seen.iter_mut().filter(|one| is_open(one)).zip(answers) {
-                if let Answer::Segmentation(s) = answer {
-                    one.segmentation = Some(s);
+                match answer {
+                    Ok(Answer::Segmentation(s)) => one.segmentation = Some(s),
+                    Ok(Answer::Classification(_)) => {}
+                    Err(error) => failed(one, error),
                 }
             }
         }
-        Ok((seen, errors))
+        (seen, errors)
     }
 
     /// Writes a slice's pictures and reports it; its mask joins `masks` when volumes are wanted.
@@ -238,7 +260,14 @@ impl<'a> Batch<'a> {
             warnings.push(Warning::LeftOut(failed).code());
         }
         let mut mask_file = None;
-        if self.pictures.wants_volumes() {
+        let whole = !outlined.interrupted;
+        if layout.is_none_or(|l| l.affine.is_none()) && self.pictures.wants_volumes() && whole {
+            warnings.push("mask-without-geometry".into());
+        }
+        if self.args.plane.is_some_and(|plane| study.frames.planes().is_empty() && study.frames.native() != plane) {
+            warnings.push("plane-not-available".into());
+        }
+        if self.pictures.wants_volumes() && whole {
             let first_file = study.file(Place { cut, index: 0 });
             let plain = if is_folder { paths::common_name(first_file) } else { paths::stem(first_file) };
             if let Some((path, note)) = self.pictures.volume(&plain, study, cut, &outlined.masks, &outlined.maps)? {
@@ -246,14 +275,9 @@ impl<'a> Batch<'a> {
                 warnings.extend(note);
             }
         }
-        // Files are hashed once, however many slices they hold.
-        let mut hashes: BTreeMap<String, String> = BTreeMap::new();
+        let mut hashes = io::Hashes::default();
         for slice in &mut slices {
-            if !hashes.contains_key(&slice.file) {
-                let hash = io::sha256(Path::new(&slice.file)).with_context(|| slice.file.clone())?;
-                hashes.insert(slice.file.clone(), hash);
-            }
-            slice.sha256 = hashes[&slice.file].clone();
+            slice.sha256 = hashes.of(Path::new(&slice.file)).with_context(|| slice.file.clone())?;
         }
         self.report.studies.push(StudyReport::new(
             study,

@@ -89,6 +89,12 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let registry = Arc::new(Registry::scan());
     let pair = args.asking.pair(&registry)?;
     let mut batch = Batch::new(&args, pair, &registry, CandleEngine::new(registry.clone(), device))?;
+    if args.mask.is_some() && !batch.outlines() {
+        bail!("--mask needs a segmenter; leave `--segmenter none` away");
+    }
+    if args.mask.is_some() && matches!(args.mask_format, MaskFormat::Seg | MaskFormat::SegFractional) {
+        eprintln!("note: DICOM segmentations carry the patient's name and id, as their series do");
+    }
     prepare_targets(&args)?;
     let Expanded { sources, outlines, errors } = io::paths::expand(&args.paths, &|| false);
     for error in &errors {

@@ -1,12 +1,12 @@
 //! Pixels of one frame → one grey slice.
 
 use super::header::{FrameHeader, Header};
-use super::{guarded, problem};
+use super::problem;
 use crate::domain::slice::{Depth, Slice};
 use crate::domain::study::Warning;
 use crate::domain::window::Window;
 use crate::io::error::Problem;
-use crate::io::{MAX_PIXELS, MAX_STACK_PIXELS};
+use crate::io::{MAX_STACK_PIXELS, guarded};
 use dicom_dictionary_std::{tags, uids};
 use dicom_object::DefaultDicomObject;
 use dicom_pixeldata::{
@@ -38,7 +38,7 @@ impl Pixels {
             if PLAIN.contains(&syntax.as_str()) {
                 let number = |tag| object.get(tag).and_then(|e| e.to_int::<u64>().ok()).unwrap_or(1);
                 let frame = number(tags::ROWS) * number(tags::COLUMNS) * number(tags::SAMPLES_PER_PIXEL);
-                if frame.saturating_mul(number(tags::NUMBER_OF_FRAMES)) > 8 * MAX_STACK_PIXELS {
+                if frame.saturating_mul(number(tags::NUMBER_OF_FRAMES)) > 2 * MAX_STACK_PIXELS {
                     return Err(Problem::StackTooLarge);
                 }
                 return Ok(Pixels::Plain(
@@ -83,22 +83,30 @@ fn syntax_problem(error: &dicom_pixeldata::Error, syntax: &str) -> Problem {
 /// A compressed picture says its own size, which decoders believe: it must be the file's.
 fn check_codestreams(object: &DefaultDicomObject) -> Result<(), Problem> {
     let Some(fragments) = object.get(tags::PIXEL_DATA).and_then(|e| e.fragments()) else { return Ok(()) };
-    for fragment in fragments {
-        if let Some((width, height)) = codestream_size(fragment)
-            && u64::from(width) * u64::from(height) > MAX_PIXELS
-        {
-            return Err(Problem::TooLarge { width, height });
+    let side = |tag| object.get(tag).and_then(|e| e.to_int::<u32>().ok()).unwrap_or(0);
+    let told = (side(tags::COLUMNS), side(tags::ROWS));
+    for found in fragments.iter().filter_map(|fragment| codestream_size(fragment)) {
+        if found != told {
+            return Err(Problem::Damaged(format!(
+                "its compressed picture is {}×{} pixels, its header says {}×{}",
+                found.0, found.1, told.0, told.1
+            )));
         }
     }
     Ok(())
 }
 
-/// Width and height in the header of a JPEG (T.81 B.2.2), JPEG-LS or JPEG 2000 (T.800 A.5.1) stream.
+/// Width and height in the header of a JPEG (T.81 B.2.2), JPEG-LS or JPEG 2000 (T.800 A.5.1, boxed I.5.3.1) stream.
 fn codestream_size(bytes: &[u8]) -> Option<(u32, u32)> {
     let short = |at: usize| bytes.get(at..at + 2).map(|b| u32::from(u16::from_be_bytes([b[0], b[1]])));
     let long = |at: usize| Some(short(at)? << 16 | short(at + 2)?);
     match bytes {
         [0xFF, 0x4F, 0xFF, 0x51, ..] => Some((long(8)?.checked_sub(long(16)?)?, long(12)?.checked_sub(long(20)?)?)),
+        // A boxed stream: the image header box comes early.
+        [0, 0, 0, 12, b'j', b'P', ..] => {
+            let at = bytes.get(..256.min(bytes.len()))?.windows(4).position(|part| part == b"ihdr")?;
+            Some((long(at + 8)?, long(at + 4)?))
+        }
         [0xFF, 0xD8, ..] => {
             let mut at = 2;
             loop {

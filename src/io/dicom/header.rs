@@ -1,15 +1,20 @@
 //! What a DICOM file says before its pixels.
 
-use super::{guarded, open_head};
+use super::open_head;
 use crate::domain::geometry::{Orientation, Vector};
 use crate::domain::slice::{Spacing, SpacingSource};
 use crate::domain::study::Subject;
 use crate::domain::window::Window;
 use crate::io::error::{LoadError, Problem};
+use crate::io::guarded;
 use dicom_dictionary_std::tags;
 use dicom_object::{DefaultDicomObject, InMemDicomObject, Tag};
 use std::path::{Path, PathBuf};
 
+/// Windows of a frame that are kept.
+const MOST_WINDOWS: usize = 16;
+/// Width of a window that is a step.
+const STEP: f64 = 1e-3;
 /// Most frames that one file is believed to have.
 const MAX_FRAMES: u32 = 20_000;
 
@@ -35,6 +40,8 @@ pub struct Header {
     /// SeriesDescription, else ProtocolName.
     pub description: Option<String>,
     pub subject: Subject,
+    /// SOPInstanceUID (0008,0018); a file that is there twice has it twice.
+    pub instance_uid: Option<String>,
     /// InstanceNumber (0020,0013).
     pub instance: Option<i64>,
     pub width: u32,
@@ -73,7 +80,9 @@ impl Header {
         }
         let shared = first_item(object, tags::SHARED_FUNCTIONAL_GROUPS_SEQUENCE);
         let each = object.get(tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE).and_then(|e| e.items()).unwrap_or_default();
-        let frames = (0..count as usize).map(|index| frame(&Groups { object, shared, own: each.get(index) })).collect();
+        let common = frame(&Groups { object, shared, own: None });
+        let own = |index: usize| each.get(index).map(|own| frame(&Groups { object, shared, own: Some(own) }));
+        let frames = (0..count as usize).map(|index| own(index).unwrap_or_else(|| common.clone())).collect();
         let photometric = text(object, tags::PHOTOMETRIC_INTERPRETATION).unwrap_or_default();
         Ok(Self {
             path: path.to_path_buf(),
@@ -83,6 +92,7 @@ impl Header {
                 modality: text(object, tags::MODALITY),
                 body_part: text(object, tags::BODY_PART_EXAMINED),
             },
+            instance_uid: text(object, tags::SOP_INSTANCE_UID),
             instance: object.get(tags::INSTANCE_NUMBER).and_then(|e| e.to_int().ok()),
             width,
             height,
@@ -164,8 +174,10 @@ fn windows(groups: &Groups) -> Vec<Window> {
     let widths = groups.numbers(tags::FRAME_VOILUT_SEQUENCE, tags::WINDOW_WIDTH);
     let exact = text(groups.object, tags::VOILUT_FUNCTION).is_some_and(|function| function == "LINEAR_EXACT");
     let window = |(centre, width): (&f64, &f64)| {
-        let (centre, width) = if exact { (*centre, *width) } else { (centre - 0.5, width - 1.0) };
-        (width > 0.0).then_some(Window { centre: centre as f32, width: width as f32 })
+        // A width of one is a step, as steep as a ramp can be.
+        let (centre, width) = if exact { (*centre, *width) } else { (centre - 0.5, (width - 1.0).max(STEP)) };
+        let window = Window { centre: centre as f32, width: width as f32 };
+        (window.width > 0.0 && window.width.is_finite() && window.centre.is_finite()).then_some(window)
     };
-    centres.iter().zip(&widths).filter_map(window).collect()
+    centres.iter().zip(&widths).take(MOST_WINDOWS).filter_map(window).collect()
 }

@@ -23,22 +23,16 @@ pub fn is_dicom(head: &[u8]) -> bool {
 /// Bytes that [`is_dicom`] looks at.
 pub const HEAD: usize = 132;
 
-/// Parsers of untrusted bytes assert here and there; a panic in one is a damaged file.
-fn guarded<T>(work: impl FnOnce() -> Result<T, Problem>) -> Result<T, Problem> {
-    std::panic::catch_unwind(std::panic::AssertUnwindSafe(work))
-        .unwrap_or_else(|_| Err(Problem::Damaged("the DICOM reader gave up".into())))
-}
-
 /// Everything before the pixels.
 fn open_head(path: &Path) -> Result<DefaultDicomObject, Problem> {
     super::check_file(path)?;
-    guarded(|| OpenFileOptions::new().read_until(FLOAT_PIXEL_DATA).open_file(path).map_err(|e| problem(&e)))
+    super::guarded(|| OpenFileOptions::new().read_until(FLOAT_PIXEL_DATA).open_file(path).map_err(|e| problem(&e)))
 }
 
 /// The whole file.
 fn open_whole(path: &Path) -> Result<DefaultDicomObject, Problem> {
     super::check_file(path)?;
-    guarded(|| OpenFileOptions::new().open_file(path).map_err(|e| problem(&e)))
+    super::guarded(|| OpenFileOptions::new().open_file(path).map_err(|e| problem(&e)))
 }
 
 fn problem(error: &dyn std::error::Error) -> Problem {

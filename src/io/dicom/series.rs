@@ -3,13 +3,14 @@
 use super::frame::Pixels;
 use super::header::{FrameHeader, Header};
 use crate::domain::geometry::{Affine, Layout, Orientation, Plane, Vector, difference, dot, length, scaled};
-use crate::domain::slice::{Slice, SpacingSource};
+use crate::domain::slice::{Slice, Spacing, SpacingSource};
 use crate::domain::study::{Cut, FrameError, Frames, Origin, Place, Study, Warning};
 use crate::io::error::{LoadError, Problem};
 use crate::io::paths::natural;
 use crate::io::recent::Recent;
+use std::collections::HashSet;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 /// Slice distances that differ by less, in mm, are the same.
 const EVEN_MM: f64 = 0.1;
@@ -17,9 +18,10 @@ const EVEN_MM: f64 = 0.1;
 const EVEN_SHARE: f64 = 0.03;
 /// Slices nearer than this, in mm, lie in one place.
 const SAME_PLACE_MM: f64 = 0.01;
-/// Opened files and decoded slices that are kept.
-const OPEN_FILES: usize = 2;
-const SLICES: usize = 64;
+/// Slices that may be damaged before a series counts as such.
+const MOST_TRIED: usize = 8;
+/// Bytes of decoded slices that a series keeps.
+const SLICES_BYTES: usize = 24 << 20;
 
 /// A frame by its file's place in the list and its own number.
 #[derive(Debug, Clone, Copy)]
@@ -34,8 +36,9 @@ struct Series {
     /// By time, then by place.
     frames: Vec<Vec<FrameRef>>,
     layout: Option<Layout>,
-    open: Mutex<Recent<usize, Arc<Pixels>>>,
-    decoded: Mutex<Recent<(usize, usize), Arc<Slice>>>,
+    /// The last file: a multi-frame one is opened once.
+    open: Recent<usize, Arc<Pixels>>,
+    decoded: Recent<(usize, usize), Arc<Slice>>,
 }
 
 impl Frames for Series {
@@ -62,35 +65,23 @@ impl Frames for Series {
     }
 
     fn is_at_hand(&self, place: Place) -> bool {
-        self.decoded.lock().is_ok_and(|decoded| decoded.has(&(place.cut.time, place.index)))
+        self.decoded.has(&(place.cut.time, place.index))
     }
 
     fn slice(&self, place: Place) -> Result<Arc<Slice>, FrameError> {
-        let key = (place.cut.time, place.index);
         let missing = FrameError::NoSuchSlice { index: place.index + 1, count: self.frames[0].len() };
         let found = self.frames.get(place.cut.time).and_then(|frames| frames.get(place.index));
         let FrameRef { file, frame } = *found.ok_or(missing)?;
-        if let Some(slice) = self.decoded.lock().ok().and_then(|mut decoded| decoded.get(&key)) {
-            return Ok(slice);
-        }
         let header = &self.headers[file];
-        let failed = |problem: Problem| FrameError::File { file: header.path.clone(), problem: problem.to_string() };
-        let held = self.open.lock().ok().and_then(|mut open| open.get(&file));
-        let pixels = match held {
-            Some(pixels) => pixels,
-            None => {
-                let pixels = Arc::new(Pixels::open(&header.path).map_err(failed)?);
-                if let Ok(mut open) = self.open.lock() {
-                    open.put(file, pixels.clone());
-                }
-                pixels
-            }
+        let decode = || {
+            // The newest stays whatever its size; a second one never does.
+            let open = || Pixels::open(&header.path).map(|pixels| (Arc::new(pixels), 1));
+            let slice = Arc::new(self.open.get_or_make(file, open)?.slice(header, frame)?);
+            let bytes = slice.area() * size_of::<f32>();
+            Ok((slice, bytes))
         };
-        let slice = Arc::new(pixels.slice(header, frame).map_err(failed)?);
-        if let Ok(mut decoded) = self.decoded.lock() {
-            decoded.put(key, slice.clone());
-        }
-        Ok(slice)
+        let failed = |problem: Problem| FrameError::File { file: header.path.clone(), problem: problem.to_string() };
+        self.decoded.get_or_make((place.cut.time, place.index), decode).map_err(failed)
     }
 }
 
@@ -109,11 +100,12 @@ struct Placed<'a> {
 ///
 /// # Errors
 /// If the first slice cannot be decoded.
-pub fn load(headers: Vec<Header>) -> Result<Study, LoadError> {
+pub fn load(mut headers: Vec<Header>) -> Result<Study, LoadError> {
+    let mut warnings = Vec::new();
+    drop_copies(&mut headers, &mut warnings);
     let Some(first) = headers.first() else { return Err(LoadError::new(&PathBuf::new(), Problem::NoPixels)) };
     let (subject, source, single) = (first.subject.clone(), first.path.clone(), headers.len() == 1);
     let description = first.description.clone();
-    let mut warnings = Vec::new();
     let (frames, layout) = arranged(&headers, &mut warnings);
     let files = headers.iter().map(|header| header.path.clone()).collect();
     let name = if single { source.file_name() } else { source.parent().and_then(|p| p.file_name()) };
@@ -122,13 +114,7 @@ pub fn load(headers: Vec<Header>) -> Result<Study, LoadError> {
         Some(description) => description,
         None => name,
     };
-    let series = Series {
-        headers,
-        frames,
-        layout,
-        open: Mutex::new(Recent::new(OPEN_FILES)),
-        decoded: Mutex::new(Recent::new(SLICES)),
-    };
+    let series = Series { headers, frames, layout, open: Recent::new(0), decoded: Recent::new(SLICES_BYTES) };
     let study = Study {
         source: if single { source.clone() } else { source.parent().unwrap_or(&source).to_path_buf() },
         title,
@@ -138,10 +124,31 @@ pub fn load(headers: Vec<Header>) -> Result<Study, LoadError> {
         subject,
         warnings,
     };
-    match study.slice(0) {
-        Ok(_) => Ok(study),
-        Err(FrameError::File { problem, .. }) => Err(LoadError::new(&source, Problem::Slice(problem))),
-        Err(error) => Err(LoadError::new(&source, Problem::Slice(error.to_string()))),
+    // A series is refused only when nothing of it can be seen.
+    let mut first = None;
+    for index in 0..study.count() {
+        match study.slice(index) {
+            Ok(_) => return Ok(study),
+            Err(error) => _ = first.get_or_insert(error),
+        }
+        if index == MOST_TRIED {
+            break;
+        }
+    }
+    match first {
+        Some(FrameError::File { file, problem }) => Err(LoadError::new(&file, Problem::Slice(problem))),
+        Some(error) => Err(LoadError::new(&source, Problem::Slice(error.to_string()))),
+        None => Err(LoadError::new(&source, Problem::NoPixels)),
+    }
+}
+
+/// A file that lies in two folders is one slice.
+fn drop_copies(headers: &mut Vec<Header>, warnings: &mut Vec<Warning>) {
+    let before = headers.len();
+    let mut seen = HashSet::new();
+    headers.retain(|header| header.instance_uid.as_ref().is_none_or(|uid| seen.insert(uid.clone())));
+    if headers.len() < before {
+        warnings.push(Warning::Duplicates(before - headers.len()));
     }
 }
 
@@ -170,7 +177,10 @@ fn arranged(headers: &[Header], warnings: &mut Vec<Warning>) -> (Vec<Vec<FrameRe
     let known = |one: &Placed| one.frame.orientation.zip(one.frame.position);
     if all.len() > 1 && all.iter().all(|one| known(one).is_some()) {
         place(&mut all);
-    } else if all.iter().any(|one| one.frame.orientation.is_none()) {
+    } else if all.len() > 1 {
+        warnings.push(Warning::OrderUnknown);
+    }
+    if all.iter().any(|one| one.frame.orientation.is_none()) {
         warnings.push(Warning::OrientationUnknown);
     }
     let by_name = |a: &Placed, b: &Placed| natural(&a.header.path.to_string_lossy(), &b.header.path.to_string_lossy());
@@ -182,25 +192,42 @@ fn arranged(headers: &[Header], warnings: &mut Vec<Warning>) -> (Vec<Vec<FrameRe
             .then(a.at.frame.cmp(&b.at.frame))
     });
     let stacks = by_time(&all, warnings);
-    let layout = boxed(&stacks[0], warnings);
+    let mut layout = boxed(&stacks[0], warnings);
+    // Every slice of every point in time must lie where the box says.
+    if let Some(affine) = layout.and_then(|l| l.affine).filter(|_| all.len() > 1) {
+        let tolerance = EVEN_MM.max(affine.spacing()[2] * EVEN_SHARE);
+        let off = |(index, one): (usize, &Placed)| {
+            let told = affine.patient_from_voxel([0.0, 0.0, index as f64]);
+            one.frame.position.is_none_or(|at| length(difference(at, told)) > tolerance)
+        };
+        if stacks.iter().any(|stack| stack.iter().enumerate().any(off)) {
+            warnings.push(Warning::Contradiction("ImagePositionPatient"));
+            layout = layout.map(|l| Layout::stored(l.size, None));
+        }
+    }
     (stacks.into_iter().map(|stack| stack.into_iter().map(|one| one.at).collect()).collect(), layout)
 }
 
-type Likeness = (u32, u32, Option<Orientation>);
+type Likeness = (u32, u32, Option<Orientation>, Option<Spacing>);
 
 fn likeness(one: &Placed) -> Likeness {
-    (one.header.width, one.header.height, one.frame.orientation)
+    (one.header.width, one.header.height, one.frame.orientation, one.frame.spacing)
 }
 
-fn is_like(one: &Placed, (width, height, orientation): &Likeness) -> bool {
+fn is_like(one: &Placed, (width, height, orientation, spacing): &Likeness) -> bool {
+    let near = |a: f64, b: f64| (a - b).abs() <= 0.01 * b;
+    let sized = match (spacing, one.frame.spacing) {
+        (Some(a), Some(b)) => near(a.row_mm, b.row_mm) && near(a.column_mm, b.column_mm),
+        (a, b) => a.is_some() == b.is_some(),
+    };
     let turned = match (orientation, one.frame.orientation) {
         (Some(a), Some(b)) => !a.same_way(&b),
         (a, b) => a.is_some() != b.is_some(),
     };
-    (one.header.width, one.header.height) == (*width, *height) && !turned
+    sized && (one.header.width, one.header.height) == (*width, *height) && !turned
 }
 
-/// Size and orientation of most slices.
+/// Size, orientation and pixel size of most slices.
 fn most_common(all: &[Placed]) -> Likeness {
     let mut kinds: Vec<(Likeness, usize)> = Vec::new();
     for one in all {
@@ -210,7 +237,7 @@ fn most_common(all: &[Placed]) -> Likeness {
         }
     }
     let most = kinds.iter().map(|(_, count)| *count).max();
-    kinds.into_iter().find(|(_, count)| Some(*count) == most).map_or((0, 0, None), |(kind, _)| kind)
+    kinds.into_iter().find(|(_, count)| Some(*count) == most).map_or((0, 0, None, None), |(kind, _)| kind)
 }
 
 /// Along the normal, in the direction that slices of this plane are counted.

@@ -1,124 +1,17 @@
-//! Keras HDF5 files → a [`Graph`] and its weights, read from the file's own `model_config`.
-//!
-//! The legacy HDF5 layout of Keras 2 (`model.save("x.h5")`): attribute `model_config` holds the layers as JSON, group
-//! `model_weights` the tensors. Kernels are stored rows × columns × in × out, dense kernels in × out; both are transposed.
-//! HDF5 is parsed in pure Rust, on a thread of its own and under a read budget, because a hostile file may nest without end.
+//! `model_config` → a [`Graph`] whose layers keep their Keras names.
 
-use super::exec::Parameters;
-use super::graph::{Activation, Builder, Graph, GraphError, NodeId, Op, Padding, Role, Shape, Window};
-use super::weights::{self, WeightsError};
-use candle_core::{Device, Tensor};
-use half::f16;
-use hdf5_pure::{AttrValue, Datatype, FormatError, Source};
+use super::KerasError;
+use crate::nn::graph::{Activation, Builder, Graph, NodeId, Op, Padding, Shape, Window};
 use serde_json::Value;
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
-
-/// Largest file that is read: Keras' own largest application, NASNetLarge with optimiser state, stays below.
-const MAX_FILE_BYTES: usize = 2 << 30;
-/// Deeply nested types are parsed recursively by the HDF5 library.
-const STACK_BYTES: usize = 256 << 20;
-
-/// Why a Keras file does not become a network.
-#[derive(Debug, thiserror::Error)]
-pub enum KerasError {
-    #[error("not a readable HDF5 file: {0}")]
-    Hdf5(String),
-    #[error("the file is cut short or damaged at `{path}` ({problem}); copy it again")]
-    Damaged { path: String, problem: String },
-    #[error("the file has no `model_config`: it holds weights only; save the whole model with `model.save`")]
-    NoConfig,
-    #[error("`model_config` is not what Keras writes: {0}")]
-    Config(String),
-    #[error("the model uses what LesionLens does not know:\n  {}", weights::listed(.0))]
-    Unsupported(Vec<String>),
-    #[error(transparent)]
-    Graph(#[from] GraphError),
-    #[error(transparent)]
-    Weights(#[from] WeightsError),
-    #[error("the model in the file is not a {architecture}: {reason}")]
-    OtherArchitecture { architecture: &'static str, reason: GraphError },
-}
-
-/// A network as a Keras file describes it.
-#[derive(Debug)]
-pub struct KerasModel {
-    pub graph: Graph,
-    pub weights: Parameters,
-}
-
-impl KerasModel {
-    /// The same weights under the names of `graph`, when both describe the same computation.
-    pub fn renamed(self, graph: &Graph, architecture: &'static str) -> Result<Parameters, KerasError> {
-        let twins =
-            self.graph.matching(graph).map_err(|reason| KerasError::OtherArchitecture { architecture, reason })?;
-        let mut renamed = HashMap::new();
-        for parameter in self.graph.parameters() {
-            let Some(tensor) = self.weights.get(&parameter.name) else { continue };
-            let name = format!("{}.{}", graph.node(twins[&parameter.node]).name, parameter.role.suffix());
-            renamed.insert(name, tensor.clone());
-        }
-        let shapes = renamed.iter().map(|(name, t)| (name.clone(), t.dims().to_vec())).collect();
-        weights::check(graph, &shapes)?;
-        Ok(renamed)
-    }
-}
-
-/// Parses a legacy HDF5 model.
-pub fn read(bytes: Vec<u8>) -> Result<KerasModel, KerasError> {
-    if bytes.len() > MAX_FILE_BYTES {
-        return Err(KerasError::Hdf5(format!("larger than {} GiB", MAX_FILE_BYTES >> 30)));
-    }
-    let worker = std::thread::Builder::new().name("keras-import".into()).stack_size(STACK_BYTES);
-    let worker = worker.spawn(move || read_here(bytes)).map_err(|e| KerasError::Hdf5(e.to_string()))?;
-    worker.join().unwrap_or_else(|_| Err(KerasError::Hdf5("the HDF5 structure is damaged".into())))
-}
-
-fn read_here(bytes: Vec<u8>) -> Result<KerasModel, KerasError> {
-    let budget = AtomicU64::new(4 * bytes.len() as u64 + (64 << 20));
-    let file = hdf5_pure::File::from_source(Budgeted { bytes, budget }).map_err(hdf5)?;
-    let attributes = file.root().attrs().map_err(hdf5)?;
-    let config = attributes.get("model_config").and_then(AttrValue::as_str).ok_or(KerasError::NoConfig)?;
-    let config: Value = serde_json::from_str(config).map_err(|e| KerasError::Config(e.to_string()))?;
-    let graph = graph_from_config(&config)?;
-    let weights = read_weights(&file, &graph)?;
-    Ok(KerasModel { graph, weights })
-}
-
-fn hdf5(error: hdf5_pure::Error) -> KerasError {
-    KerasError::Hdf5(error.to_string())
-}
-
-/// A file in memory that stops answering once far more was read than any honest file needs.
-struct Budgeted {
-    bytes: Vec<u8>,
-    budget: AtomicU64,
-}
-
-impl Source for Budgeted {
-    fn len(&self) -> u64 {
-        self.bytes.len() as u64
-    }
-
-    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), FormatError> {
-        let cost = buffer.len() as u64 + 64;
-        self.budget
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(cost))
-            .map_err(|_| FormatError::Source("the file refers to itself without end".into()))?;
-        let found = usize::try_from(offset)
-            .ok()
-            .and_then(|start| self.bytes.get(start..start.checked_add(buffer.len())?))
-            .ok_or(FormatError::UnexpectedEof { expected: buffer.len(), available: self.bytes.len() })?;
-        buffer.copy_from_slice(found);
-        Ok(())
-    }
-}
 
 /// One layer of a config with what was found wrong so far.
 struct LayerReader<'a> {
     class: &'a str,
     name: &'a str,
     config: &'a Value,
+    /// All its inputs are vectors.
+    vectors: bool,
 }
 
 fn text<'a>(value: &'a Value, key: &str) -> Option<&'a str> {
@@ -173,6 +66,22 @@ impl LayerReader<'_> {
         Ok(Window { size, stride, padding })
     }
 
+    fn nonzero(&self, key: &str) -> bool {
+        self.config.get(key).and_then(Value::as_f64).is_some_and(|value| value != 0.0)
+    }
+
+    /// The axis is the last one of a map, channels.
+    fn on_channels(&self) -> Result<(), String> {
+        let axis = self.config.get("axis");
+        let axis = axis.and_then(|a| a.as_i64().or_else(|| a.get(0)?.as_i64()));
+        match axis {
+            None | Some(-1 | 3) => Ok(()),
+            // Of a vector, behind a dense layer, the second axis is the last.
+            Some(1) if self.vectors => Ok(()),
+            Some(other) => Err(self.refuses(&format!("axis {other}"))),
+        }
+    }
+
     /// `None` for a linear activation.
     fn activation(&self) -> Result<Option<Activation>, String> {
         match text(self.config, "activation") {
@@ -209,8 +118,19 @@ impl LayerReader<'_> {
                 let window = self.window("kernel_size")?;
                 activate(Op::Conv { filters: self.count("filters")?, window, bias: self.flag("use_bias", true) })
             }
+            "DepthwiseConv2D" => {
+                if pair(self.config.get("dilation_rate")).is_some_and(|d| d != [1, 1]) {
+                    return Err(self.refuses("dilation"));
+                }
+                if self.config.get("depth_multiplier").and_then(Value::as_u64).is_some_and(|m| m != 1) {
+                    return Err(self.refuses("several filters a channel"));
+                }
+                let window = self.window("kernel_size")?;
+                activate(Op::DepthwiseConv { window, bias: self.flag("use_bias", true) })
+            }
             "Dense" => activate(Op::Dense { units: self.count("units")?, bias: self.flag("use_bias", true) }),
             "BatchNormalization" => {
+                self.on_channels()?;
                 if !self.flag("center", true) {
                     return Err(self.refuses("batch normalisation without centre"));
                 }
@@ -218,6 +138,9 @@ impl LayerReader<'_> {
                 Ok(vec![Op::BatchNorm { epsilon, momentum, scale: self.flag("scale", true) }])
             }
             "Activation" => Ok(self.activation()?.map(|function| Op::Activation { function }).into_iter().collect()),
+            "ReLU" if ["negative_slope", "threshold"].iter().any(|key| self.nonzero(key)) => {
+                Err(self.refuses("a slope or a threshold below its ramp"))
+            }
             "ReLU" => match self.config.get("max_value").and_then(Value::as_f64) {
                 None => Ok(vec![Op::Activation { function: Activation::Relu }]),
                 Some(6.0) => Ok(vec![Op::Activation { function: Activation::Relu6 }]),
@@ -226,6 +149,7 @@ impl LayerReader<'_> {
             "Softmax" => Ok(vec![Op::Activation { function: Activation::Softmax }]),
             "MaxPooling2D" => Ok(vec![Op::MaxPool { window: self.window("pool_size")? }]),
             "AveragePooling2D" => Ok(vec![Op::AveragePool { window: self.window("pool_size")? }]),
+            "GlobalAveragePooling2D" if self.flag("keepdims", false) => Err(self.refuses("kept dimensions")),
             "GlobalAveragePooling2D" => Ok(vec![Op::GlobalAveragePool]),
             "UpSampling2D" => match (pair(self.config.get("size")), text(self.config, "interpolation")) {
                 (Some([a, b]), Some("nearest") | None) if a == b => Ok(vec![Op::Upsample { factor: a }]),
@@ -239,7 +163,7 @@ impl LayerReader<'_> {
                 _ => Err(self.lacks("padding")),
             },
             "Add" => Ok(vec![Op::Add]),
-            "Concatenate" => Ok(vec![Op::Concat]),
+            "Concatenate" => self.on_channels().map(|()| vec![Op::Concat]),
             "Flatten" => Ok(vec![Op::Flatten]),
             "Dropout" => Ok(vec![Op::Dropout { rate: self.number("rate")? }]),
             _ => Err(format!("layer class `{}` (`{}`)", self.class, self.name)),
@@ -247,15 +171,30 @@ impl LayerReader<'_> {
     }
 }
 
-/// Reads a `Functional` or `Sequential` configuration with a single image input; models that stand in it as a layer, as Keras
-/// Applications' bases do, become part of the graph, their layers named `model/layer`.
-pub fn graph_from_config(config: &Value) -> Result<Graph, KerasError> {
-    let mut reader = ModelReader { builder: None, problems: Vec::new() };
-    reader.model(config, "", None)?;
+/// A graph with the places where Keras 3 keeps its layers' tensors.
+#[derive(Debug)]
+pub struct Description {
+    pub graph: Graph,
+    /// Of the outermost model.
+    pub name: String,
+    /// Group in a Keras 3 weights file by node name, such as `layers/functional/layers/conv2d_3`.
+    pub groups: HashMap<String, String>,
+}
+
+/// Reads a `Functional` or `Sequential` configuration with a single image input, as Keras 2 or Keras 3 writes it; models that stand
+/// in it as a layer, as Keras Applications' bases do, become part of the graph, their layers named `model/layer`.
+///
+/// # Errors
+/// If it is no such model, or holds a layer that is not known; every one of these is listed.
+pub fn describe(config: &Value) -> Result<Description, KerasError> {
+    let mut reader = ModelReader { builder: None, problems: Vec::new(), groups: HashMap::new() };
+    reader.model(config, "", "", None)?;
     if !reader.problems.is_empty() {
         return Err(KerasError::Unsupported(reader.problems));
     }
-    Ok(reader.builder.ok_or_else(|| KerasError::Config("no input layer".into()))?.finish()?)
+    let graph = reader.builder.ok_or_else(|| KerasError::Config("no input layer".into()))?.finish()?;
+    let name = config.pointer("/config/name").and_then(Value::as_str).unwrap_or_default().to_string();
+    Ok(Description { graph, name, groups: reader.groups })
 }
 
 /// Walks a model and the models inside it.
@@ -263,12 +202,47 @@ struct ModelReader {
     /// There from the first input layer on.
     builder: Option<Builder>,
     problems: Vec<String>,
+    groups: HashMap<String, String>,
+}
+
+/// Keras 3 names a layer's group by its class, and numbers classes that come again in one model.
+#[derive(Default)]
+struct Counter(HashMap<String, usize>);
+
+impl Counter {
+    fn name(&mut self, class: &str) -> String {
+        let plain = snake_case(class);
+        let count = self.0.entry(plain.clone()).or_default();
+        *count += 1;
+        if *count == 1 { plain } else { format!("{plain}_{}", *count - 1) }
+    }
+}
+
+/// As `keras.src.utils.naming.to_snake_case`: `DepthwiseConv2D` → `depthwise_conv2d`, `ReLU` → `re_lu`.
+fn snake_case(class: &str) -> String {
+    let letters: Vec<char> = class.chars().filter(|c| c.is_alphanumeric() || *c == '_').collect();
+    let mut out = String::new();
+    for (i, letter) in letters.iter().enumerate() {
+        let before = i.checked_sub(1).is_some_and(|at| letters[at].is_lowercase());
+        let after = i > 0 && letters.get(i + 1).is_some_and(|c| c.is_lowercase());
+        if letter.is_uppercase() && (before || after) {
+            out.push('_');
+        }
+        out.extend(letter.to_lowercase());
+    }
+    out
 }
 
 impl ModelReader {
-    /// Adds the layers of a model, their names behind `prefix`; `given` is what flows into its input layer, `None` for the
+    /// Adds the layers of a model, their names behind `prefix`, their tensors in `group`; `given` is what flows into its input layer, `None` for the
     /// outermost. Returns what flows out.
-    fn model(&mut self, config: &Value, prefix: &str, given: Option<NodeId>) -> Result<NodeId, KerasError> {
+    fn model(
+        &mut self,
+        config: &Value,
+        prefix: &str,
+        group: &str,
+        given: Option<NodeId>,
+    ) -> Result<NodeId, KerasError> {
         let bad = |what: &str| KerasError::Config(what.to_string());
         let sequential = match text(config, "class_name") {
             Some("Functional" | "Model") => false,
@@ -278,10 +252,18 @@ impl ModelReader {
         let layers = config.pointer("/config/layers").and_then(Value::as_array).ok_or_else(|| bad("no layers"))?;
         let mut outputs: HashMap<&str, NodeId> = HashMap::new();
         let (mut last, mut inputs_seen) = (None, 0);
+        let mut counter = Counter::default();
         for layer in layers {
             let inner = layer.get("config").unwrap_or(&Value::Null);
             let name = text(inner, "name").ok_or_else(|| bad("a layer without a name"))?;
             let class = text(layer, "class_name").ok_or_else(|| bad("a layer without a class"))?;
+            let own = format!("{group}layers/{}", counter.name(class));
+            if self.builder.is_none() && class != "InputLayer" && input_shape(inner).is_ok() {
+                // A Sequential of Keras 2 says the shape at its first layer.
+                let (started, id) = Builder::new(input_shape(inner)?);
+                self.builder = Some(started);
+                last = Some(id);
+            }
             if class == "InputLayer" {
                 inputs_seen += 1;
                 if inputs_seen > 1 {
@@ -303,10 +285,13 @@ impl ModelReader {
             let inputs: Vec<NodeId> = if sequential { last.into_iter().collect() } else { inbound(layer, &outputs)? };
             let output = match class {
                 "Functional" | "Model" | "Sequential" => match inputs[..] {
-                    [input] => Some(self.model(layer, &format!("{prefix}{name}/"), Some(input))?),
+                    [input] => Some(self.model(layer, &format!("{prefix}{name}/"), &format!("{own}/"), Some(input))?),
                     _ => return Err(bad("a model inside the model with other than one input")),
                 },
-                _ => self.layer(LayerReader { class, name, config: inner }, prefix, inputs)?,
+                _ => {
+                    self.groups.insert(format!("{prefix}{name}"), own);
+                    self.layer((class, name, inner), prefix, inputs)?
+                }
             };
             if let Some(id) = output {
                 outputs.insert(name, id);
@@ -317,10 +302,18 @@ impl ModelReader {
     }
 
     /// Adds one layer; what cannot be read is noted and skipped, so that every problem is listed at once.
-    fn layer(&mut self, reader: LayerReader, prefix: &str, inputs: Vec<NodeId>) -> Result<Option<NodeId>, KerasError> {
+    fn layer(
+        &mut self,
+        (class, name, config): (&str, &str, &Value),
+        prefix: &str,
+        inputs: Vec<NodeId>,
+    ) -> Result<Option<NodeId>, KerasError> {
         let Some(builder) = self.builder.as_mut() else {
             return Err(KerasError::Config("the first layer is not an input".into()));
         };
+        let is_vector = |id: &NodeId| matches!(builder.shape(*id), Shape::Vector { .. });
+        let vectors = inputs.iter().all(is_vector);
+        let reader = LayerReader { class, name, config, vectors };
         let ops = match reader.ops() {
             Ok(ops) => ops,
             Err(problem) => {
@@ -330,8 +323,7 @@ impl ModelReader {
         };
         let mut inputs = inputs;
         // Keras flattens vectors too, to no effect.
-        let is_vector = |id: &NodeId| matches!(builder.shape(*id), Shape::Vector { .. });
-        if ops == [Op::Flatten] && inputs.iter().all(is_vector) {
+        if ops == [Op::Flatten] && vectors {
             return Ok(inputs.first().copied());
         }
         for (i, op) in ops.into_iter().enumerate() {
@@ -356,100 +348,46 @@ fn input_shape(config: &Value) -> Result<Shape, KerasError> {
     }
 }
 
+/// What flows into a layer: Keras 2 lists `[name, node, tensor, {}]`, Keras 3 the call's arguments.
 fn inbound(layer: &Value, outputs: &HashMap<&str, NodeId>) -> Result<Vec<NodeId>, KerasError> {
     let nodes = layer.get("inbound_nodes").and_then(Value::as_array);
-    let [Value::Array(tensors)] = nodes.map(Vec::as_slice).unwrap_or_default() else {
-        return Err(KerasError::Config("a layer used other than once".into()));
-    };
-    let find = |tensor: &Value| {
-        let name = tensor.get(0).and_then(Value::as_str)?;
-        outputs.get(name).copied()
-    };
-    tensors
-        .iter()
-        .map(|t| find(t).ok_or_else(|| KerasError::Config(format!("an input from an unknown layer: {t}"))))
-        .collect()
+    let mut names: Vec<&str> = Vec::new();
+    match nodes.map(Vec::as_slice) {
+        Some([Value::Array(tensors)]) => names.extend(tensors.iter().filter_map(|t| t.get(0)?.as_str())),
+        Some([call]) => histories(call.get("args").unwrap_or(&Value::Null), &mut names),
+        _ => return Err(KerasError::Config("a layer used other than once".into())),
+    }
+    let unknown = |name: &str| KerasError::Config(format!("an input from an unknown layer: {name}"));
+    names.into_iter().map(|name| outputs.get(name).copied().ok_or_else(|| unknown(name))).collect()
 }
 
-/// Name of the tensor in a Keras file.
-fn keras_name(op: &Op, role: Role) -> &'static str {
-    match (op, role) {
-        (Op::BatchNorm { .. }, Role::Bias) => "beta",
-        (_, Role::Bias) => "bias",
-        (_, Role::Kernel) => "kernel",
-        (_, Role::Scale) => "gamma",
-        (_, Role::RunningMean) => "moving_mean",
-        (_, Role::RunningVariance) => "moving_variance",
+/// Names of the layers whose tensors stand in a call's arguments, however they are nested.
+fn histories<'a>(argument: &'a Value, names: &mut Vec<&'a str>) {
+    match argument.pointer("/config/keras_history/0").and_then(Value::as_str) {
+        Some(name) => names.push(name),
+        None => argument.as_array().into_iter().flatten().for_each(|inner| histories(inner, names)),
     }
-}
-
-fn read_weights(file: &hdf5_pure::File, graph: &Graph) -> Result<Parameters, KerasError> {
-    let mut weights = HashMap::new();
-    let mut problems = Vec::new();
-    for parameter in graph.parameters() {
-        let node = graph.node(parameter.node);
-        let stored = keras_name(&node.op, parameter.role);
-        // Layers of a model inside the model lie in that model's group.
-        let place = if node.name.contains('/') { node.name.clone() } else { format!("{0}/{0}", node.name) };
-        let path = format!("model_weights/{place}/{stored}:0");
-        match file.dataset(&path) {
-            Err(hdf5_pure::Error::Format(FormatError::PathNotFound(_))) => {
-                problems.push(format!("`{path}` is missing"))
-            }
-            // A file cut short or damaged would report every tensor after the first; one sentence says it better.
-            Err(error) => return Err(KerasError::Damaged { path, problem: error.to_string() }),
-            Ok(dataset) => match tensor(&dataset, &parameter.shape) {
-                Ok(tensor) => {
-                    weights.insert(parameter.name, tensor);
-                }
-                Err(problem) => problems.push(format!("`{path}`: {problem}")),
-            },
-        }
-    }
-    if problems.is_empty() { Ok(weights) } else { Err(WeightsError::Mismatch(problems).into()) }
-}
-
-/// Reads a dataset that must hold the values of `wanted` (our layout) in Keras' layout.
-fn tensor(dataset: &hdf5_pure::Dataset, wanted: &[usize]) -> Result<Tensor, String> {
-    let keras_shape: Vec<usize> = match *wanted {
-        [out, input, rows, columns] => vec![rows, columns, input, out],
-        [out, input] => vec![input, out],
-        _ => wanted.to_vec(),
-    };
-    // Sizes are compared before anything is allocated, so a lying header cannot ask for more than the network needs.
-    let shape = dataset.shape().map_err(|e| e.to_string())?;
-    if !shape.iter().copied().eq(keras_shape.iter().map(|s| *s as u64)) {
-        return Err(format!("is {shape:?}, needs {keras_shape:?}"));
-    }
-    let values = match dataset.datatype().map_err(|e| e.to_string())? {
-        Datatype::FloatingPoint { size: 4 | 8, .. } => dataset.read_f32().map_err(|e| e.to_string())?,
-        Datatype::FloatingPoint { size: 2, .. } => {
-            let bytes = dataset.read_raw().map_err(|e| e.to_string())?;
-            bytes.as_chunks().0.iter().map(|b| f16::from_le_bytes(*b).to_f32()).collect()
-        }
-        _ => return Err("is not a floating-point tensor".into()),
-    };
-    if values.len() != keras_shape.iter().product::<usize>() {
-        return Err("is cut short".into());
-    }
-    if let Some(bad) = values.iter().find(|v| !v.is_finite()) {
-        return Err(format!("holds {bad}"));
-    }
-    let build = || {
-        let tensor = Tensor::from_vec(values, keras_shape.as_slice(), &Device::Cpu)?;
-        match wanted.len() {
-            4 => tensor.permute((3, 2, 0, 1))?.contiguous(),
-            2 => tensor.t()?.contiguous(),
-            _ => Ok(tensor),
-        }
-    };
-    build().map_err(|e: candle_core::Error| e.to_string())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn groups_are_named_as_keras_3_names_them() {
+        for (class, name) in [
+            ("Conv2D", "conv2d"),
+            ("DepthwiseConv2D", "depthwise_conv2d"),
+            ("ReLU", "re_lu"),
+            ("GlobalAveragePooling2D", "global_average_pooling2d"),
+            ("InputLayer", "input_layer"),
+        ] {
+            assert_eq!(snake_case(class), name);
+        }
+        let mut counter = Counter::default();
+        assert_eq!(["Add", "Add", "ReLU"].map(|class| counter.name(class)), ["add", "add_1", "re_lu"]);
+    }
 
     fn layer(class: &str, config: Value, inbound: &str) -> Value {
         let nodes = if inbound.is_empty() { json!([]) } else { json!([[[inbound, 0, 0, {}]]]) };
@@ -477,14 +415,14 @@ mod tests {
             layer("Flatten", json!({ "name": "flatten" }), ""),
             layer("Dense", dense, ""),
         ] } });
-        let graph = graph_from_config(&config).unwrap();
+        let graph = describe(&config).unwrap().graph;
         let names: Vec<&str> = graph.nodes().iter().map(|n| n.name.as_str()).collect();
         assert_eq!(names, ["input", "base/conv", "base/mean", "dense", "dense/activation"]);
         assert_eq!(graph.output_shape(), Shape::Vector { len: 2 });
 
         // What is not known is named, in the inner model too.
         let text = config.to_string().replace("Conv2D", "Conv3D");
-        let error = graph_from_config(&serde_json::from_str(&text).unwrap()).unwrap_err().to_string();
+        let error = describe(&serde_json::from_str(&text).unwrap()).unwrap_err().to_string();
         assert!(error.contains("`Conv3D` (`conv`)"), "{error}");
     }
 }

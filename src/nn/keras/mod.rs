@@ -1,0 +1,146 @@
+//! Keras files → a [`Graph`] and its weights, read from the file's own configuration.
+//!
+//! The legacy HDF5 layout (`model.save("x.h5")`): attribute `model_config` holds the layers as JSON, group `model_weights` the
+//! tensors. Keras 3 (`x.keras`): a zip archive of `config.json` and `model.weights.h5`, which numbers layers by class. Files of weights
+//! alone need the configuration beside them. Kernels are stored rows × columns × in × out, dense kernels in × out; both are
+//! transposed. HDF5 is parsed in pure Rust, on a thread of its own and under a read budget, because a hostile file may nest
+//! without end.
+
+mod archive;
+mod config;
+mod tensors;
+
+use super::exec::Parameters;
+use super::graph::{Graph, GraphError};
+use super::weights::{self, WeightsError};
+use hdf5_pure::{AttrValue, FormatError, Source};
+use serde_json::Value;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use tensors::Arrangement;
+
+/// Largest file that is read: Keras' own largest application, NASNetLarge with optimiser state, stays below.
+const MAX_FILE_BYTES: usize = 2 << 30;
+/// Deeply nested types are parsed recursively by the HDF5 library.
+const STACK_BYTES: usize = 256 << 20;
+
+/// Why a Keras file does not become a network.
+#[derive(Debug, thiserror::Error)]
+pub enum KerasError {
+    #[error("not a readable HDF5 file: {0}")]
+    Hdf5(String),
+    #[error("the file is cut short or damaged at `{path}` ({problem}); copy it again")]
+    Damaged { path: String, problem: String },
+    #[error("not a Keras archive: {0}")]
+    Archive(String),
+    #[error(
+        "the file holds weights only; give the text of `model.to_json()` with --config FILE.json, or save the whole model with `model.save`"
+    )]
+    NoConfig,
+    #[error("`model_config` is not what Keras writes: {0}")]
+    Config(String),
+    #[error("the model uses what LesionLens does not know:\n  {}", weights::listed(.0))]
+    Unsupported(Vec<String>),
+    #[error(transparent)]
+    Graph(#[from] GraphError),
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
+    #[error("the model in the file is not a {architecture}: {reason}")]
+    OtherArchitecture { architecture: &'static str, reason: GraphError },
+}
+
+/// A network as a Keras file describes it.
+#[derive(Debug)]
+pub struct KerasModel {
+    pub graph: Graph,
+    pub weights: Parameters,
+}
+
+impl KerasModel {
+    /// The same weights under the names of `graph`, when both describe the same computation.
+    pub fn renamed(self, graph: &Graph, architecture: &'static str) -> Result<Parameters, KerasError> {
+        let twins =
+            self.graph.matching(graph).map_err(|reason| KerasError::OtherArchitecture { architecture, reason })?;
+        let mut renamed = HashMap::new();
+        for parameter in self.graph.parameters() {
+            let Some(tensor) = self.weights.get(&parameter.name) else { continue };
+            let name = format!("{}.{}", graph.node(twins[&parameter.node]).name, parameter.role.suffix());
+            renamed.insert(name, tensor.clone());
+        }
+        let shapes = renamed.iter().map(|(name, t)| (name.clone(), t.dims().to_vec())).collect();
+        weights::check(graph, &shapes)?;
+        Ok(renamed)
+    }
+}
+
+/// Parses a model: a whole one as Keras 2 or 3 writes it to `.h5` or `.keras`, or a file of weights (`.h5`, `.weights.h5`) with the
+/// `config` that `model.to_json()` gives.
+///
+/// # Errors
+/// If the file is damaged, has no configuration and none is given, or holds what is not known; all unknown layers and all missing or
+/// misshapen tensors are listed.
+pub fn read(bytes: Vec<u8>, config: Option<String>) -> Result<KerasModel, KerasError> {
+    if bytes.len() > MAX_FILE_BYTES {
+        return Err(KerasError::Hdf5(format!("larger than {} GiB", MAX_FILE_BYTES >> 30)));
+    }
+    let worker = std::thread::Builder::new().name("keras-import".into()).stack_size(STACK_BYTES);
+    let worker = worker.spawn(move || read_here(bytes, config)).map_err(|e| KerasError::Hdf5(e.to_string()))?;
+    worker.join().unwrap_or_else(|_| Err(KerasError::Hdf5("the HDF5 structure is damaged".into())))
+}
+
+fn read_here(bytes: Vec<u8>, config: Option<String>) -> Result<KerasModel, KerasError> {
+    let (bytes, config) = if archive::is_zip(&bytes) {
+        let archive::Contents { weights, config } = archive::open(&bytes)?;
+        (weights, Some(config))
+    } else {
+        (bytes, config)
+    };
+    let budget = AtomicU64::new(4 * bytes.len() as u64 + (64 << 20));
+    let file = hdf5_pure::File::from_source(Budgeted { bytes, budget }).map_err(hdf5)?;
+    let root = file.root();
+    let attributes = root.attrs().map_err(hdf5)?;
+    let own = attributes.get("model_config").and_then(AttrValue::as_str).map(str::to_string);
+    let config = own.or(config).ok_or(KerasError::NoConfig)?;
+    let config: Value = serde_json::from_str(&config).map_err(|e| KerasError::Config(e.to_string()))?;
+    let groups = root.groups().map_err(hdf5)?;
+    let has = |name: &str| groups.iter().any(|group| group == name);
+    let arrangement = if has("model_weights") {
+        Arrangement::Named("model_weights/")
+    } else if has("layers") {
+        Arrangement::Numbered
+    } else {
+        Arrangement::Named("")
+    };
+    let description = config::describe(&config)?;
+    let weights = tensors::read(&file, &description, arrangement)?;
+    Ok(KerasModel { graph: description.graph, weights })
+}
+
+fn hdf5(error: hdf5_pure::Error) -> KerasError {
+    KerasError::Hdf5(error.to_string())
+}
+
+/// A file in memory that stops answering once far more was read than any honest file needs.
+struct Budgeted {
+    bytes: Vec<u8>,
+    budget: AtomicU64,
+}
+
+impl Source for Budgeted {
+    fn len(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), FormatError> {
+        let cost = buffer.len() as u64 + 64;
+        self.budget
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(cost))
+            .map_err(|_| FormatError::Source("the file refers to itself without end".into()))?;
+        let found = usize::try_from(offset)
+            .ok()
+            .and_then(|start| self.bytes.get(start..start.checked_add(buffer.len())?))
+            .ok_or(FormatError::UnexpectedEof { expected: buffer.len(), available: self.bytes.len() })?;
+        buffer.copy_from_slice(found);
+        Ok(())
+    }
+}

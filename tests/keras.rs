@@ -1,0 +1,161 @@
+//! Keras files of every layout, small enough to lie here, against what Keras itself answered; and files that lie.
+
+use candle_core::Device;
+use lesionlens::domain::card::{Scale, Task};
+use lesionlens::models::import::{ImportError, Wishes, inspect, install};
+use lesionlens::models::model::{Model, Source, read_card};
+use lesionlens::models::registry::Registry;
+use lesionlens::models::verify::largest_difference;
+use lesionlens::nn::exec::Runner;
+use lesionlens::nn::plan::isa::Isa;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/keras3").join(name)
+}
+
+fn wishes(id: &str) -> Wishes {
+    Wishes { id: id.into(), ..Wishes::default() }
+}
+
+/// To 1e-4 absolute in probability on every f32 path, 5e-3 in bf16.
+#[test]
+fn networks_that_are_none_of_ours_answer_as_keras_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = fixture("func.json");
+    for (file, config, reference, task) in [
+        ("func.keras", None, "func", Task::Multiclass),
+        ("func.h5", None, "func", Task::Multiclass),
+        ("func.weights.h5", Some(config.as_path()), "func", Task::Multiclass),
+        ("seq.keras", None, "seq", Task::Binary),
+        ("seq.h5", None, "seq", Task::Binary),
+    ] {
+        let found = inspect(&fixture(file), None, config).unwrap();
+        assert_eq!((found.architecture, found.task, found.format.side), (None, task, 20), "{file}");
+        let id = file.replace('.', "-");
+        let installed = install(&found, &wishes(&id), folder.path()).unwrap();
+        for isa in Isa::available() {
+            let model = Model::load_with(&Source::Folder(installed.clone()), &Runner::Cpu(Some(isa))).unwrap();
+            let worst = largest_difference(&model, &fixture(&format!("{reference}.io.safetensors"))).unwrap();
+            assert!(worst < if isa.is_half() { 5e-3 } else { 1e-4 }, "{file} on {isa}: {worst:e}");
+        }
+    }
+}
+
+#[test]
+fn what_the_owner_says_stands_in_the_card_and_the_model_can_be_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    let found = inspect(&fixture("func.keras"), None, None).unwrap();
+    let said = Wishes {
+        id: "kidney".into(),
+        classes: Some(["cyst", "normal", "stone"].map(String::from).to_vec()),
+        scale: Some(Scale::Tf),
+        threshold: Some(0.7),
+        modality: Some("CT, axial, kidney".into()),
+    };
+    let two = Wishes { classes: Some(vec!["a".into(), "b".into()]), ..said.clone() };
+    assert!(matches!(install(&found, &two, folder.path()), Err(ImportError::Classes { wanted: 3, given: 2 })));
+    let high = Wishes { threshold: Some(7.0), ..said.clone() };
+    assert!(matches!(install(&found, &high, folder.path()), Err(ImportError::Card(_))));
+    let installed = install(&found, &said, folder.path()).unwrap();
+    let card = read_card(&Source::Folder(installed.clone())).unwrap();
+    assert_eq!((card.classes.len(), card.input.scale, card.threshold.default), (3, Scale::Tf, 0.7));
+    assert_eq!(card.input.modality, "CT, axial, kidney");
+    assert!(matches!(install(&found, &said, folder.path()), Err(ImportError::Exists(_))));
+    assert!(matches!(install(&found, &wishes("brain4"), folder.path()), Err(ImportError::Reserved(_))));
+    let registry = Registry::scan_in(&[folder.path().to_path_buf()]);
+    registry.load("kidney", &Device::Cpu).unwrap();
+    assert!(registry.remove("brain4", folder.path()).unwrap_err().to_string().contains("stays"));
+    registry.remove("kidney", folder.path()).unwrap();
+    assert!(!installed.exists());
+}
+
+#[test]
+fn a_tampered_graph_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let found = inspect(&fixture("seq.keras"), None, None).unwrap();
+    let installed = install(&found, &wishes("seq"), folder.path()).unwrap();
+    let (weights, card) = (installed.join("model.safetensors"), installed.join("card.toml"));
+    let whole = std::fs::read(&weights).unwrap();
+    // The same length, so that the header stays whole; the card is made to agree.
+    for (from, to, why) in
+        [("\\\"units\\\":6", "\\\"units\\\":9", "shape"), ("\\\"inputs\\\":[0]", "\\\"inputs\\\":[9]", "comes after")]
+    {
+        let at = whole.windows(from.len()).position(|part| part == from.as_bytes()).unwrap();
+        let mut bytes = whole.clone();
+        bytes[at..at + from.len()].copy_from_slice(to.as_bytes());
+        std::fs::write(&weights, &bytes).unwrap();
+        let refused = Model::load(&Source::Folder(installed.clone()), &Device::Cpu).err().unwrap().to_string();
+        assert!(refused.contains("sha256"), "{refused}");
+        use sha2::{Digest, Sha256};
+        let agreed = std::fs::read_to_string(&card)
+            .unwrap()
+            .replace(&format!("{:x}", Sha256::digest(&whole)), &format!("{:x}", Sha256::digest(&bytes)));
+        std::fs::write(&card, &agreed).unwrap();
+        let refused = Model::load(&Source::Folder(installed.clone()), &Device::Cpu).err().unwrap().to_string();
+        assert!(refused.contains(why), "{refused}");
+        std::fs::write(
+            &card,
+            agreed.replace(&format!("{:x}", Sha256::digest(&bytes)), &format!("{:x}", Sha256::digest(&whole))),
+        )
+        .unwrap();
+    }
+}
+
+fn archive(path: &Path, files: &[(&str, &[u8])]) {
+    let mut zip = zip::ZipWriter::new(std::fs::File::create(path).unwrap());
+    let options = zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Deflated);
+    for (name, bytes) in files {
+        zip.start_file(*name, options).unwrap();
+        zip.write_all(bytes).unwrap();
+    }
+    zip.finish().unwrap();
+}
+
+#[test]
+fn damaged_and_hostile_files_are_refused_with_a_reason() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.keras");
+    let refused = |what: &str| {
+        let error = inspect(&path, None, None).unwrap_err().to_string();
+        assert!(error.contains("x.keras"), "{error}");
+        assert!(error.contains(what), "{what}: {error}");
+    };
+    let config = std::fs::read_to_string(fixture("func.json")).unwrap();
+    let weights = std::fs::read(fixture("func.weights.h5")).unwrap();
+    archive(&path, &[("config.json", config.as_bytes())]);
+    refused("model.weights.h5");
+    archive(&path, &[("config.json", b"{"), ("model.weights.h5", &weights)]);
+    refused("model_config");
+    // Zeros pack to a thousandth: what the archive unpacks to is bounded, whatever it says.
+    archive(&path, &[("config.json", &vec![b' '; 65 << 20]), ("model.weights.h5", &weights)]);
+    refused("unpacks to more than 64 MiB");
+    // Every unknown layer is named at once.
+    let strange = config.replace("\"Conv2D\"", "\"Conv3D\"").replace("\"Dropout\"", "\"Attention\"");
+    archive(&path, &[("config.json", strange.as_bytes()), ("model.weights.h5", &weights)]);
+    refused("`Conv3D` (`conv2d_1`)");
+    refused("`Attention`");
+    // So is every tensor that does not fit.
+    let wide = config.replace("\"units\": 3", "\"units\": 4");
+    archive(&path, &[("config.json", wide.as_bytes()), ("model.weights.h5", &weights)]);
+    refused("layers/dense/vars/0");
+    refused("layers/dense/vars/1");
+    let huge = config.replace("\"filters\": 4", "\"filters\": 4000000000");
+    archive(&path, &[("config.json", huge.as_bytes()), ("model.weights.h5", &weights)]);
+    refused("more than any network");
+    std::fs::write(&path, &weights).unwrap();
+    refused("--config");
+    // Cut or changed anywhere it may be an error or, in its numbers, another network: never a panic.
+    for (name, step) in [("func.keras", 1009), ("seq.h5", 997)] {
+        let whole = std::fs::read(fixture(name)).unwrap();
+        for at in (0..whole.len() * 3 / 4).step_by(step) {
+            std::fs::write(&path, &whole[..at]).unwrap();
+            assert!(inspect(&path, None, None).is_err(), "{name} cut at {at}");
+            let mut flipped = whole.clone();
+            flipped[at] ^= 0x5A;
+            std::fs::write(&path, &flipped).unwrap();
+            inspect(&path, None, None).ok();
+        }
+    }
+}
