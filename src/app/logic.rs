@@ -2,12 +2,14 @@
 
 use super::command::{self, Command};
 use super::entry::EntryId;
+use super::importing::Importing;
 use super::measuring::{Stroke, Tool};
 use super::opener::{self, Event};
 use super::session::{Step, Wish};
 use super::tasks::{Done, Pick};
 use super::view::View;
 use super::{Action, App, Dialog, default_thresholds, theme};
+use crate::domain::card::{Card, Task};
 use crate::domain::study::{Place, Study};
 use crate::engine::worker::Reply;
 use crate::io::Truth;
@@ -77,6 +79,7 @@ impl App {
             }
             Event::Failed(error) => self.notifications.error(error.to_string()),
             Event::Outline(path) => self.load_truth(self.session.selected().map(|e| e.id), path),
+            Event::Model(path) => self.tasks.detect_model(path),
             Event::Progress { done, total } => self.opening = (done < total).then_some((done, total)),
         }
     }
@@ -123,6 +126,18 @@ impl App {
                 self.notifications.error(why);
             }
             Done::Truth(_, _, Err(why)) | Done::SettingsFailed(why) => self.notifications.error(why),
+            Done::Detected(Ok(detected)) => {
+                self.importing = Some(Importing::new(*detected));
+                self.open(Dialog::Import);
+            }
+            Done::Installed(Ok(card)) => self.installed(*card),
+            Done::Installed(Err(why)) => {
+                if let Some(importing) = &mut self.importing {
+                    importing.busy = false;
+                }
+                self.notifications.error(why);
+            }
+            Done::Detected(Err(why)) => self.notifications.error(why),
             Done::Exporting(done, total) => self.exporting = Some((done, total)),
             Done::Exported(Ok(path)) => {
                 self.exporting = None;
@@ -219,6 +234,7 @@ impl App {
             }
             Action::Cut(cut) => self.session.cut(cut),
             Action::Draw(stroke) => self.draw(stroke),
+            Action::InstallModel => self.install_model(),
             Action::Calibrate(mm_per_pixel) => {
                 self.close(Dialog::Calibrate);
                 if let Some(entry) = self.session.selected_mut() {
@@ -308,8 +324,8 @@ impl App {
             Command::Previous => self.along(false),
             Command::First => _ = self.session.go(Step::First),
             Command::Last => _ = self.session.go(Step::Last),
-            Command::NextPositive => self.to_positive(Step::NextPositive),
-            Command::PreviousPositive => self.to_positive(Step::PreviousPositive),
+            Command::NextPositive => self.go_to_positive(Step::NextPositive),
+            Command::PreviousPositive => self.go_to_positive(Step::PreviousPositive),
             Command::Distance => self.take(Tool::Distance),
             Command::Area => self.take(Tool::Area),
             Command::ClearMeasurements => {
@@ -348,6 +364,31 @@ impl App {
         }
     }
 
+    fn install_model(&mut self) {
+        let slice = self.session.selected().map(|entry| entry.shown.slice.clone());
+        match (&mut self.importing, &self.models_folder) {
+            (Some(importing), Some(folder)) => {
+                importing.busy = true;
+                let (detected, wishes) = (importing.detected.clone(), importing.wishes.clone());
+                self.tasks.install_model(detected, wishes, folder.clone(), slice);
+            }
+            _ => self.notifications.error(t!("import.no_folder")),
+        }
+    }
+
+    /// A new model is in use at once; the engine starts anew to know it.
+    fn installed(&mut self, card: Card) {
+        self.close(Dialog::Import);
+        self.importing = None;
+        self.notifications.info(t!("import.done", id = card.id));
+        let mut models = self.session.models.clone();
+        let slot = if card.task == Task::Segmentation { &mut models.segmenter } else { &mut models.classifier };
+        *slot = Some(card.id.clone());
+        self.cards.insert(card.id.clone(), card);
+        self.start_engine();
+        self.apply(Action::Models(models));
+    }
+
     /// The same tool again puts it away.
     fn take(&mut self, tool: Tool) {
         self.measuring.tool = if self.measuring.tool == tool { Tool::Window } else { tool };
@@ -366,7 +407,7 @@ impl App {
         }
     }
 
-    fn to_positive(&mut self, step: Step) {
+    fn go_to_positive(&mut self, step: Step) {
         if !self.session.go(step) {
             self.notifications.info(t!("strip.no_positive"));
         }

@@ -4,6 +4,7 @@ pub mod command;
 pub mod entry;
 mod export_logic;
 mod exporting;
+mod importing;
 mod logic;
 mod measuring;
 mod notifications;
@@ -28,6 +29,7 @@ use command::Command;
 use egui::{Pos2, Rect, Vec2};
 use entry::EntryId;
 use exporting::ExportKind;
+use importing::Importing;
 use measuring::{Measuring, Stroke};
 use notifications::Notifications;
 use opener::Opener;
@@ -53,6 +55,7 @@ enum Action {
     Draw(Stroke),
     /// mm per pixel.
     Calibrate(f64),
+    InstallModel,
     Cut(Cut),
     Sort(Sort),
     Threshold(f64),
@@ -91,6 +94,7 @@ enum Dialog {
     ModelCard,
     Export,
     Calibrate,
+    Import,
 }
 
 /// Starts an engine on the wanted device; called on the worker's thread.
@@ -103,6 +107,8 @@ pub struct Options {
     pub engine: EngineFactory,
     /// Where settings are kept; nowhere for tests.
     pub settings: Option<PathBuf>,
+    /// Where imported models are installed.
+    pub models_folder: Option<PathBuf>,
     /// Instead of the one that was chosen last or is the system's.
     pub language: Option<Language>,
     /// Cards of the models that can be chosen.
@@ -145,6 +151,9 @@ pub struct App {
     coming: Option<(EntryId, Place)>,
     volumetry: Volumetry,
     measuring: Measuring,
+    importing: Option<Importing>,
+    /// Where imported models go.
+    models_folder: Option<PathBuf>,
     ctx: egui::Context,
 }
 
@@ -187,6 +196,8 @@ impl App {
             coming: None,
             volumetry: Volumetry::default(),
             measuring: Measuring::default(),
+            importing: None,
+            models_folder: options.models_folder,
             ctx: ctx.clone(),
         };
         app.start_engine();

@@ -32,6 +32,8 @@ pub enum Event {
     Failed(LoadError),
     /// An outline named on its own: truth for the slice on show.
     Outline(PathBuf),
+    /// A trained network.
+    Model(PathBuf),
     /// Files done and to do; equal when finished.
     Progress {
         done: usize,
@@ -116,7 +118,10 @@ fn serve(wish: Wish, tell: &dyn Fn(Event) -> bool, cancelled: &dyn Fn() -> bool)
         Wish::Example => return opened(io::example()),
         Wish::Paths(paths) => paths,
     };
-    let Expanded { sources, outlines, errors } = io::paths::expand(&paths, cancelled);
+    let Expanded { sources, outlines, models, errors } = io::paths::expand(&paths, cancelled);
+    if !models.into_iter().all(|model| tell(Event::Model(model))) {
+        return false;
+    }
     if let ([], [outline]) = (sources.as_slice(), outlines.as_slice()) {
         return tell(Event::Outline(outline.clone()));
     }

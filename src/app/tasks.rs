@@ -4,7 +4,10 @@ use super::entry::{EntryId, Shown};
 use super::exporting::{Export, ExportKind};
 use super::opener;
 use super::state::Settings;
+use crate::domain::card::Card;
+use crate::domain::slice::Slice;
 use crate::domain::study::{Place, Study};
+use crate::engine::importing::{self, Detected, Wishes};
 use crate::io::{self, Truth};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use rust_i18n::t;
@@ -31,6 +34,9 @@ pub enum Done {
     NoSlice(EntryId, Place, String),
     /// Settings could not be written.
     SettingsFailed(String),
+    /// What a model file holds.
+    Detected(Result<Box<Detected>, String>),
+    Installed(Result<Box<Card>, String>),
     /// Slices done and to do.
     Exporting(usize, usize),
     Exported(Result<PathBuf, String>),
@@ -79,8 +85,10 @@ impl Tasks {
         if let Some(folder) = folder.filter(|f| f.is_dir()) {
             dialog = dialog.set_directory(folder);
         }
-        let pictures =
-            ["png", "PNG", "jpg", "JPG", "jpeg", "JPEG", "tif", "TIF", "tiff", "TIFF", "dcm", "DCM", "nii", "gz"];
+        let pictures = [
+            "png", "PNG", "jpg", "JPG", "jpeg", "JPEG", "tif", "TIF", "tiff", "TIFF", "dcm", "DCM", "nii", "gz", "h5",
+            "keras",
+        ];
         let (pictures_name, all_name) = (t!("dialog.pictures").into_owned(), t!("dialog.all_files").into_owned());
         self.spawn(move || {
             let asked = Instant::now();
@@ -132,6 +140,19 @@ impl Tasks {
                 Ok(shown) => Done::Slice(id, Box::new(shown)),
                 Err(error) => Done::NoSlice(id, place, error.to_string()),
             })
+        });
+    }
+
+    /// Looks into a model file.
+    pub fn detect_model(&self, path: PathBuf) {
+        self.spawn(move || Some(Done::Detected(importing::detect(&path).map(Box::new).map_err(|e| e.to_string()))));
+    }
+
+    /// Installs a model and tries it on a slice.
+    pub fn install_model(&self, detected: Arc<Detected>, wishes: Wishes, folder: PathBuf, slice: Option<Arc<Slice>>) {
+        self.spawn(move || {
+            let installed = detected.install(&wishes, &folder, slice.as_ref());
+            Some(Done::Installed(installed.map(Box::new).map_err(|e| e.to_string())))
         });
     }
 

@@ -23,6 +23,8 @@ struct Key {
     slices: Vec<usize>,
 }
 
+type Measured = (Key, VolumeMeasurements);
+
 /// What is known of the whole mask.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Progress {
@@ -35,9 +37,9 @@ pub enum Progress {
 pub struct Volumetry {
     wanted: Option<Key>,
     pending: Option<Key>,
-    result: Option<(Key, VolumeMeasurements)>,
+    result: Option<Measured>,
     outlined: (usize, usize),
-    channel: (Sender<(Key, VolumeMeasurements)>, Receiver<(Key, VolumeMeasurements)>),
+    channel: (Sender<Measured>, Receiver<Measured>),
 }
 
 impl Default for Volumetry {

@@ -6,7 +6,7 @@ use crate::app::state::Settings;
 use crate::engine::candle::CandleEngine;
 use crate::engine::device::{self, DeviceChoice};
 use crate::engine::worker::Started;
-use crate::models::registry::Registry;
+use crate::models::registry::{Registry, user_folder};
 use anyhow::anyhow;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -25,13 +25,13 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         eprintln!("Run this instead to get results without a window:\n\n    lesionlens predict {paths} --json -\n");
         return Ok(ExitCode::FAILURE);
     }
-    let registry = Arc::new(Registry::scan());
+    let registry = Registry::scan();
     let (classifier, segmenter) = registry.default_pair();
-    let known = registry.clone();
     crate::app::run(Options {
         paths: args.paths,
-        engine: Arc::new(move |choice| engine(&known, choice)),
+        engine: Arc::new(engine),
         settings: Settings::path(),
+        models_folder: user_folder(),
         language: None,
         cards: registry.entries().map(|entry| entry.card.clone()).collect(),
         models: Models { classifier, segmenter },
@@ -41,10 +41,10 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Opens the device and the real engine; runs on the engine's own thread.
-fn engine(registry: &Arc<Registry>, choice: DeviceChoice) -> Started {
+/// Opens the device and the real engine, which knows the models there are now; runs on the engine's own thread.
+fn engine(choice: DeviceChoice) -> Started {
     let device::Opened { device, notice } = device::open(choice);
-    Started { engine: Box::new(CandleEngine::new(registry.clone(), device)), notice }
+    Started { engine: Box::new(CandleEngine::new(Arc::new(Registry::scan()), device)), notice }
 }
 
 fn shown(paths: &[PathBuf]) -> String {

@@ -120,6 +120,10 @@ fn letters(v: Vector) -> String {
     parts.into_iter().filter(|(share, _)| *share > LETTER).map(|(_, letter)| letter).collect()
 }
 
+/// Voxel edges in mm that a scanner or a microscope may have, and the farthest place from its origin.
+const MM: std::ops::RangeInclusive<f64> = 1e-4..=1e4;
+const FARTHEST_MM: f64 = 1e6;
+
 /// The patient's coordinates of voxels: origin + Σ index · step.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Affine {
@@ -133,8 +137,9 @@ impl Affine {
     /// `None` when a number is missing or the steps span no volume.
     pub fn new(origin: Vector, steps: [Vector; 3]) -> Option<Self> {
         let finite = origin.iter().chain(steps.iter().flatten()).all(|c| c.is_finite());
+        let believable = steps.iter().all(|step| MM.contains(&length(*step))) && length(origin) < FARTHEST_MM;
         let volume = dot(cross(steps[0], steps[1]), steps[2]).abs();
-        (finite && volume > 1e-9).then_some(Self { origin, steps })
+        (finite && believable && volume > 1e-9).then_some(Self { origin, steps })
     }
 
     pub fn patient_from_voxel(&self, index: [f64; 3]) -> Vector {

@@ -55,9 +55,9 @@ pub struct Spacing {
 }
 
 impl Spacing {
-    /// `None` unless both are numbers above zero.
+    /// `None` unless both are sizes that a pixel can have.
     pub fn new(row_mm: f64, column_mm: f64, source: SpacingSource) -> Option<Self> {
-        let usable = |mm: f64| mm.is_finite() && mm > 0.0;
+        let usable = |mm: f64| (1e-4..=1e4).contains(&mm);
         (usable(row_mm) && usable(column_mm)).then_some(Self { row_mm, column_mm, source })
     }
 }

@@ -147,6 +147,10 @@ pub enum Warning {
     LeftOut(usize),
     /// Two statements about the geometry contradict each other; the first was used.
     Contradiction(&'static str),
+    /// A look-up table of the file was not applied.
+    TableIgnored,
+    /// Points in time that were not looked at.
+    FurtherTimes(usize),
     /// Pixel sizes come from the detector, not the patient (DICOM ImagerPixelSpacing): mm are a little too large.
     DetectorSpacing,
 }
@@ -165,9 +169,11 @@ impl Warning {
             Warning::OrderUnknown => "order-by-number".into(),
             Warning::Gaps { largest_mm } => format!("uneven-slice-distances: up to {:.2} mm", mm(*largest_mm)),
             Warning::Duplicates(n) => format!("slices-in-one-place: {n}"),
-            Warning::MixedOrientations(n) => format!("other-orientations-left-out: {n}"),
+            Warning::MixedOrientations(n) => format!("unlike-slices-left-out: {n}"),
             Warning::LeftOut(n) => format!("unreadable-files-left-out: {n}"),
             Warning::Contradiction(what) => format!("contradicting-geometry: {what}"),
+            Warning::TableIgnored => "look-up-table-ignored".into(),
+            Warning::FurtherTimes(n) => format!("further-times-not-looked-at: {n}"),
             Warning::DetectorSpacing => "spacing-at-detector".into(),
         }
     }
@@ -208,6 +214,8 @@ pub struct Subject {
 
 /// DICOM modalities that a card's `input.modality` may begin with.
 const MODALITIES: [&str; 12] = ["MR", "CT", "US", "CR", "DX", "MG", "PT", "NM", "XA", "RF", "OCT", "SM"];
+/// Modalities that do not say how a picture was made: secondary capture, other.
+const UNTOLD: [&str; 2] = ["SC", "OT"];
 /// Body parts by group: within one, a model may be used.
 const BODY_PARTS: [&[&str]; 5] = [
     &["BRAIN", "HEAD", "SKULL", "NEURO", "CEREBR"],
@@ -237,7 +245,7 @@ impl Subject {
         let mut found = Vec::new();
         let own = words.first().filter(|word| MODALITIES.contains(&word.as_str()));
         if let (Some(study), Some(own)) = (&self.modality, own)
-            && MODALITIES.contains(&study.as_str())
+            && !UNTOLD.contains(&study.as_str())
             && study != own
         {
             found.push(Mismatch::Modality { study: study.clone(), model: model.clone() });

@@ -2,7 +2,7 @@
 
 use super::geometry::{Affine, Layout, Orientation, Plane, length, scaled};
 use super::slice::{Depth, Slice, Spacing, SpacingSource, percentiles};
-use super::study::{Cut, FrameError, Frames, Place};
+use super::study::{Cut, FrameError, Frames, Place, Warning};
 use super::window::Window;
 use std::sync::Arc;
 
@@ -153,6 +153,9 @@ impl Frames for Volume {
         }
         let slice = Slice::with_windows(width, height, pixels, Depth::Deep, vec![self.window]);
         let mut slice = slice.ok_or(FrameError::NoSuchSlice { index: place.index + 1, count: layout.count() })?;
+        if slice.has_few_greys() {
+            slice.warnings.push(Warning::FewGreys);
+        }
         slice.spacing = self
             .spacing
             .and_then(|mm| Spacing::new(mm[layout.rows.axis], mm[layout.columns.axis], SpacingSource::Nifti));

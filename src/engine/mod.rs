@@ -2,6 +2,7 @@
 
 pub mod candle;
 pub mod device;
+pub mod importing;
 pub mod mock;
 pub mod worker;
 

@@ -53,12 +53,16 @@ pub enum Problem {
     VolumeTooLarge { limit_bytes: u64 },
     #[error("is a DICOM file without a picture (a report, an annotation or a list); open the series it belongs to")]
     NoPixels,
+    #[error("is a segmentation, not a scan; open the series it belongs to")]
+    IsSegmentation,
     #[error("lists no file that is there; open the folder with the pictures itself")]
     EmptyDirectory,
     #[error(
         "is packed as {0}, which LesionLens does not unpack; have it sent uncompressed, as JPEG lossless or as JPEG 2000"
     )]
     UnsupportedSyntax(String),
+    #[error("is a NIfTI-2 file, which LesionLens does not read; convert it to NIfTI-1, with nibabel for one")]
+    SecondNifti,
     #[error("is a NIfTI header whose voxels are missing; copy its .img file beside it")]
     NoImageBeside,
     /// In the words of the slice's own reader.
@@ -70,6 +74,10 @@ pub enum Problem {
     Damaged(String),
     #[error("uses {0}, which LesionLens does not read; export it as 8- or 16-bit grey")]
     Unsupported(String),
+    #[error(
+        "is a trained network, not a scan; `lesionlens models import` installs it, and so does dropping it on the window"
+    )]
+    Model,
     #[error("is an outline (its name ends in `_mask`), not a scan; open its scan, which shows the outline too")]
     Outline,
     #[error(

@@ -17,11 +17,12 @@ use crate::domain::study::{FrameError, Frames, Place, Study, Warning, outline_of
 use error::{LoadError, Problem};
 use paths::Source;
 use sha2::{Digest, Sha256};
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 
 /// Largest file that is read into memory.
 const MAX_FILE_BYTES: u64 = 1 << 30;
@@ -214,6 +215,28 @@ fn pictures(path: &Path) -> Result<Vec<Slice>, LoadError> {
 
 /// Decoders of untrusted bytes assert here and there; a panic in one is a damaged file, not the end of the program.
 fn guarded<T>(work: impl FnOnce() -> Result<T, Problem>) -> Result<T, Problem> {
+    // The user is told of a damaged file, not of where a decoder gave up.
+    static QUIET: Once = Once::new();
+    QUIET.call_once(|| {
+        let loud = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            if !GUARDED.get() {
+                loud(info);
+            }
+        }));
+    });
+    let outer = GUARDED.replace(true);
+    let result = caught(work);
+    GUARDED.set(outer);
+    result
+}
+
+thread_local! {
+    /// A decoder is at work on this thread.
+    static GUARDED: Cell<bool> = const { Cell::new(false) };
+}
+
+fn caught<T>(work: impl FnOnce() -> Result<T, Problem>) -> Result<T, Problem> {
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(work))
         .unwrap_or_else(|_| Err(Problem::Damaged("the decoder gave up".into())))
 }

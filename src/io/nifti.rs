@@ -17,6 +17,8 @@ const MAX_BYTES: u64 = 2 << 30;
 pub const HEAD: usize = 348;
 /// Furthest start of the voxels that is believed.
 const MAX_OFFSET: f32 = (64 << 20) as f32;
+/// Bytes behind the voxels that are read to check a packed file.
+const TRAILER: u64 = 1 << 20;
 /// mm by which two statements of one place may differ.
 const AGREE_MM: f64 = 0.5;
 
@@ -65,9 +67,12 @@ pub fn load(path: &Path) -> Result<Study, Problem> {
     let mut head = [0; HEAD];
     stream.read_exact(&mut head).map_err(unreadable)?;
     let kind = kind(&head).ok_or(Problem::NotAnImage)?;
+    if kind == Kind::Second {
+        return Err(Problem::SecondNifti);
+    }
     let header = NiftiHeader::from_reader(head.as_slice()).map_err(|e| Problem::damaged(&e))?;
     match kind {
-        Kind::Second => return Err(Problem::Unsupported("NIfTI-2".into())),
+        Kind::Second => {}
         Kind::Single => {
             let offset = if header.vox_offset == 0.0 { 352.0 } else { header.vox_offset };
             if !(HEAD as f32..=MAX_OFFSET).contains(&offset) {
@@ -88,7 +93,7 @@ pub fn load(path: &Path) -> Result<Study, Problem> {
     volume(path, &header, stream)
 }
 
-fn volume(path: &Path, header: &NiftiHeader, stream: impl Read) -> Result<Study, Problem> {
+fn volume(path: &Path, header: &NiftiHeader, mut stream: impl Read) -> Result<Study, Problem> {
     let dim = header.dim().map_err(|e| Problem::damaged(&e))?;
     if dim.iter().any(|n| i16::try_from(*n).is_err()) {
         return Err(Problem::Damaged("a side is said to be shorter than nothing".into()));
@@ -108,7 +113,10 @@ fn volume(path: &Path, header: &NiftiHeader, stream: impl Read) -> Result<Study,
     };
     // The type decides; some writers leave the bits out.
     let sized = NiftiHeader { bitpix: 8 * kind.size_of() as i16, ..header.clone() };
-    let raw = InMemNiftiVolume::from_reader(stream, &sized).map_err(|_| Problem::Truncated)?;
+    let raw = InMemNiftiVolume::from_reader(&mut stream, &sized).map_err(|_| Problem::Truncated)?;
+    // What follows the voxels is the check sum of a packed file.
+    std::io::copy(&mut stream.take(TRAILER), &mut std::io::sink())
+        .map_err(|_| Problem::Damaged("its check sum is wrong".into()))?;
     let voxels = typed(raw, kind)?;
     let (affine, spacing, warnings) = geometry(header);
     // A slope of 0 means none (NIfTI-1, "scl_slope").
@@ -186,7 +194,12 @@ fn qform(header: &NiftiHeader, unit: f64) -> Option<Affine> {
         return None;
     }
     let [b, c, d] = [header.quatern_b, header.quatern_c, header.quatern_d].map(f64::from);
-    let a = (1.0 - b * b - c * c - d * d).max(0.0).sqrt();
+    let rest = 1.0 - b * b - c * c - d * d;
+    // No unit quaternion, no rotation.
+    if !(-1e-3..=1.0).contains(&rest) {
+        return None;
+    }
+    let a = rest.max(0.0).sqrt();
     let rotation = [
         [a * a + b * b - c * c - d * d, 2.0 * (b * c + a * d), 2.0 * (b * d - a * c)],
         [2.0 * (b * c - a * d), a * a + c * c - b * b - d * d, 2.0 * (c * d + a * b)],

@@ -11,6 +11,14 @@ use std::path::{Path, PathBuf};
 /// Folders deeper than this are not walked.
 const MAX_DEPTH: usize = 12;
 
+/// Whether a file is a trained network: HDF5, or a zip archive that calls itself `.keras`.
+pub fn is_model(path: &Path) -> bool {
+    let mut head = [0; 8];
+    let read = path.is_file() && std::fs::File::open(path).is_ok_and(|mut file| file.read_exact(&mut head).is_ok());
+    let is_archive = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("keras")) && head.starts_with(b"PK");
+    read && (head == *b"\x89HDF\r\n\x1a\n" || is_archive)
+}
+
 /// What is opened together as one study.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Source {
@@ -78,6 +86,8 @@ pub struct Expanded {
     pub sources: Vec<Source>,
     /// Outlines that were named themselves: truth for a picture, never input.
     pub outlines: Vec<PathBuf>,
+    /// Networks that were named themselves.
+    pub models: Vec<PathBuf>,
     pub errors: Vec<LoadError>,
 }
 
@@ -109,6 +119,8 @@ pub fn expand(paths: &[PathBuf], cancelled: &dyn Fn() -> bool) -> Expanded {
                 }
                 Err(error) => out.errors.push(error),
             }
+        } else if is_model(path) {
+            out.models.push(path.clone());
         } else if is_truth(path) {
             out.outlines.push(path.clone());
         } else {
@@ -149,7 +161,9 @@ fn together(
                     }
                 },
                 // A folder from a scanner holds reports beside its pictures.
-                Err(error) if error.problem == Problem::NoPixels && !named.contains(&path) => {}
+                Err(error)
+                    if [Problem::NoPixels, Problem::IsSegmentation].contains(&error.problem)
+                        && !named.contains(&path) => {}
                 Err(error) => errors.push(error),
             }
             continue;
@@ -177,6 +191,10 @@ fn together(
 
 fn is_dicom(path: &Path) -> bool {
     let mut head = Vec::new();
+    // A pipe would wait for its writer for ever.
+    if !path.is_file() {
+        return false;
+    }
     let read = std::fs::File::open(path).and_then(|f| f.take(super::dicom::HEAD as u64).read_to_end(&mut head));
     read.is_ok() && super::dicom::is_dicom(&head)
 }

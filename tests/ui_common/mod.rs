@@ -25,6 +25,7 @@ pub fn window(paths: Vec<PathBuf>, size: [f32; 2]) -> Window {
             paths,
             engine: Arc::new(|_| Started { engine: Box::new(MockEngine), notice: None }),
             settings: None,
+            models_folder: std::env::var_os("LESIONLENS_TEST_MODELS").map(PathBuf::from),
             language: Some(Language::English),
             cards,
             models: Models { classifier, segmenter },

@@ -4,6 +4,7 @@ mod card_plots;
 mod dialogs;
 mod export;
 mod findings;
+mod import;
 mod measurements;
 mod model_card;
 mod operating_curve;
@@ -69,6 +70,7 @@ pub(super) fn draw(app: &mut App, ui: &mut Ui) -> Actions {
             Dialog::Settings => settings::show(app, ui, &mut out),
             Dialog::ModelCard => model_card::show(app, ui),
             Dialog::Export => export::show(app, ui, &mut out),
+            Dialog::Import => import::show(app, ui, &mut out),
             Dialog::Calibrate => dialogs::calibrate(app, ui, &mut out),
         };
         if !open {

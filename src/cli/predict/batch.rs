@@ -36,6 +36,7 @@ pub struct Batch<'a> {
     cards: Vec<Card>,
     thresholds: Thresholds,
     report: Report,
+    hashes: io::Hashes,
     pictures: Pictures<'a>,
 }
 
@@ -68,7 +69,16 @@ impl<'a> Batch<'a> {
         let thresholds =
             Thresholds { classifier: threshold(&pair.classifier), mask: threshold(&pair.segmenter) as f32 };
         let report = Report::new(engine.device());
-        Ok(Self { args, engine, pair, cards, thresholds, report, pictures: Pictures::new(args) })
+        Ok(Self {
+            args,
+            engine,
+            pair,
+            cards,
+            thresholds,
+            report,
+            hashes: io::Hashes::default(),
+            pictures: Pictures::new(args),
+        })
     }
 
     /// Whether a segmenter is asked.
@@ -233,7 +243,8 @@ impl<'a> Batch<'a> {
             segmentation: segmentation.as_ref().zip(mask.as_ref()),
             load_ms: Some(load_ms),
         };
-        let report = SliceReport::new(study, self.report.studies.len(), &answered, self.thresholds, warnings);
+        let mut report = SliceReport::new(study, self.report.studies.len(), &answered, self.thresholds, warnings);
+        report.sha256 = self.hashes.of(file).with_context(|| file.display().to_string())?;
         outlined.masks.extend(mask.map(|mask| (index, mask)));
         // Probabilities of a whole study are kept only where they are written.
         if self.pictures.wants_volumes() {
@@ -256,6 +267,9 @@ impl<'a> Batch<'a> {
         let sizes = VolumeMeasurements::of(&outlined.masks, first.spacing, layout.and_then(|l| l.voxel_mm3()));
         let mut warnings: Vec<String> = study.warnings.iter().map(Warning::code).collect();
         warnings.extend(study.subject.mismatches_of(&first, &self.cards).iter().map(Mismatch::code));
+        if study.frames.times() > 1 {
+            warnings.push(Warning::FurtherTimes(study.frames.times() - 1).code());
+        }
         if failed > 0 {
             warnings.push(Warning::LeftOut(failed).code());
         }
@@ -274,10 +288,6 @@ impl<'a> Batch<'a> {
                 mask_file = Some(path.display().to_string());
                 warnings.extend(note);
             }
-        }
-        let mut hashes = io::Hashes::default();
-        for slice in &mut slices {
-            slice.sha256 = hashes.of(Path::new(&slice.file)).with_context(|| slice.file.clone())?;
         }
         self.report.studies.push(StudyReport::new(
             study,

@@ -96,10 +96,11 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         eprintln!("note: DICOM segmentations carry the patient's name and id, as their series do");
     }
     prepare_targets(&args)?;
-    let Expanded { sources, outlines, errors } = io::paths::expand(&args.paths, &|| false);
+    let Expanded { sources, outlines, models, errors } = io::paths::expand(&args.paths, &|| false);
     for error in &errors {
         batch.fail(&error.path, error.problem.to_string());
     }
+    models.iter().for_each(|path| batch.fail(path, Problem::Model.to_string()));
     if sources.is_empty() && errors.is_empty() {
         outlines.iter().for_each(|path| batch.fail(path, Problem::Outline.to_string()));
     }

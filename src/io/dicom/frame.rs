@@ -22,6 +22,12 @@ const PLAIN: [&str; 4] = [
     uids::DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
 ];
 
+/// Bytes within which a boxed JPEG 2000 stream must begin.
+const BOXES: usize = 64 << 10;
+/// Compressed syntaxes whose decoders leave luminance and chroma as they are.
+const UNCONVERTED: [&str; 5] =
+    [uids::RLE_LOSSLESS, uids::JPEG_LOSSLESS, uids::JPEG_LOSSLESS_SV1, uids::JPEG2000_LOSSLESS, uids::JPEG2000];
+
 /// A file's pixels, ready to give single frames.
 pub enum Pixels {
     /// All frames, uncompressed.
@@ -56,13 +62,13 @@ impl Pixels {
             Pixels::Plain(all) => {
                 let bytes = all.frame_data(index as u32).map_err(|_| Problem::Truncated)?;
                 let rescale = rescale(all, index);
-                grey(all, bytes, rescale, header, index)
+                grey(all, bytes, rescale, (header, false), index)
             }
             Pixels::Encapsulated(object) => {
                 let syntax = object.meta().transfer_syntax();
                 let one = object.decode_pixel_data_frame(index as u32).map_err(|e| syntax_problem(&e, syntax))?;
                 let rescale = rescale(&one, 0);
-                grey(&one, one.data(), rescale, header, index)
+                grey(&one, one.data(), rescale, (header, UNCONVERTED.contains(&syntax.trim_end_matches('\0'))), index)
             }
         })
     }
@@ -83,29 +89,41 @@ fn syntax_problem(error: &dicom_pixeldata::Error, syntax: &str) -> Problem {
 /// A compressed picture says its own size, which decoders believe: it must be the file's.
 fn check_codestreams(object: &DefaultDicomObject) -> Result<(), Problem> {
     let Some(fragments) = object.get(tags::PIXEL_DATA).and_then(|e| e.fragments()) else { return Ok(()) };
-    let side = |tag| object.get(tag).and_then(|e| e.to_int::<u32>().ok()).unwrap_or(0);
-    let told = (side(tags::COLUMNS), side(tags::ROWS));
-    for found in fragments.iter().filter_map(|fragment| codestream_size(fragment)) {
+    let number = |tag| object.get(tag).and_then(|e| e.to_int::<u32>().ok()).unwrap_or(0);
+    let samples = number(tags::SAMPLES_PER_PIXEL).max(1);
+    let told = Codestream { width: number(tags::COLUMNS), height: number(tags::ROWS), samples };
+    for found in fragments.iter().filter_map(|fragment| codestream(fragment)) {
         if found != told {
-            return Err(Problem::Damaged(format!(
-                "its compressed picture is {}×{} pixels, its header says {}×{}",
-                found.0, found.1, told.0, told.1
-            )));
+            let text = |c: Codestream| format!("{}×{} pixels of {} samples", c.width, c.height, c.samples);
+            let problem = format!("its compressed picture is {}, its header says {}", text(found), text(told));
+            return Err(Problem::Damaged(problem));
         }
     }
     Ok(())
 }
 
-/// Width and height in the header of a JPEG (T.81 B.2.2), JPEG-LS or JPEG 2000 (T.800 A.5.1, boxed I.5.3.1) stream.
-fn codestream_size(bytes: &[u8]) -> Option<(u32, u32)> {
+/// What a compressed picture says of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Codestream {
+    width: u32,
+    height: u32,
+    samples: u32,
+}
+
+/// The header of a JPEG (T.81 B.2.2), JPEG-LS or JPEG 2000 (T.800 A.5.1) stream, also one in boxes (T.800 I.4).
+fn codestream(bytes: &[u8]) -> Option<Codestream> {
     let short = |at: usize| bytes.get(at..at + 2).map(|b| u32::from(u16::from_be_bytes([b[0], b[1]])));
     let long = |at: usize| Some(short(at)? << 16 | short(at + 2)?);
     match bytes {
-        [0xFF, 0x4F, 0xFF, 0x51, ..] => Some((long(8)?.checked_sub(long(16)?)?, long(12)?.checked_sub(long(20)?)?)),
-        // A boxed stream: the image header box comes early.
+        [0xFF, 0x4F, 0xFF, 0x51, ..] => Some(Codestream {
+            width: long(8)?.checked_sub(long(16)?)?,
+            height: long(12)?.checked_sub(long(20)?)?,
+            samples: short(40)?,
+        }),
         [0, 0, 0, 12, b'j', b'P', ..] => {
-            let at = bytes.get(..256.min(bytes.len()))?.windows(4).position(|part| part == b"ihdr")?;
-            Some((long(at + 8)?, long(at + 4)?))
+            let head = bytes.get(..bytes.len().min(BOXES))?;
+            let start = head.windows(4).position(|part| part == [0xFF, 0x4F, 0xFF, 0x51])?;
+            codestream(&bytes[start..])
         }
         [0xFF, 0xD8, ..] => {
             let mut at = 2;
@@ -113,7 +131,8 @@ fn codestream_size(bytes: &[u8]) -> Option<(u32, u32)> {
                 let marker = short(at)?;
                 // Start of frame, whatever the process; not the tables 0xC4, 0xC8, 0xCC.
                 if matches!(marker, 0xFFC0..=0xFFCF | 0xFFF7) && ![0xFFC4, 0xFFC8, 0xFFCC].contains(&marker) {
-                    return Some((short(at + 7)?, short(at + 5)?));
+                    let samples = u32::from(*bytes.get(at + 9)?);
+                    return Some(Codestream { width: short(at + 7)?, height: short(at + 5)?, samples });
                 }
                 at += 2 + short(at + 2)? as usize;
             }
@@ -132,7 +151,7 @@ fn grey(
     data: &DecodedPixelData,
     bytes: &[u8],
     (slope, intercept): (f64, f64),
-    header: &Header,
+    (header, unconverted): (&Header, bool),
     index: usize,
 ) -> Result<Slice, Problem> {
     let (width, height) = (data.columns() as usize, data.rows() as usize);
@@ -145,16 +164,17 @@ fn grey(
     let coloured = match data.photometric_interpretation() {
         PhotometricInterpretation::Monochrome1 | PhotometricInterpretation::Monochrome2 => false,
         PhotometricInterpretation::Rgb if samples == 3 => true,
-        PhotometricInterpretation::YbrFull | PhotometricInterpretation::YbrFull422 if samples == 3 => true,
+        PhotometricInterpretation::YbrFull if samples == 3 => true,
         other => return Err(Problem::Unsupported(format!("the DICOM colour type {}", other.as_str()))),
     };
-    // Of YBR the first sample is the luminance itself.
-    let luminance_first = coloured && *data.photometric_interpretation() != PhotometricInterpretation::Rgb;
+    // Of YBR the first sample is the luminance itself, where no decoder has made colours of it.
+    let luminance_first = coloured
+        && (*data.photometric_interpretation() != PhotometricInterpretation::Rgb || (header.is_ybr && unconverted));
     let planar = data.planar_configuration() == PlanarConfiguration::PixelFirst;
     let at = |pixel: usize, sample: usize| {
         values[if planar { sample * width * height + pixel } else { pixel * samples + sample }]
     };
-    let eight = data.bits_allocated() == 8 && !signed && (slope, intercept) == (1.0, 0.0);
+    let eight = data.bits_allocated() == 8 && data.bits_stored() == 8 && !signed && (slope, intercept) == (1.0, 0.0);
     let pixels = (0..width * height).map(|i| match (coloured, luminance_first) {
         (true, false) => (0.299 * at(i, 0) + 0.587 * at(i, 1) + 0.114 * at(i, 2)).round() as f32,
         _ => (at(i, 0) * slope + intercept) as f32,
@@ -169,9 +189,8 @@ fn grey(
     slice.spacing = looks.and_then(|frame| frame.spacing);
     slice.orientation = looks.and_then(|frame| frame.orientation);
     slice.inverted = header.inverted;
-    if coloured {
-        slice.warnings.push(Warning::ColourToGrey);
-    }
+    slice.warnings.extend(coloured.then_some(Warning::ColourToGrey));
+    slice.warnings.extend(header.has_table.then_some(Warning::TableIgnored));
     if slice.has_few_greys() {
         slice.warnings.push(Warning::FewGreys);
     }
@@ -212,13 +231,17 @@ mod tests {
 
     #[test]
     fn sizes_in_compressed_streams_are_found() {
-        let jpeg = [0xFF, 0xD8, 0xFF, 0xE0, 0, 4, 1, 2, 0xFF, 0xC3, 0, 11, 16, 1, 0, 2, 0];
-        assert_eq!(codestream_size(&jpeg), Some((512, 256)));
+        let jpeg = [0xFF, 0xD8, 0xFF, 0xE0, 0, 4, 1, 2, 0xFF, 0xC3, 0, 11, 16, 1, 0, 2, 0, 1];
+        assert_eq!(codestream(&jpeg), Some(Codestream { width: 512, height: 256, samples: 1 }));
         let mut j2k = vec![0xFF, 0x4F, 0xFF, 0x51, 0, 41, 0, 0];
-        for value in [700u32, 600, 100, 0] {
+        for value in [700u32, 600, 100, 0, 0, 0, 0, 0] {
             j2k.extend(value.to_be_bytes());
         }
-        assert_eq!(codestream_size(&j2k), Some((600, 600)));
-        assert_eq!(codestream_size(&jpeg[..9]), None);
+        j2k.extend([0, 3]);
+        let found = Some(Codestream { width: 600, height: 600, samples: 3 });
+        assert_eq!(codestream(&j2k), found);
+        let boxed = [&[0, 0, 0, 12, b'j', b'P', b' ', b' ', 13, 10, 0x87, 10], j2k.as_slice()].concat();
+        assert_eq!(codestream(&boxed), found);
+        assert_eq!(codestream(&jpeg[..9]), None);
     }
 }

@@ -48,6 +48,12 @@ pub struct Header {
     pub height: u32,
     /// MONOCHROME1: high values are dark.
     pub inverted: bool,
+    /// Luminance and chroma instead of red, green and blue.
+    pub is_ybr: bool,
+    /// A modality or VOI look-up table (PS3.3 C.11.1, C.11.2), which is not applied.
+    pub has_table: bool,
+    /// Tells apart what was taken in one place: AcquisitionNumber, EchoTime, TriggerTime, AcquisitionTime.
+    pub moment: [Option<f64>; 4],
     /// SpacingBetweenSlices (0018,0088) in mm, as stated.
     pub slice_distance: Option<f64>,
     /// SliceThickness (0018,0050) in mm.
@@ -73,6 +79,9 @@ impl Header {
         let (Some(height), Some(width)) = (side(tags::ROWS), side(tags::COLUMNS)) else {
             return Err(Problem::NoPixels);
         };
+        if text(object, tags::MODALITY).is_some_and(|modality| modality == "SEG") {
+            return Err(Problem::IsSegmentation);
+        }
         crate::io::check_size(width, height)?;
         let count = side(tags::NUMBER_OF_FRAMES).unwrap_or(1).max(1);
         if count > MAX_FRAMES {
@@ -97,6 +106,12 @@ impl Header {
             width,
             height,
             inverted: photometric == "MONOCHROME1",
+            is_ybr: photometric.starts_with("YBR"),
+            has_table: [tags::MODALITY_LUT_SEQUENCE, tags::VOILUT_SEQUENCE]
+                .iter()
+                .any(|tag| object.get(*tag).and_then(|e| e.items()).is_some_and(|items| !items.is_empty())),
+            moment: [tags::ACQUISITION_NUMBER, tags::ECHO_TIME, tags::TRIGGER_TIME, tags::ACQUISITION_TIME]
+                .map(|tag| text(object, tag).and_then(|value| value.parse().ok())),
             slice_distance: numbers(object, tags::SPACING_BETWEEN_SLICES).first().copied(),
             thickness: numbers(object, tags::SLICE_THICKNESS).first().copied(),
             frames,

@@ -2,6 +2,7 @@
 
 mod frame;
 mod header;
+mod scan;
 mod series;
 
 pub use header::Header;
@@ -10,14 +11,15 @@ pub use series::load;
 use super::error::{LoadError, Problem};
 use dicom_dictionary_std::{tags, uids};
 use dicom_object::{DefaultDicomObject, OpenFileOptions, Tag};
+use scan::Extent;
 use std::path::{Path, PathBuf};
 
 /// Everything from here on is pixels.
 const FLOAT_PIXEL_DATA: Tag = Tag(0x7FE0, 0x0008);
 
-/// Whether the first bytes of a file are DICOM's: the prefix after the preamble (PS3.10, 7.1), or a file meta group without one.
+/// Whether the first bytes of a file are DICOM's: the prefix after the preamble (PS3.10, 7.1).
 pub fn is_dicom(head: &[u8]) -> bool {
-    head.get(128..132) == Some(b"DICM") || head.get(..6) == Some(&[2, 0, 0, 0, b'U', b'L'])
+    head.get(128..132) == Some(b"DICM")
 }
 
 /// Bytes that [`is_dicom`] looks at.
@@ -26,12 +28,14 @@ pub const HEAD: usize = 132;
 /// Everything before the pixels.
 fn open_head(path: &Path) -> Result<DefaultDicomObject, Problem> {
     super::check_file(path)?;
+    scan::check(path, Extent::Head)?;
     super::guarded(|| OpenFileOptions::new().read_until(FLOAT_PIXEL_DATA).open_file(path).map_err(|e| problem(&e)))
 }
 
 /// The whole file.
 fn open_whole(path: &Path) -> Result<DefaultDicomObject, Problem> {
     super::check_file(path)?;
+    scan::check(path, Extent::Whole)?;
     super::guarded(|| OpenFileOptions::new().open_file(path).map_err(|e| problem(&e)))
 }
 
@@ -49,7 +53,7 @@ fn problem(error: &dyn std::error::Error) -> Problem {
 /// The pictures that a DICOMDIR lists (PS3.10, 8.6); `None` for any other file.
 ///
 /// # Errors
-/// If it lists none that is there.
+/// If it lists none.
 pub fn directory(path: &Path) -> Option<Result<Vec<PathBuf>, LoadError>> {
     let is_named = path.file_name().is_some_and(|name| name.eq_ignore_ascii_case("DICOMDIR"));
     let object = is_named.then(|| open_head(path).ok()).flatten()?;
@@ -64,10 +68,8 @@ pub fn directory(path: &Path) -> Option<Result<Vec<PathBuf>, LoadError>> {
         // A listed name never leads out of the folder.
         let parts: Vec<&str> = id.iter().map(|part| part.trim()).collect();
         if parts.iter().all(|part| !part.is_empty() && !part.contains(['/', '\\']) && *part != "..") {
-            let file: PathBuf = folder.join(parts.iter().collect::<PathBuf>());
-            if file.is_file() {
-                files.push(file);
-            }
+            // One that is missing is told when it is opened.
+            files.push(folder.join(parts.iter().collect::<PathBuf>()));
         }
     }
     Some(if files.is_empty() { Err(LoadError::new(path, Problem::EmptyDirectory)) } else { Ok(files) })

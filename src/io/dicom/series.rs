@@ -186,7 +186,13 @@ fn arranged(headers: &[Header], warnings: &mut Vec<Warning>) -> (Vec<Vec<FrameRe
     let by_name = |a: &Placed, b: &Placed| natural(&a.header.path.to_string_lossy(), &b.header.path.to_string_lossy());
     all.sort_by(|a, b| {
         let rank = a.rank.cmp(&b.rank);
+        let moment = || {
+            let pairs = a.header.moment.iter().zip(&b.header.moment);
+            let orders = pairs.map(|(x, y)| x.unwrap_or(0.0).total_cmp(&y.unwrap_or(0.0)));
+            orders.fold(std::cmp::Ordering::Equal, std::cmp::Ordering::then)
+        };
         rank.then(a.frame.time.cmp(&b.frame.time))
+            .then_with(moment)
             .then(a.header.instance.cmp(&b.header.instance))
             .then_with(|| by_name(a, b))
             .then(a.at.frame.cmp(&b.at.frame))
@@ -268,8 +274,11 @@ fn by_time<'a>(all: &[Placed<'a>], warnings: &mut Vec<Warning>) -> Vec<Vec<Place
         }
     }
     let times = places.first().map_or(1, Vec::len).max(1);
-    if places.iter().all(|place| place.len() == times) {
+    if places.len() > 1 && places.iter().all(|place| place.len() == times) {
         return (0..times).map(|time| places.iter().map(|place| copy(&place[time])).collect()).collect();
+    }
+    if places.len() == 1 && times == 1 {
+        return vec![places.into_iter().flatten().collect()];
     }
     let twice = places.iter().filter(|place| place.len() > 1).map(|place| place.len() - 1).sum();
     warnings.push(Warning::Duplicates(twice));
@@ -299,11 +308,13 @@ fn boxed(stack: &[Placed], warnings: &mut Vec<Warning>) -> Option<Layout> {
         warnings.push(Warning::Gaps { largest_mm: (largest * 100.0).round() as u32 });
         return Some(loose);
     }
-    if header.slice_distance.is_some_and(|stated| !even(stated.abs())) {
-        warnings.push(Warning::Contradiction("SpacingBetweenSlices, ImagePositionPatient"));
-    }
     let whole = difference(places[places.len() - 1], places[0]);
     let onwards = scaled(whole, 1.0 / (places.len() - 1) as f64);
+    // With a tilted gantry slices are nearer to each other than their corners.
+    let apart = dot(onwards, orientation.normal()).abs();
+    if header.slice_distance.is_some_and(|stated| (stated.abs() - apart).abs() > EVEN_MM.max(apart * EVEN_SHARE)) {
+        warnings.push(Warning::Contradiction("SpacingBetweenSlices, ImagePositionPatient"));
+    }
     let (across, down) = (scaled(orientation.right, spacing.column_mm), scaled(orientation.down, spacing.row_mm));
     Some(Layout::stored(size, Affine::new(places[0], [across, down, onwards])))
 }

@@ -1,0 +1,38 @@
+//! A model file that was dropped or opened, until it is installed.
+
+use crate::domain::card::Scale;
+use crate::domain::slice::Slice;
+use crate::engine::importing::{Detected, Wishes};
+use std::sync::Arc;
+
+pub struct Importing {
+    pub detected: Arc<Detected>,
+    pub wishes: Wishes,
+    pub ranges: Ranges,
+    /// It is being installed.
+    pub busy: bool,
+}
+
+impl Importing {
+    pub fn new(detected: Detected) -> Self {
+        let wishes = detected.suggested();
+        Self { detected: Arc::new(detected), wishes, ranges: Ranges::default(), busy: false }
+    }
+}
+
+/// The last range that was computed.
+#[derive(Default)]
+pub struct Ranges(Option<(Scale, Arc<Slice>, (f32, f32))>);
+
+impl Ranges {
+    pub fn get(&mut self, detected: &Detected, slice: &Arc<Slice>, scale: Scale) -> (f32, f32) {
+        match &self.0 {
+            Some((known, of, range)) if *known == scale && Arc::ptr_eq(of, slice) => *range,
+            _ => {
+                let range = detected.range(slice, scale);
+                self.0 = Some((scale, slice.clone(), range));
+                range
+            }
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! A network trained elsewhere, offered to the window in plain types: what its file holds, and its installation.
+
+use super::EngineError;
+use crate::domain::card::{Card, InputSpec, Luminance, Resize, Scale, Task};
+use crate::domain::slice::Slice;
+use crate::models::import::{self, Found, ImportError};
+use crate::models::model::{Model, Source};
+use crate::models::preprocess;
+use crate::nn::zoo::Architecture;
+use candle_core::Device;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+pub use crate::models::import::Wishes;
+
+/// A file that can be installed.
+#[derive(Debug)]
+pub struct Detected {
+    pub file: PathBuf,
+    found: Found,
+}
+
+impl From<ImportError> for EngineError {
+    fn from(error: ImportError) -> Self {
+        EngineError::Failed(error.to_string())
+    }
+}
+
+/// Reads a Keras file; its configuration may lie beside it as `NAME.json`.
+///
+/// # Errors
+/// If the file is damaged or holds something else.
+pub fn detect(file: &Path) -> Result<Detected, EngineError> {
+    let beside = file.with_extension("json");
+    let config = beside.is_file().then_some(beside);
+    Ok(Detected { file: file.to_path_buf(), found: import::inspect(file, None, config.as_deref())? })
+}
+
+impl Detected {
+    /// The program's name for its architecture; `None` for one that it has none for.
+    pub fn architecture(&self) -> Option<&'static str> {
+        self.found.architecture.map(Architecture::id)
+    }
+
+    pub fn task(&self) -> Task {
+        self.found.task
+    }
+
+    /// Side of the square input in pixels, and its channels.
+    pub fn input(&self) -> (usize, usize) {
+        (self.found.format.side, self.found.format.channels)
+    }
+
+    /// What to start from: an id from the file's name, the usual classes and preprocessing.
+    pub fn suggested(&self) -> Wishes {
+        let stem = self.file.file_stem().unwrap_or_default().to_string_lossy().to_lowercase();
+        let id: String = stem.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).take(40).collect();
+        let id = id.trim_matches('-').to_string();
+        Wishes {
+            id: if id.is_empty() { "mine".into() } else { id },
+            classes: Some(self.found.usual_classes()),
+            scale: Some(self.found.usual_scale()),
+            threshold: Some(0.5),
+            modality: None,
+        }
+    }
+
+    /// Smallest and largest value that the network would be given of a slice.
+    pub fn range(&self, slice: &Slice, scale: Scale) -> (f32, f32) {
+        let (side, channels) = self.input();
+        let (resize, luminance) = (Resize::default(), Luminance::default());
+        let spec = InputSpec { side, channels, scale, resize, luminance, modality: String::new() };
+        let values = preprocess::network_input(slice, &spec);
+        values.into_iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)))
+    }
+
+    /// Installs the network in `folder` and asks it about a slice, so that one that cannot answer is not offered; it leaves nothing
+    /// behind then.
+    ///
+    /// # Errors
+    /// If the id is taken, the folder cannot be written, or the network does not answer with numbers.
+    pub fn install(&self, wishes: &Wishes, folder: &Path, slice: Option<&Arc<Slice>>) -> Result<Card, EngineError> {
+        let installed = import::install(&self.found, wishes, folder)?;
+        let answers = || -> Result<Card, EngineError> {
+            let model = Model::load(&Source::Folder(installed.clone()), &Device::Cpu)?;
+            if let Some(slice) = slice {
+                match model.card().task {
+                    Task::Segmentation => _ = model.segment(slice, &|| false)?,
+                    Task::Binary | Task::Multiclass => _ = model.classify(slice, &|| false)?,
+                }
+            }
+            Ok(model.card().clone())
+        };
+        // A folder that cannot be removed again is named by the error that follows when it is tried anew.
+        answers().inspect_err(|_| _ = std::fs::remove_dir_all(&installed))
+    }
+}

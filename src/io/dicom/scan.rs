@@ -1,0 +1,229 @@
+//! A look at a file's structure before it is parsed: a parser believes lengths and nests as deep as it is told.
+
+use crate::io::error::Problem;
+use dicom_dictionary_std::uids;
+use flate2::read::DeflateDecoder;
+use std::fs::File;
+use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::path::Path;
+
+/// Deepest nesting of sequences; honest files stay below ten.
+const MAX_DEPTH: usize = 24;
+/// Elements of one file, nested ones included.
+const MAX_ELEMENTS: usize = 4_000_000;
+/// Bytes that a deflated data set may unpack to.
+const MAX_INFLATED: u64 = 1 << 30;
+const UNDEFINED: u32 = u32::MAX;
+const ITEM: (u16, u16) = (0xFFFE, 0xE000);
+const ITEM_END: (u16, u16) = (0xFFFE, 0xE00D);
+const SEQUENCE_END: (u16, u16) = (0xFFFE, 0xE0DD);
+/// Pixels of whatever kind begin here.
+const PIXELS: (u16, u16) = (0x7FE0, 0x0008);
+/// Value representations whose length has four bytes (PS3.5, 7.1.2).
+const LONG: [&[u8; 2]; 13] =
+    [b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"];
+
+/// How far a file is to be looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    /// Up to its pixels.
+    Head,
+    Whole,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Syntax {
+    explicit: bool,
+    big: bool,
+}
+
+struct Element {
+    tag: (u16, u16),
+    vr: [u8; 2],
+    length: u32,
+}
+
+struct Scanner {
+    file: BufReader<File>,
+    at: u64,
+    size: u64,
+    syntax: Syntax,
+    elements: usize,
+}
+
+/// Checks that every length stays within the file and that sequences end and do not nest without measure.
+///
+/// # Errors
+/// If one does not.
+pub fn check(path: &Path, extent: Extent) -> Result<(), Problem> {
+    let file = File::open(path).map_err(|e| crate::io::unreadable(&e))?;
+    let size = file.metadata().map_err(|e| crate::io::unreadable(&e))?.len();
+    let syntax = Syntax { explicit: true, big: false };
+    let mut scanner = Scanner { file: BufReader::new(file), at: 0, size, syntax, elements: 0 };
+    scanner.skip(132)?;
+    let transfer = scanner.meta()?;
+    match transfer.as_str() {
+        uids::DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN => return scanner.inflated(),
+        uids::IMPLICIT_VR_LITTLE_ENDIAN => scanner.syntax.explicit = false,
+        "1.2.840.10008.1.2.2" => scanner.syntax.big = true,
+        _ => {}
+    }
+    scanner.data_set(size, 0, extent)
+}
+
+impl Scanner {
+    fn bytes<const N: usize>(&mut self) -> Result<[u8; N], Problem> {
+        let mut bytes = [0; N];
+        self.file.read_exact(&mut bytes).map_err(|_| Problem::Truncated)?;
+        self.at += N as u64;
+        Ok(bytes)
+    }
+
+    fn skip(&mut self, length: u64) -> Result<(), Problem> {
+        if length > self.size.saturating_sub(self.at) {
+            return Err(Problem::Truncated);
+        }
+        self.file.seek_relative(length as i64).map_err(|_| Problem::Truncated)?;
+        self.at += length;
+        Ok(())
+    }
+
+    fn short(&mut self) -> Result<u16, Problem> {
+        let bytes = self.bytes()?;
+        Ok(if self.syntax.big { u16::from_be_bytes(bytes) } else { u16::from_le_bytes(bytes) })
+    }
+
+    fn long(&mut self) -> Result<u32, Problem> {
+        let bytes = self.bytes()?;
+        Ok(if self.syntax.big { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) })
+    }
+
+    fn element(&mut self) -> Result<Element, Problem> {
+        self.elements += 1;
+        if self.elements > MAX_ELEMENTS {
+            return Err(Problem::Damaged("it has more elements than any honest file".into()));
+        }
+        let tag = (self.short()?, self.short()?);
+        if !self.syntax.explicit || tag.0 == ITEM.0 {
+            return Ok(Element { tag, vr: *b"  ", length: self.long()? });
+        }
+        let vr: [u8; 2] = self.bytes()?;
+        let length = if LONG.contains(&&vr) {
+            self.bytes::<2>()?;
+            self.long()?
+        } else {
+            u32::from(self.short()?)
+        };
+        Ok(Element { tag, vr, length })
+    }
+
+    /// The file meta group (PS3.10, 7.1), always explicit and little-endian; returns the transfer syntax.
+    fn meta(&mut self) -> Result<String, Problem> {
+        let mut transfer = String::new();
+        loop {
+            let before = self.at;
+            let Ok(element) = self.element() else { return Ok(transfer) };
+            if element.tag.0 != 2 {
+                self.at = before;
+                self.file.seek(SeekFrom::Start(before)).map_err(|_| Problem::Truncated)?;
+                return Ok(transfer);
+            }
+            if element.tag == (2, 0x10) && element.length <= 64 {
+                let mut value = vec![0; element.length as usize];
+                self.file.read_exact(&mut value).map_err(|_| Problem::Truncated)?;
+                self.at += u64::from(element.length);
+                transfer = String::from_utf8_lossy(&value).trim_matches(['\0', ' ']).to_string();
+            } else {
+                self.skip(u64::from(element.length))?;
+            }
+        }
+    }
+
+    fn inflated(&mut self) -> Result<(), Problem> {
+        let mut unpacked = DeflateDecoder::new(&mut self.file).take(MAX_INFLATED + 1);
+        let length = std::io::copy(&mut unpacked, &mut std::io::sink()).map_err(|_| Problem::Truncated)?;
+        if length > MAX_INFLATED {
+            return Err(Problem::FileTooLarge { limit_bytes: MAX_INFLATED });
+        }
+        Ok(())
+    }
+
+    /// Elements up to `end`, or to the end of an item of undefined length.
+    fn data_set(&mut self, end: u64, depth: usize, extent: Extent) -> Result<(), Problem> {
+        while self.at < end {
+            let element = self.element()?;
+            if element.tag == ITEM_END {
+                return Ok(());
+            }
+            if depth == 0 && element.tag >= PIXELS && extent == Extent::Head {
+                return Ok(());
+            }
+            self.value(&element, depth)?;
+        }
+        Ok(())
+    }
+
+    fn value(&mut self, element: &Element, depth: usize) -> Result<(), Problem> {
+        let is_pixels = element.tag.0 == PIXELS.0;
+        if element.length == UNDEFINED {
+            if is_pixels {
+                return self.fragments();
+            }
+            // What is of unknown kind and length is implicit inside (PS3.5, 6.2.2).
+            let outside = self.syntax;
+            if element.vr == *b"UN" {
+                self.syntax = Syntax { explicit: false, big: false };
+            }
+            let result = self.items(self.size, depth + 1);
+            self.syntax = outside;
+            return result;
+        }
+        let length = u64::from(element.length);
+        if length > self.size.saturating_sub(self.at) {
+            return Err(Problem::Truncated);
+        }
+        let nested =
+            element.vr == *b"SQ" || (!self.syntax.explicit && !is_pixels && length >= 8 && self.starts_with_item()?);
+        if nested { self.items(self.at + length, depth + 1) } else { self.skip(length) }
+    }
+
+    /// Whether an item begins here: without explicit kinds nothing else tells a sequence.
+    fn starts_with_item(&mut self) -> Result<bool, Problem> {
+        let tag = (self.short()?, self.short()?);
+        self.file.seek_relative(-4).map_err(|_| Problem::Truncated)?;
+        self.at -= 4;
+        Ok(tag == ITEM)
+    }
+
+    /// Items of a sequence up to `end`, or to its delimiter.
+    fn items(&mut self, end: u64, depth: usize) -> Result<(), Problem> {
+        if depth > MAX_DEPTH {
+            return Err(Problem::Damaged(format!("its sequences are nested more than {MAX_DEPTH} deep")));
+        }
+        while self.at < end {
+            let item = self.element()?;
+            match (item.tag, item.length) {
+                (SEQUENCE_END, _) => return Ok(()),
+                (ITEM, UNDEFINED) => self.data_set(self.size, depth, Extent::Whole)?,
+                (ITEM, length) if u64::from(length) <= self.size.saturating_sub(self.at) => {
+                    self.data_set(self.at + u64::from(length), depth, Extent::Whole)?;
+                }
+                (ITEM, _) => return Err(Problem::Truncated),
+                _ => return Err(Problem::Damaged("a sequence holds something that is no item".into())),
+            }
+        }
+        Ok(())
+    }
+
+    /// Fragments of compressed pixels (PS3.5, A.4).
+    fn fragments(&mut self) -> Result<(), Problem> {
+        loop {
+            let item = self.element()?;
+            match item.tag {
+                SEQUENCE_END => return Ok(()),
+                ITEM => self.skip(u64::from(item.length))?,
+                _ => return Err(Problem::Damaged("its compressed pixels hold something that is no fragment".into())),
+            }
+        }
+    }
+}
