@@ -221,3 +221,39 @@ fn a_stack_is_walked_through_triaged_measured_and_exported() {
     assert_eq!(csv.lines().count(), 6);
     assert!(!csv.contains("s.tif"), "a file's name may be a patient's");
 }
+
+/// A network dropped on the window: what it holds is shown, its owner names the classes, and it is in use at once.
+#[test]
+fn a_dropped_model_is_installed_and_used() {
+    let folder = tempfile::tempdir().unwrap();
+    let models = folder.path().join("models");
+    let mut window = ui_common::window_with_models(Vec::new(), [1280.0, 720.0], Some(models.clone()));
+    wait(&mut window, "the example", |w| w.state().session().count() == 1);
+    let network = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/keras3/func.keras");
+    drop_file(&mut window, &network);
+    wait(&mut window, "the dialog", |w| shows(w, "an architecture of its own, input 20×20×3"));
+    assert!(shows(&window, "on the open slice: 0.00 to"));
+    for (field, text) in [("Class 1", "cyst"), ("Class 2", "normal"), ("Class 3", "stone"), ("Name", "kidney")] {
+        window.get_by_role_and_label(Role::TextInput, field).focus();
+        window.step();
+        window.key_press_modifiers(Modifiers::COMMAND, Key::A);
+        window.step();
+        window.get_by_role_and_label(Role::TextInput, field).type_text(text);
+        window.step();
+    }
+    window.get_by_role_and_label(Role::TextInput, "Trained on").focus();
+    window.step();
+    window.get_by_role_and_label(Role::TextInput, "Trained on").type_text("CT, axial, kidney");
+    window.step();
+    window.get_by_label("Check and install").click();
+    wait(&mut window, "the model", |w| shows(w, "Installed kidney"));
+    assert_eq!(window.state().session().models.classifier.as_deref(), Some("kidney"));
+    let card = std::fs::read_to_string(models.join("kidney/card.toml")).unwrap();
+    assert!(card.contains("\"cyst\"") && card.contains("CT, axial, kidney"), "{card}");
+    // A damaged one is named, and nothing is lost.
+    let damaged = folder.path().join("damaged.keras");
+    std::fs::write(&damaged, &std::fs::read(&network).unwrap()[..9000]).unwrap();
+    drop_file(&mut window, &damaged);
+    wait(&mut window, "the reason", |w| shows(w, "damaged.keras"));
+    assert_eq!(window.state().session().count(), 1);
+}

@@ -9,6 +9,8 @@ use crate::domain::study::{Cut, FrameError, Frames, Origin, Place, Study};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+/// Slices that may be damaged before a study counts as such.
+const MOST_TRIED: usize = 8;
 /// Bytes of decoded slices that are kept.
 const SLICES_BYTES: usize = 24 << 20;
 
@@ -67,13 +69,21 @@ fn single(path: &Path) -> Result<Slice, FrameError> {
 /// A study of pictures that belong together, in this order, with the outlines beside them.
 ///
 /// # Errors
-/// If the first one cannot be read.
+/// If none of the first few can be read.
 pub fn load(files: Vec<PathBuf>) -> Result<Study, LoadError> {
     let Some(first) = files.first().cloned() else {
         return Err(LoadError::new(Path::new(""), Problem::FolderWithoutImages));
     };
-    let slice = single(&first).map_err(|e| match e {
-        FrameError::File { problem, .. } => LoadError::new(&first, Problem::Slice(problem)),
+    // A damaged slice does not close the others.
+    let mut slice = single(&first);
+    for other in files.iter().take(MOST_TRIED) {
+        if slice.is_ok() {
+            break;
+        }
+        slice = single(other).or(slice);
+    }
+    let slice = slice.map_err(|e| match e {
+        FrameError::File { file, problem } => LoadError::new(&file, Problem::Slice(problem)),
         other => LoadError::new(&first, Problem::Slice(other.to_string())),
     })?;
     let outlines: Vec<Option<PathBuf>> = files.iter().map(|file| paths::truth_beside(file)).collect();

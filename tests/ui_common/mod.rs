@@ -17,6 +17,11 @@ pub type Window = Harness<'static, App>;
 
 /// Opens the window on these files; on the bundled example without any.
 pub fn window(paths: Vec<PathBuf>, size: [f32; 2]) -> Window {
+    window_with_models(paths, size, None)
+}
+
+/// As [`window`]; dropped models are installed in `models`.
+pub fn window_with_models(paths: Vec<PathBuf>, size: [f32; 2], models_folder: Option<PathBuf>) -> Window {
     let registry = Registry::scan_in(&[]);
     let (classifier, segmenter) = registry.default_pair();
     let cards = registry.entries().map(|e| e.card.clone()).collect();
@@ -25,7 +30,7 @@ pub fn window(paths: Vec<PathBuf>, size: [f32; 2]) -> Window {
             paths,
             engine: Arc::new(|_| Started { engine: Box::new(MockEngine), notice: None }),
             settings: None,
-            models_folder: std::env::var_os("LESIONLENS_TEST_MODELS").map(PathBuf::from),
+            models_folder,
             language: Some(Language::English),
             cards,
             models: Models { classifier, segmenter },

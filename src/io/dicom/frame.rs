@@ -7,6 +7,7 @@ use crate::domain::study::Warning;
 use crate::domain::window::Window;
 use crate::io::error::Problem;
 use crate::io::{MAX_STACK_PIXELS, guarded};
+use dicom_core::header::HasLength;
 use dicom_dictionary_std::{tags, uids};
 use dicom_object::DefaultDicomObject;
 use dicom_pixeldata::{
@@ -31,7 +32,11 @@ const UNCONVERTED: [&str; 5] =
 /// A file's pixels, ready to give single frames.
 pub enum Pixels {
     /// All frames, uncompressed.
-    Plain(DecodedPixelData<'static>),
+    Plain {
+        all: DecodedPixelData<'static>,
+        /// There are more pixels than the header speaks of: rows may be cut or sheared.
+        surplus: bool,
+    },
     /// Compressed frames, each decoded when it is asked for.
     Encapsulated(Box<DefaultDicomObject>),
 }
@@ -40,6 +45,9 @@ impl Pixels {
     pub fn open(path: &Path) -> Result<Self, Problem> {
         let object = super::open_whole(path)?;
         let syntax = object.meta().transfer_syntax().trim_end_matches('\0').to_string();
+        let Some(length) = object.get(tags::PIXEL_DATA).map(|element| element.length().get()) else {
+            return Err(Problem::Unsupported("pixels that are no whole numbers".into()));
+        };
         guarded(|| {
             if PLAIN.contains(&syntax.as_str()) {
                 let number = |tag| object.get(tag).and_then(|e| e.to_int::<u64>().ok()).unwrap_or(1);
@@ -47,9 +55,14 @@ impl Pixels {
                 if frame.saturating_mul(number(tags::NUMBER_OF_FRAMES)) > 2 * MAX_STACK_PIXELS {
                     return Err(Problem::StackTooLarge);
                 }
-                return Ok(Pixels::Plain(
-                    object.decode_pixel_data().map_err(|e| syntax_problem(&e, &syntax))?.to_owned(),
-                ));
+                let all = object.decode_pixel_data().map_err(|e| syntax_problem(&e, &syntax))?.to_owned();
+                if *all.photometric_interpretation() == PhotometricInterpretation::YbrFull422 {
+                    return Err(Problem::Unsupported("uncompressed YBR_FULL_422".into()));
+                }
+                let told = frame * number(tags::NUMBER_OF_FRAMES) * u64::from(all.bits_allocated()) / 8;
+                let stored = length.map_or(told, u64::from);
+                // One byte may fill up an odd length.
+                return Ok(Pixels::Plain { all, surplus: stored > told + 1 });
             }
             check_codestreams(&object)?;
             Ok(Pixels::Encapsulated(Box::new(object)))
@@ -59,10 +72,12 @@ impl Pixels {
     /// Frame `index` of the file that `header` describes.
     pub fn slice(&self, header: &Header, index: usize) -> Result<Slice, Problem> {
         guarded(|| match self {
-            Pixels::Plain(all) => {
+            Pixels::Plain { all, surplus } => {
                 let bytes = all.frame_data(index as u32).map_err(|_| Problem::Truncated)?;
-                let rescale = rescale(all, index);
-                grey(all, bytes, rescale, (header, false), index)
+                let mut slice = grey(all, bytes, rescale(all, index), (header, false), index)?;
+                let warning = Warning::Contradiction("PixelData, Rows, Columns, NumberOfFrames");
+                slice.warnings.extend(surplus.then_some(warning));
+                Ok(slice)
             }
             Pixels::Encapsulated(object) => {
                 let syntax = object.meta().transfer_syntax();
