@@ -155,6 +155,14 @@ impl Slice {
         }
     }
 
+    /// All values, row by row, without a copy of them.
+    fn iter(&self) -> Box<dyn Iterator<Item = f32> + '_> {
+        match &self.samples {
+            Samples::Eight(bytes) => Box::new(bytes.iter().map(|v| f32::from(*v))),
+            Samples::Deep(values) => Box::new(values.iter().copied()),
+        }
+    }
+
     /// Value at a pixel inside the image.
     pub fn value(&self, x: usize, y: usize) -> Option<f32> {
         let at = (x < self.width && y < self.height).then_some(y * self.width + x)?;
@@ -234,17 +242,17 @@ impl Slice {
             (false, true) => low + (high - low) / 2.0,
             (false, false) => 0.5,
         };
-        Mask::new(self.width, self.height, self.values().into_iter().map(|v| v > middle).collect())
+        Mask::new(self.width, self.height, self.iter().map(|v| v > middle).collect())
     }
 
     fn is_whole(&self) -> bool {
-        self.values().iter().all(|v| v.fract() == 0.0)
+        self.iter().all(|v| v.fract() == 0.0)
     }
 
     /// Whether at most four different values occur, as in a blank picture or an outline.
     pub fn has_few_greys(&self) -> bool {
         let mut seen: Vec<f32> = Vec::new();
-        self.values().into_iter().all(|v| {
+        self.iter().all(|v| {
             if !seen.contains(&v) {
                 seen.push(v);
             }
@@ -254,8 +262,7 @@ impl Slice {
 
     /// Smallest and largest value.
     pub fn range(&self) -> (f32, f32) {
-        let values = self.values();
-        values.into_iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)))
+        self.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)))
     }
 }
 

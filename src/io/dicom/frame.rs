@@ -172,7 +172,7 @@ fn grey(
     let (width, height) = (data.columns() as usize, data.rows() as usize);
     let samples = usize::from(data.samples_per_pixel());
     let signed = data.pixel_representation() == PixelRepresentation::Signed;
-    let values = stored(bytes, data.bits_allocated(), data.bits_stored(), data.high_bit(), signed)?;
+    let values = Samples::new(bytes, data.bits_allocated(), data.bits_stored(), data.high_bit(), signed)?;
     if values.len() < width * height * samples {
         return Err(Problem::Truncated);
     }
@@ -187,7 +187,7 @@ fn grey(
         && (*data.photometric_interpretation() != PhotometricInterpretation::Rgb || (header.is_ybr && unconverted));
     let planar = data.planar_configuration() == PlanarConfiguration::PixelFirst;
     let at = |pixel: usize, sample: usize| {
-        values[if planar { sample * width * height + pixel } else { pixel * samples + sample }]
+        values.get(if planar { sample * width * height + pixel } else { pixel * samples + sample })
     };
     let eight = data.bits_allocated() == 8 && data.bits_stored() == 8 && !signed && (slope, intercept) == (1.0, 0.0);
     let pixels = (0..width * height).map(|i| match (coloured, luminance_first) {
@@ -212,24 +212,41 @@ fn grey(
     Ok(slice)
 }
 
-/// Samples as numbers: `stored` bits up to `high_bit` of every `allocated` ones, little-endian (PS3.5, 8.1.1).
-fn stored(bytes: &[u8], allocated: u16, stored: u16, high_bit: u16, signed: bool) -> Result<Vec<f64>, Problem> {
-    let unsupported = || Problem::Unsupported(format!("{allocated}-bit DICOM pixels"));
-    let stored = stored.clamp(1, allocated.max(1));
-    let shift = u32::from((high_bit + 1).saturating_sub(stored).min(allocated - stored));
-    let bits = u32::from(stored);
-    let value = |raw: u32| {
-        let raw = raw >> shift;
-        let raw = if bits < 32 { raw & ((1 << bits) - 1) } else { raw };
-        if signed { f64::from(((raw << (32 - bits)) as i32) >> (32 - bits)) } else { f64::from(raw) }
-    };
-    Ok(match allocated {
-        8 => bytes.iter().map(|b| value(u32::from(*b))).collect(),
-        16 => bytes.as_chunks().0.iter().map(|b| value(u32::from(u16::from_le_bytes(*b)))).collect(),
-        32 => bytes.as_chunks().0.iter().map(|b| value(u32::from_le_bytes(*b))).collect(),
-        1 => bytes.iter().map(|b| f64::from(*b)).collect(),
-        _ => return Err(unsupported()),
-    })
+/// Samples of `allocated` bits, of which `stored` ones up to the high bit count, little-endian (PS3.5, 8.1.1); read where they lie,
+/// for a picture may be large.
+struct Samples<'a> {
+    bytes: &'a [u8],
+    /// Of one sample.
+    width: usize,
+    shift: u32,
+    bits: u32,
+    signed: bool,
+}
+
+impl<'a> Samples<'a> {
+    fn new(bytes: &'a [u8], allocated: u16, stored: u16, high_bit: u16, signed: bool) -> Result<Self, Problem> {
+        let stored = stored.clamp(1, allocated.max(1));
+        let shift = u32::from((high_bit.saturating_add(1)).saturating_sub(stored).min(allocated - stored));
+        let (width, shift, bits) = match allocated {
+            8 | 16 | 32 => (usize::from(allocated) / 8, shift, u32::from(stored)),
+            // The library has made bytes of the bits.
+            1 => (1, 0, 8),
+            _ => return Err(Problem::Unsupported(format!("{allocated}-bit DICOM pixels"))),
+        };
+        Ok(Self { bytes, width, shift, bits, signed })
+    }
+
+    fn len(&self) -> usize {
+        self.bytes.len() / self.width
+    }
+
+    fn get(&self, at: usize) -> f64 {
+        let bytes = &self.bytes[at * self.width..][..self.width];
+        let raw = bytes.iter().rev().fold(0u32, |value, byte| value << 8 | u32::from(*byte)) >> self.shift;
+        let raw = if self.bits < 32 { raw & ((1 << self.bits) - 1) } else { raw };
+        let unused = 32 - self.bits;
+        if self.signed { f64::from(((raw << unused) as i32) >> unused) } else { f64::from(raw) }
+    }
 }
 
 #[cfg(test)]
@@ -239,9 +256,13 @@ mod tests {
     #[test]
     fn twelve_bits_of_sixteen_are_read_with_their_sign() {
         let bytes = [0xFF, 0x0F, 0x00, 0x08, 0x01, 0xF0];
-        assert_eq!(stored(&bytes, 16, 12, 11, false).unwrap(), [4095.0, 2048.0, 1.0]);
-        assert_eq!(stored(&bytes, 16, 12, 11, true).unwrap(), [-1.0, -2048.0, 1.0]);
-        assert_eq!(stored(&[0xF0, 0x12], 16, 12, 15, false).unwrap(), [0x12F as f64]);
+        let read = |bytes: &[u8], high_bit, signed| -> Vec<f64> {
+            let samples = Samples::new(bytes, 16, 12, high_bit, signed).unwrap();
+            (0..samples.len()).map(|i| samples.get(i)).collect()
+        };
+        assert_eq!(read(&bytes, 11, false), [4095.0, 2048.0, 1.0]);
+        assert_eq!(read(&bytes, 11, true), [-1.0, -2048.0, 1.0]);
+        assert_eq!(read(&[0xF0, 0x12], 15, false), [0x12F as f64]);
     }
 
     #[test]
