@@ -33,6 +33,13 @@ impl Mask {
         (width.checked_mul(height)? == pixels.len()).then_some(Self { width, height, pixels })
     }
 
+    /// From rows of text, `#` inside: for tests.
+    #[cfg(test)]
+    pub fn drawn(rows: &[&str]) -> Self {
+        let pixels = rows.iter().flat_map(|r| r.chars().map(|c| c == '#')).collect();
+        Self { width: rows[0].len(), height: rows.len(), pixels }
+    }
+
     pub fn empty(width: usize, height: usize) -> Self {
         Self { width, height, pixels: vec![false; width * height] }
     }
@@ -182,14 +189,9 @@ fn diameter(mut points: Vec<(f64, f64)>) -> f64 {
 mod tests {
     use super::*;
 
-    fn drawn(rows: &[&str]) -> Mask {
-        let pixels = rows.iter().flat_map(|r| r.chars().map(|c| c == '#')).collect();
-        Mask::new(rows[0].len(), rows.len(), pixels).unwrap()
-    }
-
     #[test]
     fn components_are_counted_over_corners_and_measured() {
-        let mask = drawn(&["##...", "##...", "..#..", ".....", "....#"]);
+        let mask = Mask::drawn(&["##...", "##...", "..#..", ".....", "....#"]);
         let parts = mask.components();
         assert_eq!(parts.iter().map(|p| p.pixels).collect::<Vec<_>>(), vec![5, 1]);
         // From (0, 0) to (2, 2): √8.
@@ -229,16 +231,16 @@ mod tests {
 
     #[test]
     fn the_border_of_two_pixels_is_a_rectangle() {
-        let mut lines = drawn(&["....", ".##.", "...."]).border();
+        let mut lines = Mask::drawn(&["....", ".##.", "...."]).border();
         lines.sort();
         assert_eq!(lines, [[(1, 1), (1, 2)], [(1, 1), (3, 1)], [(1, 2), (3, 2)], [(3, 1), (3, 2)]]);
         // At the picture's own edge too.
-        assert_eq!(drawn(&["##", "##"]).border().len(), 4);
+        assert_eq!(Mask::drawn(&["##", "##"]).border().len(), 4);
     }
 
     #[test]
     fn dice_of_known_masks() {
-        let (a, b) = (drawn(&["##", ".."]), drawn(&["#.", "#."]));
+        let (a, b) = (Mask::drawn(&["##", ".."]), Mask::drawn(&["#.", "#."]));
         assert_eq!(a.dice(&b), Some(0.5));
         assert_eq!(Mask::empty(2, 2).dice(&Mask::empty(2, 2)), Some(1.0));
         assert_eq!(a.dice(&Mask::empty(2, 2)), Some(0.0));

@@ -84,18 +84,13 @@ mod tests {
     use super::super::slice::SpacingSource;
     use super::*;
 
-    fn drawn(rows: &[&str]) -> Mask {
-        let pixels = rows.iter().flat_map(|r| r.chars().map(|c| c == '#')).collect();
-        Mask::new(rows[0].len(), rows.len(), pixels).unwrap()
-    }
-
     #[test]
     fn parts_meet_over_slices_and_corners() {
         let masks = [
-            (0, drawn(&["#...", "....", "...#"])),
-            (1, drawn(&[".#..", "....", "...."])),
+            (0, Mask::drawn(&["#...", "....", "...#"])),
+            (1, Mask::drawn(&[".#..", "....", "...."])),
             // Not a neighbour of slice 1.
-            (3, drawn(&[".#..", "..#.", "...."])),
+            (3, Mask::drawn(&[".#..", "..#.", "...."])),
         ];
         let sizes = VolumeMeasurements::of(&masks, Spacing::new(2.0, 1.0, SpacingSource::PixelSpacing), Some(10.0));
         assert_eq!((sizes.voxels, sizes.slices, sizes.components), (5, 3, 3));

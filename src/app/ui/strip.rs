@@ -8,7 +8,9 @@ use crate::app::session::Step;
 use crate::app::{Action, App, theme};
 use crate::domain::prediction::Verdict;
 use crate::domain::study::{Cut, Place};
-use egui::{Align, Align2, Color32, FontId, Layout, Painter, Rect, Sense, Slider, Stroke, Ui, WidgetInfo, pos2, vec2};
+use egui::{
+    Align2, Color32, FontId, Label, Painter, Rect, RichText, Sense, Slider, Stroke, Ui, WidgetInfo, pos2, vec2,
+};
 use rust_i18n::t;
 
 const HEIGHT: f32 = 58.0;
@@ -20,19 +22,19 @@ pub fn is_wanted(entry: &Entry) -> bool {
 
 pub fn show(app: &App, ui: &mut Ui, out: &mut Actions) {
     let Some(entry) = app.session.selected() else { return };
-    ui.horizontal(|ui| {
+    let width = ui.available_width();
+    // In a narrow window the line breaks rather than run over.
+    ui.horizontal_wrapped(|ui| {
         controls(entry, ui, out);
-        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-            for (sign, command) in [("▶", Command::NextPositive), ("◀", Command::PreviousPositive)] {
-                let button = ui.small_button(sign).on_hover_text(command.tooltip(ui));
-                if button.accessible_name(command.label()).clicked() {
-                    out.push(Action::Run(command));
-                }
+        for (sign, command) in [("◀", Command::PreviousPositive), ("▶", Command::NextPositive)] {
+            let button = ui.small_button(sign).on_hover_text(command.tooltip(ui));
+            if button.accessible_name(command.label()).clicked() {
+                out.push(Action::Run(command));
             }
-            ui.weak(positives(app, entry));
-        });
+        }
+        ui.add(Label::new(RichText::new(positives(app, entry)).weak()).truncate());
     });
-    plot(app, entry, ui, out);
+    plot(app, entry, ui, width, out);
 }
 
 fn controls(entry: &Entry, ui: &mut Ui, out: &mut Actions) {
@@ -67,8 +69,8 @@ fn positives(app: &App, entry: &Entry) -> String {
 }
 
 /// Probability of a finding by slice with the threshold's line; a click or drag goes there.
-fn plot(app: &App, entry: &Entry, ui: &mut Ui, out: &mut Actions) {
-    let (rect, response) = ui.allocate_exact_size(vec2(ui.available_width(), HEIGHT), Sense::CLICK | Sense::DRAG);
+fn plot(app: &App, entry: &Entry, ui: &mut Ui, width: f32, out: &mut Actions) {
+    let (rect, response) = ui.allocate_exact_size(vec2(width, HEIGHT), Sense::CLICK | Sense::DRAG);
     response.widget_info(|| WidgetInfo::labeled(egui::Role::Canvas, true, t!("strip.name")));
     let painter = ui.painter_at(rect);
     painter.rect_filled(rect, 4, theme::VIEWPORT);
