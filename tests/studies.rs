@@ -475,3 +475,35 @@ fn study_layout(folder: &Path) -> lesionlens::domain::geometry::Affine {
     let study = study(folder);
     study.frames.layout(study.native()).unwrap().affine.unwrap()
 }
+
+/// Tables that turn a picture round: of the modality the values follow, of the values of interest the looks.
+#[test]
+fn look_up_tables_are_applied() {
+    use dicom_core::value::DataSetSequence;
+    use dicom_core::{DataElement, PrimitiveValue};
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.dcm");
+    let pixels: Vec<u16> = (0..256).collect();
+    let with = |sequence: dicom_object::Tag| {
+        dicom::write(&path, 16, &pixels, |o| {
+            let mut item = dicom_object::InMemDicomObject::new_empty();
+            // 200 entries from 10 on, 8 bits: 255, 254 …
+            item.put(DataElement::new(
+                tags::LUT_DESCRIPTOR,
+                VR::US,
+                PrimitiveValue::U16([200, 10, 8].into_iter().collect()),
+            ));
+            let entries = (0..200u16).map(|i| 255 - i).collect();
+            item.put(DataElement::new(tags::LUT_DATA, VR::US, PrimitiveValue::U16(entries)));
+            o.put(DataElement::new(sequence, VR::SQ, DataSetSequence::from(vec![item])));
+        });
+        load(&path).unwrap().slice(0).unwrap()
+    };
+    for sequence in [tags::MODALITY_LUT_SEQUENCE, tags::VOILUT_SEQUENCE] {
+        let slice = with(sequence);
+        let values = slice.values();
+        assert_eq!((values[0], values[10], values[11], values[209], values[255]), (255.0, 255.0, 254.0, 56.0, 56.0));
+        assert!(slice.grey()[20] > slice.grey()[200]);
+    }
+    assert_eq!(with(tags::VOILUT_SEQUENCE).windows(), [Window::from_range(0.0, 255.0)]);
+}

@@ -147,8 +147,6 @@ pub enum Warning {
     LeftOut(usize),
     /// Two statements about the geometry contradict each other; the first was used.
     Contradiction(&'static str),
-    /// A look-up table of the file was not applied.
-    TableIgnored,
     /// Points in time that were not looked at.
     FurtherTimes(usize),
     /// Pixel sizes come from the detector, not the patient (DICOM ImagerPixelSpacing): mm are a little too large.
@@ -172,7 +170,6 @@ impl Warning {
             Warning::MixedOrientations(n) => format!("unlike-slices-left-out: {n}"),
             Warning::LeftOut(n) => format!("unreadable-files-left-out: {n}"),
             Warning::Contradiction(what) => format!("contradicting-geometry: {what}"),
-            Warning::TableIgnored => "look-up-table-ignored".into(),
             Warning::FurtherTimes(n) => format!("further-times-not-looked-at: {n}"),
             Warning::DetectorSpacing => "spacing-at-detector".into(),
         }

@@ -77,7 +77,6 @@ fn warning(warning: &Warning) -> String {
         Warning::MixedOrientations(n) => t!("warning.mixed_orientations", n = n),
         Warning::LeftOut(n) => t!("warning.left_out", n = n),
         Warning::Contradiction(what) => t!("warning.contradiction", what = what),
-        Warning::TableIgnored => t!("warning.table_ignored"),
         Warning::FurtherTimes(n) => t!("warning.further_times", n = n),
         Warning::DetectorSpacing => t!("warning.detector_spacing"),
     }

@@ -189,23 +189,34 @@ fn grey(
     let at = |pixel: usize, sample: usize| {
         values.get(if planar { sample * width * height + pixel } else { pixel * samples + sample })
     };
-    let eight = data.bits_allocated() == 8 && data.bits_stored() == 8 && !signed && (slope, intercept) == (1.0, 0.0);
+    let named = header.frames.get(index).is_some_and(|frame| !frame.windows.is_empty());
+    let voi = header.voi_table.as_ref().filter(|_| !named && !coloured);
+    let tables = voi.is_some() || header.modality_table.is_some();
+    let eight =
+        !tables && data.bits_allocated() == 8 && data.bits_stored() == 8 && !signed && (slope, intercept) == (1.0, 0.0);
     let pixels = (0..width * height).map(|i| match (coloured, luminance_first) {
         (true, false) => (0.299 * at(i, 0) + 0.587 * at(i, 1) + 0.114 * at(i, 2)).round() as f32,
-        _ => (at(i, 0) * slope + intercept) as f32,
+        _ => {
+            let stored = at(i, 0);
+            let value = header.modality_table.as_ref().map_or(stored * slope + intercept, |table| table.get(stored));
+            voi.map_or(value, |table| table.get(value)) as f32
+        }
     });
     let depth = if eight { Depth::Eight } else { Depth::Deep };
     let looks = header.frames.get(index);
     let windows = looks.map_or_else(Vec::new, |frame: &FrameHeader| frame.windows.clone());
     // Colour is shown as it is.
-    let windows: Vec<Window> = if coloured { Vec::new() } else { windows };
+    let windows: Vec<Window> = match voi {
+        _ if coloured => Vec::new(),
+        Some(table) => vec![Window::from_range(0.0, table.highest() as f32)],
+        None => windows,
+    };
     let slice = Slice::with_windows(width, height, pixels.collect(), depth, windows);
     let mut slice = slice.ok_or(Problem::Truncated)?;
     slice.spacing = looks.and_then(|frame| frame.spacing);
     slice.orientation = looks.and_then(|frame| frame.orientation);
     slice.inverted = header.inverted;
     slice.warnings.extend(coloured.then_some(Warning::ColourToGrey));
-    slice.warnings.extend(header.has_table.then_some(Warning::TableIgnored));
     if slice.has_few_greys() {
         slice.warnings.push(Warning::FewGreys);
     }

@@ -1,6 +1,7 @@
 //! What a DICOM file says before its pixels.
 
 use super::open_head;
+use super::table::Table;
 use crate::domain::geometry::{Orientation, Vector};
 use crate::domain::slice::{Spacing, SpacingSource};
 use crate::domain::study::Subject;
@@ -50,8 +51,10 @@ pub struct Header {
     pub inverted: bool,
     /// Luminance and chroma instead of red, green and blue.
     pub is_ybr: bool,
-    /// A modality or VOI look-up table (PS3.3 C.11.1, C.11.2), which is not applied.
-    pub has_table: bool,
+    /// From stored values to the modality's, instead of slope and intercept.
+    pub modality_table: Option<Table>,
+    /// From these to brightness, where the file names no window.
+    pub voi_table: Option<Table>,
     /// Tells apart what was taken in one place: AcquisitionNumber, EchoTime, TriggerTime, AcquisitionTime.
     pub moment: [Option<f64>; 4],
     /// SpacingBetweenSlices (0018,0088) in mm, as stated.
@@ -107,9 +110,8 @@ impl Header {
             height,
             inverted: photometric == "MONOCHROME1",
             is_ybr: photometric.starts_with("YBR"),
-            has_table: [tags::MODALITY_LUT_SEQUENCE, tags::VOILUT_SEQUENCE]
-                .iter()
-                .any(|tag| object.get(*tag).and_then(|e| e.items()).is_some_and(|items| !items.is_empty())),
+            modality_table: Table::of(object, tags::MODALITY_LUT_SEQUENCE),
+            voi_table: Table::of(object, tags::VOILUT_SEQUENCE),
             moment: [tags::ACQUISITION_NUMBER, tags::ECHO_TIME, tags::TRIGGER_TIME, tags::ACQUISITION_TIME]
                 .map(|tag| text(object, tag).and_then(|value| value.parse().ok())),
             slice_distance: numbers(object, tags::SPACING_BETWEEN_SLICES).first().copied(),

@@ -4,6 +4,7 @@ mod frame;
 mod header;
 mod scan;
 mod series;
+mod table;
 
 pub use header::Header;
 pub use series::load;
