@@ -159,3 +159,32 @@ fn damaged_and_hostile_files_are_refused_with_a_reason() {
         }
     }
 }
+
+/// What an import would get wrong without a word is refused in words.
+#[test]
+fn what_cannot_be_imported_faithfully_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.keras");
+    let config = std::fs::read_to_string(fixture("func.json")).unwrap();
+    let weights = std::fs::read(fixture("func.weights.h5")).unwrap();
+    for (from, to, why) in [
+        ("\"activation\": \"softmax\"", "\"activation\": \"linear\"", "does not end in a softmax"),
+        ("\"activation\": \"softmax\"", "\"activation\": {\"class_name\": \"LeakyReLU\"}", "LeakyReLU"),
+        ("\"activation\": \"softmax\"", "\"activation\": \"sigmoid\"", "does not end in a softmax"),
+        (
+            "\"output_layers\": [\"dense\", 0, 0]",
+            "\"output_layers\": [[\"dense\", 0, 0], [\"add\", 0, 0]]",
+            "several outputs",
+        ),
+        ("\"output_layers\": [\"dense\", 0, 0]", "\"output_layers\": [\"add\", 0, 0]", "behind its output"),
+        ("\"keras_history\": [\"re_lu\", 0, 0]", "\"keras_history\": [\"re_lu\", 0, 1]", "second output"),
+        ("\"negative_slope\": 0.0", "\"negative_slope\": 0.2", "slope"),
+        ("\"dilation_rate\": [1, 1]", "\"dilation_rate\": [2, 2]", "dilation"),
+        ("\"axis\": -1}", "\"axis\": 1}", "axis 1"),
+    ] {
+        assert!(config.contains(from), "{from}");
+        archive(&path, &[("config.json", config.replace(from, to).as_bytes()), ("model.weights.h5", &weights)]);
+        let error = inspect(&path, None, None).unwrap_err().to_string();
+        assert!(error.contains(why), "{to}: {error}");
+    }
+}

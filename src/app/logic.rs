@@ -11,6 +11,7 @@ use super::view::View;
 use super::{Action, App, Dialog, default_thresholds, theme};
 use crate::domain::card::{Card, Task};
 use crate::domain::study::{Place, Study};
+use crate::engine::importing::Detected;
 use crate::engine::worker::Reply;
 use crate::io::Truth;
 use rust_i18n::t;
@@ -127,12 +128,12 @@ impl App {
             }
             Done::Truth(_, _, Err(why)) | Done::SettingsFailed(why) => self.notifications.error(why),
             Done::Detected(Ok(detected)) => {
-                self.importing = Some(Importing::new(*detected));
-                self.open(Dialog::Import);
+                self.offered.push_back(Importing::new(*detected));
+                self.offer_next();
             }
-            Done::Installed(Ok(card)) => self.installed(*card),
-            Done::Installed(Err(why)) => {
-                if let Some(importing) = &mut self.importing {
+            Done::Installed(detected, Ok(card)) => self.installed(&detected, *card),
+            Done::Installed(detected, Err(why)) => {
+                if let Some(importing) = self.importing.as_mut().filter(|i| Arc::ptr_eq(&i.detected, &detected)) {
                     importing.busy = false;
                 }
                 self.notifications.error(why);
@@ -376,10 +377,21 @@ impl App {
         }
     }
 
+    /// Shows the next of the models that were dropped.
+    fn offer_next(&mut self) {
+        if self.importing.is_none() {
+            self.importing = self.offered.pop_front();
+            if self.importing.is_some() {
+                self.open(Dialog::Import);
+            }
+        }
+    }
+
     /// A new model is in use at once; the engine starts anew to know it.
-    fn installed(&mut self, card: Card) {
-        self.close(Dialog::Import);
-        self.importing = None;
+    fn installed(&mut self, detected: &Arc<Detected>, card: Card) {
+        if self.importing.as_ref().is_some_and(|i| Arc::ptr_eq(&i.detected, detected)) {
+            self.close(Dialog::Import);
+        }
         self.notifications.info(t!("import.done", id = card.id));
         let mut models = self.session.models.clone();
         let slot = if card.task == Task::Segmentation { &mut models.segmenter } else { &mut models.classifier };
@@ -435,11 +447,16 @@ impl App {
 
     pub(super) fn close(&mut self, dialog: Dialog) {
         self.dialogs.retain(|open| *open != dialog);
+        if dialog == Dialog::Import {
+            self.importing = None;
+            self.offer_next();
+        }
     }
 
     /// Escape: the topmost thing goes: a dialog, the work under way, a message.
     fn cancel(&mut self) {
-        if self.dialogs.pop().is_some() {
+        if let Some(dialog) = self.dialogs.last().copied() {
+            self.close(dialog);
             return;
         }
         if self.exporting.take().is_some() {

@@ -36,7 +36,7 @@ use opener::Opener;
 use rust_i18n::t;
 use session::{Models, Session, Sort, Step};
 use state::{Interpolation, Language, Settings, ThemeChoice};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -152,6 +152,8 @@ pub struct App {
     volumetry: Volumetry,
     measuring: Measuring,
     importing: Option<Importing>,
+    /// Models that wait for their turn.
+    offered: VecDeque<Importing>,
     /// Where imported models go.
     models_folder: Option<PathBuf>,
     ctx: egui::Context,
@@ -197,6 +199,7 @@ impl App {
             volumetry: Volumetry::default(),
             measuring: Measuring::default(),
             importing: None,
+            offered: VecDeque::new(),
             models_folder: options.models_folder,
             ctx: ctx.clone(),
         };

@@ -36,7 +36,7 @@ pub enum Done {
     SettingsFailed(String),
     /// What a model file holds.
     Detected(Result<Box<Detected>, String>),
-    Installed(Result<Box<Card>, String>),
+    Installed(Arc<Detected>, Result<Box<Card>, String>),
     /// Slices done and to do.
     Exporting(usize, usize),
     Exported(Result<PathBuf, String>),
@@ -152,7 +152,7 @@ impl Tasks {
     pub fn install_model(&self, detected: Arc<Detected>, wishes: Wishes, folder: PathBuf, slice: Option<Arc<Slice>>) {
         self.spawn(move || {
             let installed = detected.install(&wishes, &folder, slice.as_ref());
-            Some(Done::Installed(installed.map(Box::new).map_err(|e| e.to_string())))
+            Some(Done::Installed(detected, installed.map(Box::new).map_err(|e| e.to_string())))
         });
     }
 

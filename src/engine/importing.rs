@@ -6,6 +6,7 @@ use crate::domain::slice::Slice;
 use crate::models::import::{self, Found, ImportError};
 use crate::models::model::{Model, Source};
 use crate::models::preprocess;
+use crate::nn::keras::KerasError;
 use crate::nn::zoo::Architecture;
 use candle_core::Device;
 use std::path::{Path, PathBuf};
@@ -32,8 +33,13 @@ impl From<ImportError> for EngineError {
 /// If the file is damaged or holds something else.
 pub fn detect(file: &Path) -> Result<Detected, EngineError> {
     let beside = file.with_extension("json");
-    let config = beside.is_file().then_some(beside);
-    Ok(Detected { file: file.to_path_buf(), found: import::inspect(file, None, config.as_deref())? })
+    let found = match import::inspect(file, None, None) {
+        Err(ImportError::Keras { reason: KerasError::NoConfig, .. }) if beside.is_file() => {
+            import::inspect(file, None, Some(&beside))?
+        }
+        found => found?,
+    };
+    Ok(Detected { file: file.to_path_buf(), found })
 }
 
 impl Detected {

@@ -14,6 +14,9 @@ use crate::nn::zoo::{Architecture, Format};
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 
+/// Longest `model.to_json()` that is read.
+const MAX_CONFIG_BYTES: u64 = 64 << 20;
+
 /// Why a file was not imported; nothing is left behind.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
@@ -31,6 +34,8 @@ pub enum ImportError {
         "{path}: answers with {shape}; a classifier gives a vector, a segmenter a map of one channel at its input's size"
     )]
     Output { path: PathBuf, shape: Shape },
+    #[error("{path}: does not end in a {wanted}, so its answers are no probabilities; add one and save it again")]
+    Logits { path: PathBuf, wanted: String },
     #[error("{path}: takes {shape}; networks here take square pictures of 1 or 3 channels, 16 to 2048 pixels wide")]
     Input { path: PathBuf, shape: Shape },
     #[error("{wanted} class names are needed, {given} were given")]
@@ -95,8 +100,21 @@ pub fn inspect(file: &Path, wanted: Option<Architecture>, config: Option<&Path>)
     let failed =
         |path: &Path, e: std::io::Error| ImportError::File { path: path.to_path_buf(), problem: e.to_string() };
     let keras_failed = |reason: KerasError| ImportError::Keras { path: file.to_path_buf(), reason };
-    let config = config.map(|path| std::fs::read_to_string(path).map_err(|e| failed(path, e))).transpose()?;
-    let bytes = std::fs::read(file).map_err(|e| failed(file, e))?;
+    let bounded = |path: &Path, limit: u64| -> Result<Vec<u8>, ImportError> {
+        let length = std::fs::metadata(path).map_err(|e| failed(path, e))?.len();
+        let problem = format!("is larger than {} MiB", limit >> 20);
+        if length > limit {
+            return Err(ImportError::File { path: path.to_path_buf(), problem });
+        }
+        std::fs::read(path).map_err(|e| failed(path, e))
+    };
+    let text = |path: &Path| -> Result<String, ImportError> {
+        let problem = "is no UTF-8 text".to_string();
+        String::from_utf8(bounded(path, MAX_CONFIG_BYTES)?)
+            .map_err(|_| ImportError::File { path: path.to_path_buf(), problem })
+    };
+    let config = config.map(text).transpose()?;
+    let bytes = bounded(file, keras::MAX_FILE_BYTES as u64)?;
     let model = keras::read(bytes, config).map_err(keras_failed)?;
     let format = format(file, &model.graph)?;
     let task = task(file, &model.graph)?;
@@ -179,13 +197,22 @@ fn task(file: &Path, graph: &Graph) -> Result<Task, ImportError> {
     let Shape::Image { height, width, .. } = graph.input_shape() else {
         return Err(ImportError::Input { path: file.to_path_buf(), shape: graph.input_shape() });
     };
-    let softmax = matches!(graph.node(graph.output()).op, Op::Activation { function: Activation::Softmax });
-    match graph.output_shape() {
-        Shape::Vector { len: 1 } if !softmax => Ok(Task::Binary),
-        Shape::Vector { len } if len > 1 => Ok(Task::Multiclass),
-        Shape::Image { height: h, width: w, channels: 1 } if (h, w) == (height, width) => Ok(Task::Segmentation),
-        shape => Err(ImportError::Output { path: file.to_path_buf(), shape }),
+    let last = match graph.node(graph.output()).op {
+        Op::Activation { function } => Some(function),
+        _ => None,
+    };
+    let (task, wanted) = match graph.output_shape() {
+        Shape::Vector { len: 1 } => (Task::Binary, Activation::Sigmoid),
+        Shape::Vector { .. } => (Task::Multiclass, Activation::Softmax),
+        Shape::Image { height: h, width: w, channels: 1 } if (h, w) == (height, width) => {
+            (Task::Segmentation, Activation::Sigmoid)
+        }
+        shape => return Err(ImportError::Output { path: file.to_path_buf(), shape }),
+    };
+    if last != Some(wanted) {
+        return Err(ImportError::Logits { path: file.to_path_buf(), wanted: format!("{wanted:?}").to_lowercase() });
     }
+    Ok(task)
 }
 
 fn card(found: &Found, wishes: &Wishes, weights: &[u8]) -> Result<Card, ImportError> {

@@ -98,7 +98,8 @@ fn answers(card: &Card, graph: &Graph) -> bool {
         }
         _ => false,
     };
-    gives && graph.input_shape().channels() == card.input.channels
+    let side = card.input.side;
+    gives && graph.input_shape() == Shape::Image { height: side, width: side, channels: card.input.channels }
 }
 
 /// The network that the card names, or that lies in the weights file.

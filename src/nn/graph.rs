@@ -4,7 +4,7 @@
 //! Images are height × width × channels in every shape here (Keras' order), whatever layout an executor prefers.
 
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 /// Shape of one example as it leaves a node; the batch dimension is never part of a graph.
@@ -18,6 +18,9 @@ pub enum Shape {
 
 /// Values of one example that a layer may give: 1 GiB in f32.
 const MOST_VALUES: usize = 1 << 28;
+
+/// Layers of a network; the deepest published ones have some thousand.
+const MOST_NODES: usize = 20_000;
 
 impl Shape {
     /// Channels of a feature map or length of a vector: the axis that dense layers and batch-norm work on.
@@ -551,13 +554,14 @@ fn list(shapes: &[Shape]) -> String {
 /// Grows a [`Graph`] node by node; the first mistake is kept and told by [`Builder::finish`].
 pub struct Builder {
     nodes: Vec<Node>,
+    names: HashSet<String>,
     error: Option<GraphError>,
 }
 
 impl Builder {
     /// Starts with the input; its id is returned beside the builder.
     pub fn new(input: Shape) -> (Self, NodeId) {
-        let mut builder = Self { nodes: Vec::new(), error: None };
+        let mut builder = Self { nodes: Vec::new(), names: HashSet::new(), error: None };
         let id = builder.push("input", Op::Input { shape: input }, &[]);
         (builder, id)
     }
@@ -578,10 +582,19 @@ impl Builder {
                 Shape::Vector { len: 1 }
             }
         };
-        if self.nodes.iter().any(|n| n.name == name) {
+        if !self.names.insert(name.clone()) {
             self.error.get_or_insert(GraphError::DuplicateName(name.clone()));
         }
+        if self.nodes.len() >= MOST_NODES {
+            let problem = format!("is one more than {MOST_NODES} layers");
+            self.error.get_or_insert(GraphError::Layer { layer: name.clone(), problem });
+        }
         self.nodes.push(Node { name, op, inputs: inputs.to_vec(), shape });
+        NodeId(self.nodes.len() - 1)
+    }
+
+    /// The node that was added last.
+    pub fn last(&self) -> NodeId {
         NodeId(self.nodes.len() - 1)
     }
 

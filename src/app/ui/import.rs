@@ -9,7 +9,7 @@ use rust_i18n::t;
 /// `false` when the window was closed.
 pub fn show(app: &mut App, ui: &mut Ui, out: &mut Actions) -> bool {
     let mut open = true;
-    let slice = app.session.selected().map(|entry| entry.shown.slice.clone());
+    let slice = app.session.selected().map(|entry| entry.shown.display.clone());
     let window = super::dialog(ui, "import", t!("import.title").into_owned(), &mut open);
     let Some(importing) = &mut app.importing else { return false };
     let (detected, wishes) = (importing.detected.clone(), &mut importing.wishes);

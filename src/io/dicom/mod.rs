@@ -37,7 +37,7 @@ fn open_head(path: &Path) -> Result<DefaultDicomObject, Problem> {
 fn open_whole(path: &Path) -> Result<DefaultDicomObject, Problem> {
     super::check_file(path)?;
     scan::check(path, Extent::Whole)?;
-    super::guarded(|| OpenFileOptions::new().open_file(path).map_err(|e| problem(&e)))
+    super::guarded(|| OpenFileOptions::new().read_to(tags::PIXEL_DATA).open_file(path).map_err(|e| problem(&e)))
 }
 
 fn problem(error: &dyn std::error::Error) -> Problem {

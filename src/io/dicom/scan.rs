@@ -4,7 +4,7 @@ use crate::io::error::Problem;
 use dicom_dictionary_std::uids;
 use flate2::read::DeflateDecoder;
 use std::fs::File;
-use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::io::{BufReader, Cursor, Read, Seek, SeekFrom};
 use std::path::Path;
 
 /// Deepest nesting of sequences; honest files stay below ten.
@@ -12,16 +12,20 @@ const MAX_DEPTH: usize = 24;
 /// Elements of one file, nested ones included.
 const MAX_ELEMENTS: usize = 4_000_000;
 /// Bytes that a deflated data set may unpack to.
-const MAX_INFLATED: u64 = 1 << 30;
+const MAX_INFLATED: u64 = 256 << 20;
 const UNDEFINED: u32 = u32::MAX;
 const ITEM: (u16, u16) = (0xFFFE, 0xE000);
 const ITEM_END: (u16, u16) = (0xFFFE, 0xE00D);
 const SEQUENCE_END: (u16, u16) = (0xFFFE, 0xE0DD);
 /// Pixels of whatever kind begin here.
 const PIXELS: (u16, u16) = (0x7FE0, 0x0008);
-/// Value representations whose length has four bytes (PS3.5, 7.1.2).
-const LONG: [&[u8; 2]; 13] =
-    [b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"];
+/// The kind of pixels that is read; the file ends behind it.
+const LAST_PIXELS: (u16, u16) = (0x7FE0, 0x0010);
+/// Value representations whose length has two bytes; all others, known or not, have four (PS3.5, 7.1.2).
+const SHORT: [&[u8; 2]; 21] = [
+    b"AE", b"AS", b"AT", b"CS", b"DA", b"DS", b"DT", b"FD", b"FL", b"IS", b"LO", b"LT", b"PN", b"SH", b"SL", b"SS",
+    b"ST", b"TM", b"UI", b"UL", b"US",
+];
 
 /// How far a file is to be looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,8 +47,8 @@ struct Element {
     length: u32,
 }
 
-struct Scanner {
-    file: BufReader<File>,
+struct Scanner<R> {
+    file: R,
     at: u64,
     size: u64,
     syntax: Syntax,
@@ -63,7 +67,11 @@ pub fn check(path: &Path, extent: Extent) -> Result<(), Problem> {
     scanner.skip(132)?;
     let transfer = scanner.meta()?;
     match transfer.as_str() {
-        uids::DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN => return scanner.inflated(),
+        uids::DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN => {
+            let unpacked = inflated(&mut scanner.file)?;
+            let size = unpacked.len() as u64;
+            return Scanner { file: Cursor::new(unpacked), at: 0, size, syntax, elements: 0 }.data_set(size, 0, extent);
+        }
         uids::IMPLICIT_VR_LITTLE_ENDIAN => scanner.syntax.explicit = false,
         "1.2.840.10008.1.2.2" => scanner.syntax.big = true,
         _ => {}
@@ -71,7 +79,7 @@ pub fn check(path: &Path, extent: Extent) -> Result<(), Problem> {
     scanner.data_set(size, 0, extent)
 }
 
-impl Scanner {
+impl<R: Read + Seek> Scanner<R> {
     fn bytes<const N: usize>(&mut self) -> Result<[u8; N], Problem> {
         let mut bytes = [0; N];
         self.file.read_exact(&mut bytes).map_err(|_| Problem::Truncated)?;
@@ -108,11 +116,11 @@ impl Scanner {
             return Ok(Element { tag, vr: *b"  ", length: self.long()? });
         }
         let vr: [u8; 2] = self.bytes()?;
-        let length = if LONG.contains(&&vr) {
+        let length = if SHORT.contains(&&vr) {
+            u32::from(self.short()?)
+        } else {
             self.bytes::<2>()?;
             self.long()?
-        } else {
-            u32::from(self.short()?)
         };
         Ok(Element { tag, vr, length })
     }
@@ -139,26 +147,24 @@ impl Scanner {
         }
     }
 
-    fn inflated(&mut self) -> Result<(), Problem> {
-        let mut unpacked = DeflateDecoder::new(&mut self.file).take(MAX_INFLATED + 1);
-        let length = std::io::copy(&mut unpacked, &mut std::io::sink()).map_err(|_| Problem::Truncated)?;
-        if length > MAX_INFLATED {
-            return Err(Problem::FileTooLarge { limit_bytes: MAX_INFLATED });
-        }
-        Ok(())
-    }
-
     /// Elements up to `end`, or to the end of an item of undefined length.
     fn data_set(&mut self, end: u64, depth: usize, extent: Extent) -> Result<(), Problem> {
-        while self.at < end {
+        // Fewer bytes than an element has are padding.
+        while self.at < end && (depth > 0 || end - self.at >= 8) {
             let element = self.element()?;
-            if element.tag == ITEM_END {
+            // The parser ignores one that ends nothing.
+            if element.tag == ITEM_END && depth > 0 {
                 return Ok(());
             }
-            if depth == 0 && element.tag >= PIXELS && extent == Extent::Head {
+            let is_pixels = depth == 0 && (PIXELS..=LAST_PIXELS).contains(&element.tag);
+            if is_pixels && extent == Extent::Head {
                 return Ok(());
             }
             self.value(&element, depth)?;
+            // Nothing behind the pixels is parsed.
+            if depth == 0 && element.tag >= LAST_PIXELS {
+                return Ok(());
+            }
         }
         Ok(())
     }
@@ -169,14 +175,7 @@ impl Scanner {
             if is_pixels {
                 return self.fragments();
             }
-            // What is of unknown kind and length is implicit inside (PS3.5, 6.2.2).
-            let outside = self.syntax;
-            if element.vr == *b"UN" {
-                self.syntax = Syntax { explicit: false, big: false };
-            }
-            let result = self.items(self.size, depth + 1);
-            self.syntax = outside;
-            return result;
+            return self.items(self.size, depth + 1);
         }
         let length = u64::from(element.length);
         if length > self.size.saturating_sub(self.at) {
@@ -184,7 +183,19 @@ impl Scanner {
         }
         let nested =
             element.vr == *b"SQ" || (!self.syntax.explicit && !is_pixels && length >= 8 && self.starts_with_item()?);
-        if nested { self.items(self.at + length, depth + 1) } else { self.skip(length) }
+        if !nested {
+            return self.skip(length);
+        }
+        let end = self.at + length;
+        match self.items(end, depth + 1) {
+            // What only looked like a sequence is bytes to the parser too.
+            Err(problem) if element.vr != *b"SQ" && problem != too_deep() => {
+                self.file.seek(SeekFrom::Start(end)).map_err(|_| Problem::Truncated)?;
+                self.at = end;
+                Ok(())
+            }
+            result => result,
+        }
     }
 
     /// Whether an item begins here: without explicit kinds nothing else tells a sequence.
@@ -198,7 +209,7 @@ impl Scanner {
     /// Items of a sequence up to `end`, or to its delimiter.
     fn items(&mut self, end: u64, depth: usize) -> Result<(), Problem> {
         if depth > MAX_DEPTH {
-            return Err(Problem::Damaged(format!("its sequences are nested more than {MAX_DEPTH} deep")));
+            return Err(too_deep());
         }
         while self.at < end {
             let item = self.element()?;
@@ -226,4 +237,18 @@ impl Scanner {
             }
         }
     }
+}
+
+fn inflated(packed: impl Read) -> Result<Vec<u8>, Problem> {
+    let mut unpacked = Vec::new();
+    let read = DeflateDecoder::new(packed).take(MAX_INFLATED + 1).read_to_end(&mut unpacked);
+    read.map_err(|_| Problem::Truncated)?;
+    if unpacked.len() as u64 > MAX_INFLATED {
+        return Err(Problem::FileTooLarge { limit_bytes: MAX_INFLATED });
+    }
+    Ok(unpacked)
+}
+
+fn too_deep() -> Problem {
+    Problem::Damaged(format!("its sequences are nested more than {MAX_DEPTH} deep"))
 }

@@ -67,7 +67,13 @@ impl LayerReader<'_> {
     }
 
     fn nonzero(&self, key: &str) -> bool {
-        self.config.get(key).and_then(Value::as_f64).is_some_and(|value| value != 0.0)
+        self.config.get(key).is_some_and(|value| !value.is_null() && value.as_f64() != Some(0.0))
+    }
+
+    /// Windows with holes; also when what is said of them cannot be read.
+    fn is_dilated(&self) -> bool {
+        let told = self.config.get("dilation_rate").filter(|value| !value.is_null());
+        told.is_some_and(|value| pair(Some(value)) != Some([1, 1]))
     }
 
     /// The axis is the last one of a map, channels.
@@ -84,13 +90,19 @@ impl LayerReader<'_> {
 
     /// `None` for a linear activation.
     fn activation(&self) -> Result<Option<Activation>, String> {
-        match text(self.config, "activation") {
-            None | Some("linear") => Ok(None),
-            Some("relu") => Ok(Some(Activation::Relu)),
-            Some("relu6") => Ok(Some(Activation::Relu6)),
-            Some("sigmoid") => Ok(Some(Activation::Sigmoid)),
-            Some("softmax") => Ok(Some(Activation::Softmax)),
-            Some(other) => Err(self.refuses(&format!("activation `{other}`"))),
+        let told = match self.config.get("activation") {
+            None | Some(Value::Null) => return Ok(None),
+            Some(Value::String(name)) => name.clone(),
+            // A function or layer of its own, with what it is set to.
+            Some(other) => other.to_string(),
+        };
+        match told.as_str() {
+            "linear" => Ok(None),
+            "relu" => Ok(Some(Activation::Relu)),
+            "relu6" => Ok(Some(Activation::Relu6)),
+            "sigmoid" => Ok(Some(Activation::Sigmoid)),
+            "softmax" => Ok(Some(Activation::Softmax)),
+            other => Err(self.refuses(&format!("activation `{other}`"))),
         }
     }
 
@@ -109,7 +121,7 @@ impl LayerReader<'_> {
         };
         match self.class {
             "Conv2D" => {
-                if pair(self.config.get("dilation_rate")).is_some_and(|d| d != [1, 1]) {
+                if self.is_dilated() {
                     return Err(self.refuses("dilation"));
                 }
                 if self.config.get("groups").and_then(Value::as_u64).is_some_and(|g| g != 1) {
@@ -119,7 +131,7 @@ impl LayerReader<'_> {
                 activate(Op::Conv { filters: self.count("filters")?, window, bias: self.flag("use_bias", true) })
             }
             "DepthwiseConv2D" => {
-                if pair(self.config.get("dilation_rate")).is_some_and(|d| d != [1, 1]) {
+                if self.is_dilated() {
                     return Err(self.refuses("dilation"));
                 }
                 if self.config.get("depth_multiplier").and_then(Value::as_u64).is_some_and(|m| m != 1) {
@@ -141,12 +153,15 @@ impl LayerReader<'_> {
             "ReLU" if ["negative_slope", "threshold"].iter().any(|key| self.nonzero(key)) => {
                 Err(self.refuses("a slope or a threshold below its ramp"))
             }
+            "ReLU" if self.config.get("max_value").is_some_and(|max| !max.is_null() && max.as_f64().is_none()) => {
+                Err(self.lacks("max_value"))
+            }
             "ReLU" => match self.config.get("max_value").and_then(Value::as_f64) {
                 None => Ok(vec![Op::Activation { function: Activation::Relu }]),
                 Some(6.0) => Ok(vec![Op::Activation { function: Activation::Relu6 }]),
                 Some(other) => Err(self.refuses(&format!("a ceiling of {other}"))),
             },
-            "Softmax" => Ok(vec![Op::Activation { function: Activation::Softmax }]),
+            "Softmax" => self.on_channels().map(|()| vec![Op::Activation { function: Activation::Softmax }]),
             "MaxPooling2D" => Ok(vec![Op::MaxPool { window: self.window("pool_size")? }]),
             "AveragePooling2D" => Ok(vec![Op::AveragePool { window: self.window("pool_size")? }]),
             "GlobalAveragePooling2D" if self.flag("keepdims", false) => Err(self.refuses("kept dimensions")),
@@ -298,7 +313,17 @@ impl ModelReader {
                 last = Some(id);
             }
         }
-        last.ok_or_else(|| bad("no layers"))
+        let last = last.ok_or_else(|| bad("no layers"))?;
+        let output = match output_layer(config)? {
+            Some(name) => *outputs.get(name).ok_or_else(|| bad("its output is no layer of it"))?,
+            None => last,
+        };
+        // A graph answers with its last node.
+        let is_last = self.builder.as_ref().is_none_or(|builder| builder.last() == output);
+        if given.is_none() && !is_last && self.problems.is_empty() {
+            return Err(bad("layers behind its output"));
+        }
+        Ok(output)
     }
 
     /// Adds one layer; what cannot be read is noted and skipped, so that every problem is listed at once.
@@ -348,13 +373,36 @@ fn input_shape(config: &Value) -> Result<Shape, KerasError> {
     }
 }
 
+/// The one layer that a functional model answers with; a Sequential says none.
+fn output_layer(config: &Value) -> Result<Option<&str>, KerasError> {
+    let Some(told) = config.pointer("/config/output_layers") else { return Ok(None) };
+    let one = match told.as_array().map(Vec::as_slice) {
+        Some([Value::String(_), ..]) => told,
+        Some([one]) => one,
+        _ => {
+            return Err(KerasError::Config(
+                "it answers with several outputs; save a model with the one you want".into(),
+            ));
+        }
+    };
+    match (one.get(0).and_then(Value::as_str), one.get(2).and_then(Value::as_u64)) {
+        (Some(name), Some(0) | None) => Ok(Some(name)),
+        _ => Err(KerasError::Config("its output is not the first of a layer".into())),
+    }
+}
+
 /// What flows into a layer: Keras 2 lists `[name, node, tensor, {}]`, Keras 3 the call's arguments.
 fn inbound(layer: &Value, outputs: &HashMap<&str, NodeId>) -> Result<Vec<NodeId>, KerasError> {
     let nodes = layer.get("inbound_nodes").and_then(Value::as_array);
     let mut names: Vec<&str> = Vec::new();
     match nodes.map(Vec::as_slice) {
-        Some([Value::Array(tensors)]) => names.extend(tensors.iter().filter_map(|t| t.get(0)?.as_str())),
-        Some([call]) => histories(call.get("args").unwrap_or(&Value::Null), &mut names),
+        Some([Value::Array(tensors)]) => {
+            if tensors.iter().any(|t| t.get(2).and_then(Value::as_u64).is_some_and(|index| index != 0)) {
+                return Err(second_output());
+            }
+            names.extend(tensors.iter().filter_map(|t| t.get(0)?.as_str()));
+        }
+        Some([call]) => histories(call.get("args").unwrap_or(&Value::Null), &mut names)?,
         _ => return Err(KerasError::Config("a layer used other than once".into())),
     }
     let unknown = |name: &str| KerasError::Config(format!("an input from an unknown layer: {name}"));
@@ -362,11 +410,21 @@ fn inbound(layer: &Value, outputs: &HashMap<&str, NodeId>) -> Result<Vec<NodeId>
 }
 
 /// Names of the layers whose tensors stand in a call's arguments, however they are nested.
-fn histories<'a>(argument: &'a Value, names: &mut Vec<&'a str>) {
+fn histories<'a>(argument: &'a Value, names: &mut Vec<&'a str>) -> Result<(), KerasError> {
     match argument.pointer("/config/keras_history/0").and_then(Value::as_str) {
-        Some(name) => names.push(name),
-        None => argument.as_array().into_iter().flatten().for_each(|inner| histories(inner, names)),
+        Some(_) if argument.pointer("/config/keras_history/2").and_then(Value::as_u64).is_some_and(|i| i != 0) => {
+            Err(second_output())
+        }
+        Some(name) => {
+            names.push(name);
+            Ok(())
+        }
+        None => argument.as_array().into_iter().flatten().try_for_each(|inner| histories(inner, names)),
     }
+}
+
+fn second_output() -> KerasError {
+    KerasError::Config("a layer that reads the second output of another".into())
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tensors::Arrangement;
 
 /// Largest file that is read: Keras' own largest application, NASNetLarge with optimiser state, stays below.
-const MAX_FILE_BYTES: usize = 2 << 30;
+pub const MAX_FILE_BYTES: usize = 2 << 30;
 /// Deeply nested types are parsed recursively by the HDF5 library.
 const STACK_BYTES: usize = 256 << 20;
 

@@ -45,7 +45,8 @@ impl Arrangement {
         };
         // Layers of a model inside the model lie in that model's group; Keras 3 puts the model's name in between.
         let places = match node.name.split_once('/') {
-            Some(_) => vec![node.name.clone()],
+            // Or the layer's own name holds a stroke.
+            Some(_) => vec![node.name.clone(), format!("{0}/{0}", node.name)],
             None => vec![format!("{0}/{0}", node.name), format!("{0}/{1}/{0}", node.name, description.name)],
         };
         let stored = keras_names(&node.op, parameter.role);
