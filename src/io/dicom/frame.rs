@@ -46,7 +46,10 @@ impl Pixels {
         let object = super::open_whole(path)?;
         let syntax = object.meta().transfer_syntax().trim_end_matches('\0').to_string();
         let Some(length) = object.get(tags::PIXEL_DATA).map(|element| element.length().get()) else {
-            return Err(Problem::Unsupported("pixels that are no whole numbers".into()));
+            let other =
+                [tags::FLOAT_PIXEL_DATA, tags::DOUBLE_FLOAT_PIXEL_DATA].iter().any(|tag| object.get(*tag).is_some());
+            let fractions = Problem::Unsupported("pixels that are no whole numbers".into());
+            return Err(if other { fractions } else { Problem::NoPixels });
         };
         guarded(|| {
             if PLAIN.contains(&syntax.as_str()) {
