@@ -1,7 +1,10 @@
 //! A look at a file's structure before it is parsed: a parser believes lengths and nests as deep as it is told.
 
 use crate::io::error::Problem;
-use dicom_dictionary_std::uids;
+use dicom_core::VR;
+use dicom_core::dictionary::{DataDictionary, DataDictionaryEntry};
+use dicom_dictionary_std::{StandardDataDictionary, uids};
+use dicom_object::Tag;
 use flate2::read::DeflateDecoder;
 use std::fs::File;
 use std::io::{BufReader, Cursor, Read, Seek, SeekFrom};
@@ -178,6 +181,10 @@ impl<R: Read + Seek> Scanner<R> {
             return self.items(self.size, depth + 1);
         }
         let length = u64::from(element.length);
+        // The parser reads whole numbers only and goes on in the middle of what is left.
+        if element.length % unit(self.kind(element)) != 0 {
+            return Err(Problem::Damaged(format!("an element of numbers has {length} bytes")));
+        }
         if length > self.size.saturating_sub(self.at) {
             return Err(Problem::Truncated);
         }
@@ -196,6 +203,15 @@ impl<R: Read + Seek> Scanner<R> {
             }
             result => result,
         }
+    }
+
+    /// The value representation that is stated, or that the dictionary knows.
+    fn kind(&self, element: &Element) -> VR {
+        if self.syntax.explicit {
+            return VR::from_binary(element.vr).unwrap_or(VR::UN);
+        }
+        let entry = StandardDataDictionary.by_tag(Tag(element.tag.0, element.tag.1));
+        entry.map_or(VR::UN, |entry| entry.vr().relaxed())
     }
 
     /// Whether an item begins here: without explicit kinds nothing else tells a sequence.
@@ -236,6 +252,16 @@ impl<R: Read + Seek> Scanner<R> {
                 _ => return Err(Problem::Damaged("its compressed pixels hold something that is no fragment".into())),
             }
         }
+    }
+}
+
+/// Bytes of one number (PS3.5, 6.2).
+fn unit(kind: VR) -> u32 {
+    match kind {
+        VR::US | VR::SS | VR::OW => 2,
+        VR::UL | VR::SL | VR::FL | VR::AT | VR::OF | VR::OL => 4,
+        VR::FD | VR::SV | VR::UV | VR::OD | VR::OV => 8,
+        _ => 1,
     }
 }
 
