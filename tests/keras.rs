@@ -188,3 +188,35 @@ fn what_cannot_be_imported_faithfully_is_refused() {
         assert!(error.contains(why), "{to}: {error}");
     }
 }
+
+/// A card that asks for neighbours: the slice before and the one after are the first and the third channel, and nothing else
+/// changes.
+#[test]
+fn neighbouring_slices_feed_a_model_whose_card_asks_for_them() {
+    use lesionlens::domain::slice::{Depth, Slice};
+    use lesionlens::domain::study::{Picture, Place, Study};
+    let folder = tempfile::tempdir().unwrap();
+    let found = inspect(&fixture("func.keras"), None, None).unwrap();
+    let installed = install(&found, &wishes("beside"), folder.path()).unwrap();
+    let card = std::fs::read_to_string(installed.join("card.toml")).unwrap();
+    std::fs::write(installed.join("card.toml"), card.replace("[input]", "[input]\nneighbours = true")).unwrap();
+    let model = Model::load(&Source::Folder(installed), &Device::Cpu).unwrap();
+    let page = |seed: usize| {
+        let pixels: Vec<f32> = (0..400).map(|i| ((i * 37 + seed * 91) % 251) as f32).collect();
+        Slice::new(20, 20, pixels, Depth::Eight).unwrap()
+    };
+    let study = Study::of_pages(Path::new("s"), vec![page(1), page(2), page(3)]);
+    let place = Place { cut: study.native(), index: 1 };
+    let picture = Picture { frames: study.frames.clone(), place };
+    let said = model.classify_all(&[picture.among(true).unwrap()], &|| false).unwrap().remove(0);
+    // The bare network on the three pages as channels.
+    let pages = [page(1), page(2), page(3)].map(|slice| slice.values());
+    let input: Vec<f32> = (0..1200).map(|i| pages[i % 3][i / 3] / 255.0).collect();
+    let x = candle_core::Tensor::from_vec(input, (1, 20, 20, 3), &Device::Cpu).unwrap();
+    let wanted: Vec<f32> = model.network().infer(&x, &|| false).unwrap().flatten_all().unwrap().to_vec1().unwrap();
+    for ((_, p), wanted) in said.classes.iter().zip(&wanted) {
+        assert!((p - f64::from(*wanted)).abs() < 1e-5, "{p} {wanted}");
+    }
+    let alone = model.classify(&study.slice(1).unwrap(), &|| false).unwrap();
+    assert!((alone.classes[0].1 - said.classes[0].1).abs() > 1e-4, "alone it stands for its neighbours");
+}

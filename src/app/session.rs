@@ -398,6 +398,7 @@ mod tests {
     use super::*;
     use crate::app::opener::prepare;
     use crate::domain::slice::{Depth, Slice};
+    use crate::domain::study::Neighbourhood;
     use crate::engine::Engine;
     use crate::engine::mock::MockEngine;
     use std::path::Path;
@@ -424,7 +425,7 @@ mod tests {
         let mut asked = Vec::new();
         while let Some(Wish { id, question, model, places, pictures }) = session.next_question() {
             let job = asked.len() as JobId;
-            let slices: Vec<Arc<Slice>> = pictures.iter().map(|p| p.slice().unwrap()).collect();
+            let slices: Vec<Neighbourhood> = pictures.iter().map(|p| p.among(false).unwrap()).collect();
             session.asked(job, id, question, model.clone(), places.clone());
             let answers = MockEngine.answer(question, &model, &slices, &|| false).unwrap();
             assert_eq!(session.answered(job, answers.into_iter().map(Ok).collect()), None);

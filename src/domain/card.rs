@@ -76,6 +76,10 @@ pub struct InputSpec {
     pub resize: Resize,
     #[serde(default)]
     pub luminance: Luminance,
+    /// The three channels are the slice before, the slice itself and the one after; at the ends, and for single pictures, the slice
+    /// stands for its neighbour.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub neighbours: bool,
     /// What the network was trained on, such as "MR FLAIR, axial, brain".
     pub modality: String,
 }
@@ -315,6 +319,9 @@ impl Card {
         }
         if !(16..=2048).contains(&self.input.side) || ![1, 3].contains(&self.input.channels) {
             return unlike("input");
+        }
+        if self.input.neighbours && self.input.channels != 3 {
+            return Some("`input.neighbours` needs three channels".into());
         }
         let square = |c: &Confusion| {
             c.counts.len() == c.classes.len() && c.counts.iter().all(|row| row.len() == c.classes.len())

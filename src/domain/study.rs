@@ -86,7 +86,34 @@ pub struct Picture {
     pub place: Place,
 }
 
+/// A slice with those beside it, for models whose card asks for them.
+#[derive(Clone)]
+pub struct Neighbourhood {
+    pub slice: Arc<Slice>,
+    pub before: Option<Arc<Slice>>,
+    pub after: Option<Arc<Slice>>,
+}
+
+impl From<Arc<Slice>> for Neighbourhood {
+    fn from(slice: Arc<Slice>) -> Self {
+        Self { slice, before: None, after: None }
+    }
+}
+
 impl Picture {
+    /// The slice, and those beside it when `wanted`, as far as there are any that can be read.
+    ///
+    /// # Errors
+    /// As [`Frames::slice`].
+    pub fn among(&self, wanted: bool) -> Result<Neighbourhood, FrameError> {
+        let beside = |index: Option<usize>| {
+            let place = Place { index: index.filter(|_| wanted)?, ..self.place };
+            self.frames.slice(place).ok()
+        };
+        let (before, after) = (beside(self.place.index.checked_sub(1)), beside(Some(self.place.index + 1)));
+        Ok(Neighbourhood { slice: self.slice()?, before, after })
+    }
+
     /// As [`Frames::slice`].
     pub fn slice(&self) -> Result<Arc<Slice>, FrameError> {
         self.frames.slice(self.place)

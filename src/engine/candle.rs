@@ -1,7 +1,7 @@
 //! The engine that runs real models.
 
 use super::{Answer, Engine, EngineError, Question, device};
-use crate::domain::slice::Slice;
+use crate::domain::study::Neighbourhood;
 use crate::models::model::{Model, ModelError};
 use crate::models::registry::Registry;
 use candle_core::Device;
@@ -44,11 +44,15 @@ impl Engine for CandleEngine {
         Ok(self.model(model).map(|_| ())?)
     }
 
+    fn wants_neighbours(&mut self, model: &str) -> bool {
+        self.registry.get(model).is_ok_and(|entry| entry.card.input.neighbours)
+    }
+
     fn answer(
         &mut self,
         question: Question,
         model: &str,
-        slices: &[Arc<Slice>],
+        slices: &[Neighbourhood],
         cancelled: &(dyn Fn() -> bool + Sync),
     ) -> Result<Vec<Answer>, EngineError> {
         let model = self.model(model)?;

@@ -5,7 +5,7 @@ use crate::domain::card::Resize;
 use crate::domain::prediction::{Answers, Classification, ModelRef, Segmentation};
 use crate::domain::resample::Placement;
 use crate::domain::slice::Slice;
-use std::sync::Arc;
+use crate::domain::study::Neighbourhood;
 
 /// Says "tumor" with the share of the brightest value in the picture; outlines pixels brighter than `MASK_GREY`.
 #[derive(Default)]
@@ -27,14 +27,14 @@ impl Engine for MockEngine {
         &mut self,
         question: Question,
         model: &str,
-        slices: &[Arc<Slice>],
+        slices: &[Neighbourhood],
         cancelled: &(dyn Fn() -> bool + Sync),
     ) -> Result<Vec<Answer>, EngineError> {
         if cancelled() {
             return Err(EngineError::Cancelled);
         }
         let model = ModelRef { id: model.into(), sha256: "0".repeat(64) };
-        Ok(slices.iter().map(|slice| self.answer_one(question, model.clone(), slice)).collect())
+        Ok(slices.iter().map(|slice| self.answer_one(question, model.clone(), &slice.slice)).collect())
     }
 }
 

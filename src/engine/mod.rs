@@ -7,8 +7,7 @@ pub mod mock;
 pub mod worker;
 
 use crate::domain::prediction::{Classification, Segmentation};
-use crate::domain::slice::Slice;
-use std::sync::Arc;
+use crate::domain::study::Neighbourhood;
 
 /// What is asked of a slice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -41,12 +40,17 @@ pub trait Engine: Send {
     /// Loads a model ahead of its first question.
     fn prepare(&mut self, model: &str) -> Result<(), EngineError>;
 
+    /// Whether a model looks at the slices beside one, too.
+    fn wants_neighbours(&mut self, _model: &str) -> bool {
+        false
+    }
+
     /// An answer for every slice, in their order; `cancelled` is asked now and then.
     fn answer(
         &mut self,
         question: Question,
         model: &str,
-        slices: &[Arc<Slice>],
+        slices: &[Neighbourhood],
         cancelled: &(dyn Fn() -> bool + Sync),
     ) -> Result<Vec<Answer>, EngineError>;
 }
@@ -56,11 +60,11 @@ pub fn answer_each(
     engine: &mut dyn Engine,
     question: Question,
     model: &str,
-    slices: &[Arc<Slice>],
+    slices: &[Neighbourhood],
     cancelled: &(dyn Fn() -> bool + Sync),
 ) -> Vec<Result<Answer, EngineError>> {
     let short = || EngineError::Failed("the model gave too few answers; choose another device or model".into());
-    let mut together = |slices: &[Arc<Slice>]| -> Result<Vec<Answer>, EngineError> {
+    let mut together = |slices: &[Neighbourhood]| -> Result<Vec<Answer>, EngineError> {
         let answers = engine.answer(question, model, slices, cancelled)?;
         if answers.len() == slices.len() { Ok(answers) } else { Err(short()) }
     };

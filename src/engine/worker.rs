@@ -1,8 +1,7 @@
 //! A named thread that owns an engine: jobs in, replies out, everything cancellable.
 
 use super::{Answer, Engine, EngineError, Question, answer_each};
-use crate::domain::slice::Slice;
-use crate::domain::study::{FrameError, Picture};
+use crate::domain::study::{FrameError, Neighbourhood, Picture};
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use rayon::prelude::*;
 use std::sync::Arc;
@@ -59,12 +58,13 @@ fn answer(
     if cancelled() {
         return all(EngineError::Cancelled);
     }
-    let made = guarded(|| Ok(job.pictures.par_iter().map(Picture::slice).collect::<Vec<_>>()));
+    let neighbours = engine.wants_neighbours(&job.model);
+    let made = guarded(|| Ok(job.pictures.par_iter().map(|picture| picture.among(neighbours)).collect::<Vec<_>>()));
     let made = match made {
         Ok(made) => made,
         Err(error) => return all(error),
     };
-    let slices: Vec<Arc<Slice>> = made.iter().filter_map(|slice| slice.as_ref().ok().cloned()).collect();
+    let slices: Vec<Neighbourhood> = made.iter().filter_map(|slice| slice.as_ref().ok().cloned()).collect();
     let answers = guarded(|| Ok(answer_each(engine, job.question, &job.model, &slices, cancelled)));
     let mut answers = match answers {
         Ok(answers) => answers.into_iter(),
@@ -171,7 +171,7 @@ impl Drop for Worker {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::slice::Depth;
+    use crate::domain::slice::{Depth, Slice};
     use crate::domain::study::{Place, Study};
     use std::path::Path;
     use std::time::{Duration, Instant};
@@ -192,7 +192,7 @@ mod tests {
             &mut self,
             _: Question,
             _: &str,
-            _: &[Arc<Slice>],
+            _: &[Neighbourhood],
             cancelled: &(dyn Fn() -> bool + Sync),
         ) -> Result<Vec<Answer>, EngineError> {
             while !cancelled() {

@@ -265,6 +265,10 @@ pub fn csv(report: &Report) -> Result<Vec<u8>, ExportError> {
         "warnings",
         "study",
         "plane",
+        "sha256",
+        "classifier_sha256",
+        "segmenter_sha256",
+        "app",
     ];
     writer.write_record(header).map_err(|e| failed(&e))?;
     let text = |v: Option<String>| v.unwrap_or_default();
@@ -289,6 +293,10 @@ pub fn csv(report: &Report) -> Result<Vec<u8>, ExportError> {
             r.warnings.join("; "),
             r.study.to_string(),
             r.plane.unwrap_or_default().to_string(),
+            r.sha256.clone(),
+            text(c.map(|c| c.sha256.clone())),
+            text(s.map(|s| s.sha256.clone())),
+            report.app.clone(),
         ];
         writer.write_record(row).map_err(|e| failed(&e))?;
     }

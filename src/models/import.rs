@@ -232,6 +232,7 @@ fn card(found: &Found, wishes: &Wishes, weights: &[u8]) -> Result<Card, ImportEr
             scale: wishes.scale.unwrap_or(found.usual_scale()),
             resize: Resize::Fit,
             luminance: Luminance::Rec601,
+            neighbours: false,
             modality: wishes.modality.clone().unwrap_or_else(|| "unknown".into()),
         },
         sha256: format!("{:x}", Sha256::digest(weights)),

@@ -4,6 +4,7 @@ use super::preprocess;
 use crate::domain::card::{Card, STORED_GRAPH, Task};
 use crate::domain::prediction::{Answers, Classification, ModelRef, Segmentation};
 use crate::domain::slice::Slice;
+use crate::domain::study::Neighbourhood;
 use crate::nn::exec::{ExecError, Network, Runner};
 use crate::nn::graph::{Graph, Shape};
 use crate::nn::weights::{self, WeightsError};
@@ -203,11 +204,12 @@ impl Model {
     /// The network's bare output for each slice, flat, with the time that each took in milliseconds.
     fn run(
         &self,
-        slices: &[Arc<Slice>],
+        slices: &[Neighbourhood],
         cancelled: &(dyn Fn() -> bool + Sync),
     ) -> Result<(Vec<Vec<f32>>, f64), ModelError> {
         let spec = &self.card.input;
-        let inputs: Vec<Vec<f32>> = slices.par_iter().map(|slice| preprocess::network_input(slice, spec)).collect();
+        let inputs: Vec<Vec<f32>> =
+            slices.par_iter().map(|slice| preprocess::network_input_among(slice, spec)).collect();
         let failed = |reason: ExecError| ModelError::Run { id: self.card.id.clone(), reason };
         let started = Instant::now();
         let x = Tensor::from_vec(inputs.concat(), (slices.len(), spec.side, spec.side, spec.channels), &Device::Cpu)
@@ -234,13 +236,13 @@ impl Model {
         slice: &Arc<Slice>,
         cancelled: &(dyn Fn() -> bool + Sync),
     ) -> Result<Classification, ModelError> {
-        self.classify_all(std::slice::from_ref(slice), cancelled)?.pop().ok_or_else(|| self.silent())
+        self.classify_all(&[slice.clone().into()], cancelled)?.pop().ok_or_else(|| self.silent())
     }
 
     /// As [`Self::classify`] for several slices at once, which is faster than one by one.
     pub fn classify_all(
         &self,
-        slices: &[Arc<Slice>],
+        slices: &[Neighbourhood],
         cancelled: &(dyn Fn() -> bool + Sync),
     ) -> Result<Vec<Classification>, ModelError> {
         self.expect(self.card.task != Task::Segmentation, "a classifier")?;
@@ -272,23 +274,23 @@ impl Model {
         slice: &Arc<Slice>,
         cancelled: &(dyn Fn() -> bool + Sync),
     ) -> Result<Segmentation, ModelError> {
-        self.segment_all(std::slice::from_ref(slice), cancelled)?.pop().ok_or_else(|| self.silent())
+        self.segment_all(&[slice.clone().into()], cancelled)?.pop().ok_or_else(|| self.silent())
     }
 
     /// As [`Self::segment`] for several slices at once.
     pub fn segment_all(
         &self,
-        slices: &[Arc<Slice>],
+        slices: &[Neighbourhood],
         cancelled: &(dyn Fn() -> bool + Sync),
     ) -> Result<Vec<Segmentation>, ModelError> {
         self.expect(self.card.task == Task::Segmentation, "a segmenter")?;
         let (outputs, milliseconds) = self.run(slices, cancelled)?;
-        let segmentation = |(square, slice): (Vec<f32>, &Arc<Slice>)| Segmentation {
+        let segmentation = |(square, seen): (Vec<f32>, &Neighbourhood)| Segmentation {
             model: self.reference(),
             square,
-            placement: preprocess::placement(slice, &self.card.input),
-            width: slice.width(),
-            height: slice.height(),
+            placement: preprocess::placement(&seen.slice, &self.card.input),
+            width: seen.slice.width(),
+            height: seen.slice.height(),
             milliseconds,
         };
         Ok(outputs.into_iter().zip(slices).map(segmentation).collect())

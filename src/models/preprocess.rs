@@ -3,6 +3,8 @@
 use crate::domain::card::{InputSpec, Scale};
 use crate::domain::resample::Placement;
 use crate::domain::slice::Slice;
+use crate::domain::study::Neighbourhood;
+use std::sync::Arc;
 
 /// ImageNet means of Keras' "caffe" mode in the order of the network's channels (BGR).
 const CAFFE_MEANS: [f32; 3] = [103.939, 116.779, 123.68];
@@ -16,6 +18,17 @@ pub fn placement(slice: &Slice, spec: &InputSpec) -> Placement {
 pub fn network_input(slice: &Slice, spec: &InputSpec) -> Vec<f32> {
     let square = placement(slice, spec).place(&slice.grey(), slice.width(), slice.height());
     scaled(&square, spec)
+}
+
+/// As [`network_input`], with the slices before and after as first and third channel where the card asks for them.
+pub fn network_input_among(seen: &Neighbourhood, spec: &InputSpec) -> Vec<f32> {
+    let own = network_input(&seen.slice, spec);
+    if !spec.neighbours {
+        return own;
+    }
+    let beside = |slice: &Option<Arc<Slice>>| slice.as_ref().map_or_else(|| own.clone(), |s| network_input(s, spec));
+    let planes = [beside(&seen.before), own.clone(), beside(&seen.after)];
+    (0..own.len()).map(|at| planes[at % 3][at]).collect()
 }
 
 /// Scales a square of grey values 0–255 and repeats it over the channels.
@@ -51,6 +64,7 @@ mod tests {
 
     fn spec(scale: Scale) -> InputSpec {
         InputSpec {
+            neighbours: false,
             side: 2,
             channels: 3,
             scale,

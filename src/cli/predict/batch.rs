@@ -8,8 +8,7 @@ use crate::domain::card::Card;
 use crate::domain::mask::Mask;
 use crate::domain::measure::VolumeMeasurements;
 use crate::domain::prediction::{Classification, Segmentation, Thresholds, gate_is_open};
-use crate::domain::slice::Slice;
-use crate::domain::study::{Cut, FrameError, Mismatch, Picture, Place, Study, Warning};
+use crate::domain::study::{Cut, FrameError, Mismatch, Neighbourhood, Picture, Place, Study, Warning};
 use crate::engine::candle::CandleEngine;
 use crate::engine::{Answer, Engine, EngineError, Question, answer_each};
 use crate::export::report::{self, Answered, FileError, Report, SliceReport, StudyReport};
@@ -22,7 +21,6 @@ use std::collections::HashSet;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Instant;
 
 /// Slices that a network is asked about together.
@@ -51,7 +49,7 @@ struct Outlined {
 /// A slice with what the cascade said of it.
 struct Seen {
     place: Place,
-    slice: Arc<Slice>,
+    around: Neighbourhood,
     classification: Option<Classification>,
     segmentation: Option<Segmentation>,
     load_ms: f64,
@@ -161,24 +159,25 @@ impl<'a> Batch<'a> {
 
     /// The cascade over slices that go together: the segmenter is asked only where the classifier says yes.
     fn look(&mut self, study: &Study, places: &[Place]) -> (Vec<Seen>, Vec<FrameError>) {
-        let made: Vec<(Result<Arc<Slice>, FrameError>, f64)> = places
+        let wanted = self.cards.iter().any(|card| card.input.neighbours);
+        let made: Vec<(Result<Neighbourhood, FrameError>, f64)> = places
             .par_iter()
             .map(|place| {
                 let started = Instant::now();
-                let slice = Picture { frames: study.frames.clone(), place: *place }.slice();
+                let slice = Picture { frames: study.frames.clone(), place: *place }.among(wanted);
                 (slice, started.elapsed().as_secs_f64() * 1e3)
             })
             .collect();
         let (mut seen, mut errors) = (Vec::new(), Vec::new());
         for (place, (slice, load_ms)) in places.iter().zip(made) {
             match slice {
-                Ok(slice) => {
-                    seen.push(Seen { place: *place, slice, classification: None, segmentation: None, load_ms });
+                Ok(around) => {
+                    seen.push(Seen { place: *place, around, classification: None, segmentation: None, load_ms });
                 }
                 Err(error) => errors.push(error),
             }
         }
-        let slices: Vec<Arc<Slice>> = seen.iter().map(|one| one.slice.clone()).collect();
+        let slices: Vec<Neighbourhood> = seen.iter().map(|one| one.around.clone()).collect();
         let never = &|| false;
         let mut failed = |one: &Seen, error: EngineError| {
             let file = study.file(one.place).to_path_buf();
@@ -200,7 +199,7 @@ impl<'a> Batch<'a> {
             let waiting = asked && one.classification.is_none();
             self.args.always_segment || !waiting && gate_is_open(one.classification.as_ref(), threshold)
         };
-        let open: Vec<Arc<Slice>> = seen.iter().filter(|one| is_open(one)).map(|one| one.slice.clone()).collect();
+        let open: Vec<Neighbourhood> = seen.iter().filter(|one| is_open(one)).map(|one| one.around.clone()).collect();
         if let Some(Chosen { id, .. }) = self.pair.segmenter.as_ref().filter(|_| !open.is_empty()) {
             let answers = answer_each(&mut self.engine, Question::Segment, id, &open, never);
             for (one, answer) in seen.iter_mut().filter(|one| is_open(one)).zip(answers) {
@@ -222,7 +221,8 @@ impl<'a> Batch<'a> {
         is_folder: bool,
         outlined: &mut Outlined,
     ) -> anyhow::Result<SliceReport> {
-        let Seen { place, slice, classification, segmentation, load_ms } = seen;
+        let Seen { place, around, classification, segmentation, load_ms } = seen;
+        let slice = around.slice;
         let (index, count) = (place.index, study.frames.count(place.cut.plane));
         let file = study.file(place);
         let mut warnings: Vec<String> = study.warnings.iter().chain(&slice.warnings).map(Warning::code).collect();
