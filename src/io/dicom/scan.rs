@@ -182,7 +182,7 @@ impl<R: Read + Seek> Scanner<R> {
         }
         let length = u64::from(element.length);
         // The parser reads whole numbers only and goes on in the middle of what is left.
-        if element.length % unit(self.kind(element)) != 0 {
+        if !element.length.is_multiple_of(unit(self.kind(element))) {
             return Err(Problem::Damaged(format!("an element of numbers has {length} bytes")));
         }
         if length > self.size.saturating_sub(self.at) {
