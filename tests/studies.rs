@@ -214,6 +214,31 @@ fn a_multi_frame_file_is_a_stack_and_lying_files_are_refused() {
     }
 }
 
+#[test]
+fn lengths_and_nests_beyond_a_file_are_refused_before_they_are_believed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.dcm");
+    dicom::write(&path, 16, &flat(7), |_| {});
+    let whole = std::fs::read(&path).unwrap();
+    let pixels = whole.windows(6).position(|w| w == b"\xE0\x7F\x10\0OW").unwrap();
+    let refused = |inserted: &[u8]| {
+        std::fs::write(&path, [&whole[..pixels], inserted, &whole[pixels..]].concat()).unwrap();
+        load(&path).unwrap_err().problem
+    };
+    // An element, an item and a fragment of 4 GB (PS3.5, 7.1.2 and 7.5.1).
+    assert_eq!(refused(b"\x29\0\x10\x10OB\0\0\xFE\xFF\xFF\xFF"), Problem::Truncated);
+    assert_eq!(refused(b"\x29\0\x10\x10SQ\0\0\xFF\xFF\xFF\xFF\xFE\xFF\0\xE0\xFE\xFF\xFF\xFF"), Problem::Truncated);
+    // Sequences in items in sequences.
+    let nest = |deep| b"\x29\0\x10\x10SQ\0\0\xFF\xFF\xFF\xFF\xFE\xFF\0\xE0\xFF\xFF\xFF\xFF".repeat(deep);
+    assert!(matches!(refused(&nest(100_000)), Problem::Damaged(why) if why.contains("nested")));
+    // A list of two million texts.
+    let list = [&b"\x29\0\x10\x10UC\0\0\x80\x84\x1E\0"[..], &b"\\".repeat(2_000_000)].concat();
+    assert!(matches!(refused(&list), Problem::Damaged(why) if why.contains("2000000 bytes")));
+    // What follows the pixels is not looked at, whatever it says.
+    std::fs::write(&path, [&whole[..], &[0; 16], b"\0\0\0\0OB\0\0\xFE\xFF\xFF\xFF"].concat()).unwrap();
+    assert_eq!(greys(&load(&path).unwrap()), [7.0]);
+}
+
 /// 348 bytes of header, 4 of extension, voxels.
 fn nifti(size: [i16; 4], kind: i16, voxels: &[u8], change: impl FnOnce(&mut [u8])) -> Vec<u8> {
     let mut bytes = vec![0; 352];

@@ -2,7 +2,8 @@
 
 mod frame;
 mod header;
-mod scan;
+mod parse;
+
 mod series;
 mod table;
 
@@ -11,12 +12,9 @@ pub use series::load;
 
 use super::error::{LoadError, Problem};
 use dicom_dictionary_std::{tags, uids};
-use dicom_object::{DefaultDicomObject, OpenFileOptions, Tag};
-use scan::Extent;
+use dicom_object::DefaultDicomObject;
+use parse::{Extent, parse};
 use std::path::{Path, PathBuf};
-
-/// Everything from here on is pixels.
-const FLOAT_PIXEL_DATA: Tag = Tag(0x7FE0, 0x0008);
 
 /// Whether the first bytes of a file are DICOM's: the prefix after the preamble (PS3.10, 7.1).
 pub fn is_dicom(head: &[u8]) -> bool {
@@ -29,15 +27,13 @@ pub const HEAD: usize = 132;
 /// Everything before the pixels.
 fn open_head(path: &Path) -> Result<DefaultDicomObject, Problem> {
     super::check_file(path)?;
-    scan::check(path, Extent::Head)?;
-    super::guarded(|| OpenFileOptions::new().read_until(FLOAT_PIXEL_DATA).open_file(path).map_err(|e| problem(&e)))
+    super::guarded(|| parse(path, Extent::Head))
 }
 
-/// The whole file.
+/// The picture and everything before it.
 fn open_whole(path: &Path) -> Result<DefaultDicomObject, Problem> {
     super::check_file(path)?;
-    scan::check(path, Extent::Whole)?;
-    super::guarded(|| OpenFileOptions::new().read_to(tags::PIXEL_DATA).open_file(path).map_err(|e| problem(&e)))
+    super::guarded(|| parse(path, Extent::Pixels))
 }
 
 fn problem(error: &dyn std::error::Error) -> Problem {
