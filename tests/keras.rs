@@ -32,7 +32,7 @@ fn networks_that_are_none_of_ours_answer_as_keras_does() {
         ("seq.h5", None, "seq", Task::Binary),
     ] {
         let found = inspect(&fixture(file), None, config).unwrap();
-        assert_eq!((found.architecture, found.task, found.format.side), (None, task, 20), "{file}");
+        assert_eq!((found.architecture(), found.task, found.format.side), (None, task, 20), "{file}");
         let id = file.replace('.', "-");
         let installed = install(&found, &wishes(&id), folder.path()).unwrap();
         for isa in Isa::available() {

@@ -46,7 +46,7 @@ fn imported_networks_answer_as_keras_does() {
         let file = unpack(&shared, &format!("{name}.h5"), folder.path());
         let reference = unpack(&shared, &format!("{name}.io.safetensors"), folder.path());
         let id = name.replace('_', "-");
-        assert_eq!(inspect(&file, None, None).unwrap().architecture, Some(architecture), "{name} is recognised");
+        assert_eq!(inspect(&file, None, None).unwrap().architecture(), Some(architecture), "{name} is recognised");
         let installed = import(&file, Some(architecture), &id, folder.path()).unwrap();
         for isa in Isa::available() {
             let source = Source::Folder(installed.clone());

@@ -1,6 +1,6 @@
 //! State dicts that PyTorch wrote (`fixtures/pytorch_state_dicts.py`), whole, cut short and spoilt.
 
-use lesionlens::nn::pytorch;
+use lesionlens::nn::torch::pickle;
 
 const ARCHIVE: &[u8] = include_bytes!("fixtures/state_dict.pth");
 const STREAM: &[u8] = include_bytes!("fixtures/state_dict_stream.pth");
@@ -9,7 +9,7 @@ const VALUES: &str = include_str!("fixtures/state_dict.txt");
 #[test]
 fn both_formats_hold_what_pytorch_says() {
     for (format, bytes) in [("archive", ARCHIVE), ("stream", STREAM)] {
-        let found = pytorch::read(bytes).unwrap();
+        let found = pickle::read(bytes).unwrap();
         assert_eq!(found.len(), VALUES.lines().count(), "{format}");
         for line in VALUES.lines() {
             let mut words = line.split(' ');
@@ -28,12 +28,12 @@ fn both_formats_hold_what_pytorch_says() {
 fn spoilt_files_are_errors() {
     for bytes in [ARCHIVE, STREAM] {
         for length in (0..bytes.len()).step_by(7) {
-            assert!(pytorch::read(&bytes[..length]).is_err(), "cut to {length} of {}", bytes.len());
+            assert!(pickle::read(&bytes[..length]).is_err(), "cut to {length} of {}", bytes.len());
         }
         for at in 0..bytes.len() {
             let mut spoilt = bytes.to_vec();
             spoilt[at] ^= 0x55;
-            pytorch::read(&spoilt).ok();
+            pickle::read(&spoilt).ok();
         }
     }
     // Pickles that are small and unpack without end: nested a million times, doubled forty times, a number of 255 bytes.
@@ -44,8 +44,8 @@ fn spoilt_files_are_errors() {
     }
     let long = [&b"\x80\x02\x8a\xff"[..], &[1; 255], b"."].concat();
     for hostile in [nested, doubled, long] {
-        let error = pytorch::read(&[&STREAM[..15], &hostile].concat()).unwrap_err().to_string();
+        let error = pickle::read(&[&STREAM[..15], &hostile].concat()).unwrap_err().to_string();
         assert!(error.contains("without end") || error.contains("64 bits"), "{error}");
     }
-    assert!(pytorch::read(b"no weights at all").unwrap_err().to_string().contains("torch.save"));
+    assert!(pickle::read(b"no weights at all").unwrap_err().to_string().contains("torch.save"));
 }

@@ -86,8 +86,25 @@ impl Tasks {
             dialog = dialog.set_directory(folder);
         }
         let pictures = [
-            "png", "PNG", "jpg", "JPG", "jpeg", "JPEG", "tif", "TIF", "tiff", "TIFF", "dcm", "DCM", "nii", "gz", "h5",
+            "png",
+            "PNG",
+            "jpg",
+            "JPG",
+            "jpeg",
+            "JPEG",
+            "tif",
+            "TIF",
+            "tiff",
+            "TIFF",
+            "dcm",
+            "DCM",
+            "nii",
+            "gz",
+            "h5",
             "keras",
+            "pt",
+            "pth",
+            "safetensors",
         ];
         let (pictures_name, all_name) = (t!("dialog.pictures").into_owned(), t!("dialog.all_files").into_owned());
         self.spawn(move || {

@@ -30,9 +30,10 @@ enum Action {
     Show { id: String },
     /// Delete one of your own models.
     Remove { id: String },
-    /// Turn a Keras file into a model folder.
+    /// Turn a Keras file or a PyTorch state dict into a model folder.
     Import {
-        /// A model as `model.save` writes it (.h5, .hdf5, .keras), or its weights with --config.
+        /// A model as Keras' `model.save` writes it (.h5, .hdf5, .keras), or its weights with --config; a torchvision or timm state dict
+        /// (.pt, .pth, .safetensors).
         file: PathBuf,
         /// What the file must hold; found out by itself without, and any network of known layers is taken.
         #[arg(long, value_parser = choice(Architecture::ALL, Architecture::id))]
@@ -40,6 +41,9 @@ enum Action {
         /// The text of `model.to_json()`, for a file that holds weights only.
         #[arg(long, value_name = "FILE.json")]
         config: Option<PathBuf>,
+        /// Side of its input in pixels, for PyTorch networks that take any; 224 by default.
+        #[arg(long)]
+        side: Option<usize>,
         /// Name of the new model.
         #[arg(long)]
         id: String,
@@ -84,12 +88,12 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
             let user = user_folder().context("no folder for your data is known here")?;
             println!("removed {}", Registry::scan().remove(&id, &user)?.display());
         }
-        Action::Import { file, architecture, config, id, classes, scale, threshold, modality, out } => {
+        Action::Import { file, architecture, config, side, id, classes, scale, threshold, modality, out } => {
             let out = out.or_else(user_folder).context("no folder for your data is known here; name one with --out")?;
             let found = inspect(&file, architecture, config.as_deref())?;
-            let wishes = Wishes { id, classes, scale, threshold, modality };
+            let wishes = Wishes { id, classes, scale, threshold, modality, side };
             let folder = install(&found, &wishes, &out)?;
-            let what = found.architecture.map_or("a network of its own", Architecture::id);
+            let what = found.name().unwrap_or("a network of its own");
             let card = read_card(&Source::Folder(folder.clone()))?;
             eprintln!("{what}, answers with {}: {}", task_name(card.task), card.classes.join(", "));
             if wishes.classes.is_none() {

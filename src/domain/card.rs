@@ -27,10 +27,12 @@ pub enum Scale {
     Caffe,
     /// Keras "tf": x / 127.5 − 1.
     Tf,
+    /// Keras "torch", as torchvision and timm: (x / 255 − mean) / deviation by channel, both ImageNet's.
+    Torch,
 }
 
 impl Scale {
-    pub const ALL: [Scale; 4] = [Scale::Unit, Scale::Standardize, Scale::Caffe, Scale::Tf];
+    pub const ALL: [Scale; 5] = [Scale::Unit, Scale::Standardize, Scale::Caffe, Scale::Tf, Scale::Torch];
 
     /// Name in cards, on the command line and in locales.
     pub fn id(self) -> &'static str {
@@ -39,6 +41,7 @@ impl Scale {
             Scale::Standardize => "standardize",
             Scale::Caffe => "caffe",
             Scale::Tf => "tf",
+            Scale::Torch => "torch",
         }
     }
 }
@@ -220,7 +223,7 @@ pub struct Card {
     pub id: String,
     pub name: String,
     pub version: String,
-    /// A name the program knows.
+    /// A name the program knows, or [`STORED_GRAPH`].
     pub architecture: String,
     pub task: Task,
     /// For binary models the class the sigmoid speaks of comes first.

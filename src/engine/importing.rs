@@ -7,7 +7,6 @@ use crate::models::import::{self, Found, ImportError};
 use crate::models::model::{Model, Source};
 use crate::models::preprocess;
 use crate::nn::keras::KerasError;
-use crate::nn::zoo::Architecture;
 use candle_core::Device;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -27,7 +26,7 @@ impl From<ImportError> for EngineError {
     }
 }
 
-/// Reads a Keras file; its configuration may lie beside it as `NAME.json`.
+/// Reads a Keras file or a PyTorch state dict; a Keras configuration may lie beside it as `NAME.json`.
 ///
 /// # Errors
 /// If the file is damaged or holds something else.
@@ -43,9 +42,9 @@ pub fn detect(file: &Path) -> Result<Detected, EngineError> {
 }
 
 impl Detected {
-    /// The program's name for its architecture; `None` for one that it has none for.
+    /// What people call its architecture; `None` for a network of its own.
     pub fn architecture(&self) -> Option<&'static str> {
-        self.found.architecture.map(Architecture::id)
+        self.found.name()
     }
 
     pub fn task(&self) -> Task {
@@ -68,6 +67,7 @@ impl Detected {
             scale: Some(self.found.usual_scale()),
             threshold: Some(0.5),
             modality: None,
+            side: self.found.takes_any_side().then_some(self.found.format.side),
         }
     }
 

@@ -11,12 +11,20 @@ use std::path::{Path, PathBuf};
 /// Folders deeper than this are not walked.
 const MAX_DEPTH: usize = 12;
 
-/// Whether a file is a trained network: HDF5, or a zip archive that calls itself `.keras`.
+/// Whether a file is a trained network: HDF5, or what its name says and its first bytes do not deny.
 pub fn is_model(path: &Path) -> bool {
-    let mut head = [0; 8];
+    let mut head = [0; 9];
     let read = path.is_file() && std::fs::File::open(path).is_ok_and(|mut file| file.read_exact(&mut head).is_ok());
-    let is_archive = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("keras")) && head.starts_with(b"PK");
-    read && (head == *b"\x89HDF\r\n\x1a\n" || is_archive)
+    let extension = path.extension().map(|e| e.to_string_lossy().to_lowercase());
+    let is_zip = head.starts_with(b"PK\x03\x04");
+    let is_named = match extension.as_deref() {
+        Some("keras") => is_zip,
+        // PyTorch before 1.6 wrote a pickle.
+        Some("pt" | "pth" | "bin" | "ckpt") => is_zip || head.starts_with(b"\x80\x02"),
+        Some("safetensors") => head[8] == b'{',
+        _ => false,
+    };
+    read && (head.starts_with(b"\x89HDF\r\n\x1a\n") || is_named)
 }
 
 /// What is opened together as one study.

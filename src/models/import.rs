@@ -1,4 +1,4 @@
-//! A network trained elsewhere → a model folder: what the file holds, what its owner says of it, and the writing.
+//! A network trained elsewhere, in Keras or PyTorch → a model folder: what the file holds, what its owner says of it, and the writing.
 
 use super::model::ModelError;
 use super::registry;
@@ -9,6 +9,8 @@ use crate::files::write_atomically;
 use crate::nn::exec::Parameters;
 use crate::nn::graph::{Activation, Graph, Op, Shape};
 use crate::nn::keras::{self, KerasError};
+use crate::nn::torch::stock::Kind;
+use crate::nn::torch::{self, Flavour, Hints, TorchError, TorchModel};
 use crate::nn::weights::{self, Precision};
 use crate::nn::zoo::{Architecture, Format};
 use sha2::{Digest, Sha256};
@@ -30,6 +32,12 @@ pub enum ImportError {
     Exists(PathBuf),
     #[error("{path}: {reason}")]
     Keras { path: PathBuf, reason: KerasError },
+    #[error("{path}: {reason}")]
+    Torch { path: PathBuf, reason: TorchError },
+    #[error("{path}: says itself what it holds; leave --{option} out")]
+    Superfluous { path: PathBuf, option: &'static str },
+    #[error("{path}: takes pictures of {only} pixels, not {side}")]
+    Side { path: PathBuf, side: usize, only: usize },
     #[error(
         "{path}: answers with {shape}; a classifier gives a vector, a segmenter a map of one channel at its input's size"
     )]
@@ -50,12 +58,30 @@ pub enum ImportError {
 #[derive(Debug)]
 pub struct Found {
     file: PathBuf,
-    graph: Graph,
+    network: FoundNetwork,
     parameters: Parameters,
-    /// One of the program's own, whatever the file calls its layers.
-    pub architecture: Option<Architecture>,
+    /// Of a PyTorch network.
+    state_dict: Option<StateDict>,
     pub format: Format,
     pub task: Task,
+}
+
+/// What runs it.
+#[derive(Debug)]
+enum FoundNetwork {
+    /// One of the program's own, whatever the file calls its layers.
+    Known(Architecture),
+    /// A graph that is stored with the weights; with its published name where it has one.
+    Graph(Option<&'static str>, Graph),
+    /// candle-transformers.
+    Stock(Kind),
+}
+
+/// The tensors of a state dict as they came, which do not tell the size of the pictures.
+#[derive(Debug)]
+struct StateDict {
+    tensors: Parameters,
+    flavour: Flavour,
 }
 
 /// What the file's owner says of it.
@@ -69,9 +95,45 @@ pub struct Wishes {
     pub threshold: Option<f64>,
     /// Such as "CT, axial, kidney".
     pub modality: Option<String>,
+    /// Side of the square input in pixels, for a network that takes any.
+    pub side: Option<usize>,
 }
 
 impl Found {
+    /// The program's own architecture that it is.
+    pub fn architecture(&self) -> Option<Architecture> {
+        match self.network {
+            FoundNetwork::Known(architecture) => Some(architecture),
+            FoundNetwork::Graph(..) | FoundNetwork::Stock(_) => None,
+        }
+    }
+
+    /// What people call it; `None` for a network of its own.
+    pub fn name(&self) -> Option<&'static str> {
+        match &self.network {
+            FoundNetwork::Known(architecture) => Some(architecture.id()),
+            FoundNetwork::Graph(name, _) => *name,
+            FoundNetwork::Stock(kind) => Some(kind.name()),
+        }
+    }
+
+    /// Whether the size of its pictures is for its owner to say.
+    pub fn takes_any_side(&self) -> bool {
+        self.state_dict.is_some() && !matches!(self.network, FoundNetwork::Stock(Kind::VisionTransformer))
+    }
+
+    /// The same network for pictures of another size.
+    fn with_side(&self, side: usize) -> Result<Found, ImportError> {
+        let only = self.format.side;
+        let fixed = || ImportError::Side { path: self.file.clone(), side, only };
+        let StateDict { tensors, flavour } = self.state_dict.as_ref().ok_or_else(fixed)?;
+        if !SIDES.contains(&side) {
+            let shape = Shape::Image { height: side, width: side, channels: self.format.channels };
+            return Err(ImportError::Input { path: self.file.clone(), shape });
+        }
+        of_state_dict(&self.file, tensors.clone(), Hints { side: Some(side), flavour: *flavour })
+    }
+
     /// Names of the classes that a file cannot tell: placeholders, to be replaced by whoever knows.
     pub fn usual_classes(&self) -> Vec<String> {
         match self.task {
@@ -83,7 +145,8 @@ impl Found {
 
     /// How networks of its kind are usually fed.
     pub fn usual_scale(&self) -> Scale {
-        match self.architecture {
+        match self.architecture() {
+            _ if self.state_dict.is_some() => Scale::Torch,
             Some(Architecture::Resunet | Architecture::EfficientnetUnet) => Scale::Standardize,
             Some(Architecture::Vgg16 | Architecture::Vgg16V2 | Architecture::Resnet50) => Scale::Caffe,
             Some(Architecture::InceptionV3 | Architecture::EfficientnetLite0) => Scale::Tf,
@@ -92,7 +155,8 @@ impl Found {
     }
 }
 
-/// Reads a Keras file; `wanted` is what it must hold, `config` the text of `model.to_json()` for a file of weights alone.
+/// Reads a Keras file or a PyTorch state dict; of a Keras file `wanted` is what it must hold, and `config` the text of `model.to_json()` where it
+/// holds weights alone.
 ///
 /// # Errors
 /// If the file is damaged, holds something else, or a network that answers neither with classes nor with a mask.
@@ -113,24 +177,61 @@ pub fn inspect(file: &Path, wanted: Option<Architecture>, config: Option<&Path>)
         String::from_utf8(bounded(path, MAX_CONFIG_BYTES)?)
             .map_err(|_| ImportError::File { path: path.to_path_buf(), problem })
     };
-    let config = config.map(text).transpose()?;
+    let superfluous = |option: &'static str| ImportError::Superfluous { path: file.to_path_buf(), option };
     let bytes = bounded(file, keras::MAX_FILE_BYTES as u64)?;
+    if torch::is_state_dict(&bytes) {
+        if wanted.is_some() || config.is_some() {
+            return Err(superfluous(if config.is_some() { "config" } else { "architecture" }));
+        }
+        return from_torch(file, &bytes);
+    }
+    let config = config.map(text).transpose()?;
     let model = keras::read(bytes, config).map_err(keras_failed)?;
     let format = format(file, &model.graph)?;
     let task = task(file, &model.graph)?;
     let known =
         |architecture: &Architecture| architecture.with(format).is_ok_and(|graph| model.graph.matching(&graph).is_ok());
     let architecture = wanted.or_else(|| Architecture::ALL.into_iter().find(known));
-    let (graph, parameters) = match architecture {
-        None => (model.graph, model.weights),
+    let (network, parameters) = match architecture {
+        None => (FoundNetwork::Graph(None, model.graph), model.weights),
         Some(architecture) => {
             let graph = architecture.with(format).map_err(|e| keras_failed(e.into()))?;
             let parameters = model.renamed(&graph, architecture.id()).map_err(keras_failed)?;
-            (graph, parameters)
+            (FoundNetwork::Known(architecture), parameters)
         }
     };
-    Ok(Found { file: file.to_path_buf(), graph, parameters, architecture, format, task })
+    Ok(Found { file: file.to_path_buf(), network, parameters, state_dict: None, format, task })
 }
+
+/// Reads a state dict; timm's `tf_` models are known by the file's name alone.
+fn from_torch(file: &Path, bytes: &[u8]) -> Result<Found, ImportError> {
+    let tensors = torch::read(bytes);
+    let tensors = tensors.map_err(|reason| ImportError::Torch { path: file.to_path_buf(), reason })?;
+    let is_tensorflow = file.file_name().is_some_and(|name| name.to_string_lossy().contains("tf_"));
+    let flavour = if is_tensorflow { Flavour::TensorFlow } else { Flavour::Torch };
+    of_state_dict(file, tensors, Hints { side: None, flavour })
+}
+
+/// Finds the network that tensors belong to.
+fn of_state_dict(file: &Path, tensors: Parameters, hints: Hints) -> Result<Found, ImportError> {
+    let state_dict = Some(StateDict { tensors: tensors.clone(), flavour: hints.flavour });
+    let found = torch::recognise(tensors, hints);
+    let found = found.map_err(|reason| ImportError::Torch { path: file.to_path_buf(), reason })?;
+    let (network, parameters, format, task) = match found {
+        TorchModel::Graph { name, graph, weights } => {
+            let (format, task) = (format(file, &graph)?, task(file, &graph)?);
+            (FoundNetwork::Graph(Some(name), graph), weights, format, task)
+        }
+        TorchModel::Stock { kind, side, outputs, weights } => {
+            let task = if outputs == 1 { Task::Binary } else { Task::Multiclass };
+            (FoundNetwork::Stock(kind), weights, Format { side, channels: 3, outputs }, task)
+        }
+    };
+    Ok(Found { file: file.to_path_buf(), network, parameters, state_dict, format, task })
+}
+
+/// Sides of pictures in pixels that networks here take.
+const SIDES: std::ops::RangeInclusive<usize> = 16..=2048;
 
 /// Writes `out/id/`; returns that folder.
 ///
@@ -150,7 +251,13 @@ pub fn install(found: &Found, wishes: &Wishes, out: &Path) -> Result<PathBuf, Im
     if folder.exists() {
         return Err(ImportError::Exists(folder));
     }
-    let graph = found.architecture.is_none().then_some(&found.graph);
+    let resized =
+        wishes.side.filter(|side| *side != found.format.side).map(|side| found.with_side(side)).transpose()?;
+    let found = resized.as_ref().unwrap_or(found);
+    let graph = match &found.network {
+        FoundNetwork::Graph(_, graph) => Some(graph),
+        FoundNetwork::Known(..) | FoundNetwork::Stock(_) => None,
+    };
     let weights = weights::write(&found.parameters, Precision::F32, graph).map_err(|e| keras_failed(e.into()))?;
     let card = card(found, wishes, &weights)?;
     let card = toml::to_string(&card).map_err(|e| failed(&found.file, e.to_string()))?;
@@ -183,9 +290,7 @@ fn open_to_all(folder: &Path) {
 fn format(file: &Path, graph: &Graph) -> Result<Format, ImportError> {
     let shape = graph.input_shape();
     match shape {
-        Shape::Image { height, width, channels: channels @ (1 | 3) }
-            if height == width && (16..=2048).contains(&width) =>
-        {
+        Shape::Image { height, width, channels: channels @ (1 | 3) } if height == width && SIDES.contains(&width) => {
             Ok(Format { side: width, channels, outputs: graph.output_shape().channels() })
         }
         _ => Err(ImportError::Input { path: file.to_path_buf(), shape }),
@@ -224,7 +329,12 @@ fn card(found: &Found, wishes: &Wishes, weights: &[u8]) -> Result<Card, ImportEr
     }
     let identity = Identity {
         id: wishes.id.clone(),
-        architecture: found.architecture.map_or(STORED_GRAPH, Architecture::id).into(),
+        architecture: match &found.network {
+            FoundNetwork::Known(architecture) => architecture.id(),
+            FoundNetwork::Graph(..) => STORED_GRAPH,
+            FoundNetwork::Stock(kind) => kind.id(),
+        }
+        .into(),
         task: found.task,
         input: InputSpec {
             side: found.format.side,

@@ -1,12 +1,15 @@
 //! A model that can answer: card, graph and weights together.
 
 use super::preprocess;
-use crate::domain::card::{Card, STORED_GRAPH, Task};
+use crate::domain::card::{Card, InputSpec, STORED_GRAPH, Task};
 use crate::domain::prediction::{Answers, Classification, ModelRef, Segmentation};
 use crate::domain::slice::Slice;
 use crate::domain::study::Neighbourhood;
 use crate::nn::exec::{ExecError, Network, Runner};
 use crate::nn::graph::{Graph, Shape};
+use crate::nn::plan::isa::Isa;
+use crate::nn::torch::TorchError;
+use crate::nn::torch::stock::{Kind, Stock};
 use crate::nn::weights::{self, WeightsError};
 use crate::nn::zoo::{Architecture, Format};
 use candle_core::{DType, Device, Tensor};
@@ -54,6 +57,8 @@ pub enum ModelError {
     Hash { place: String, found: String, expected: String },
     #[error("{place}: {reason}")]
     Weights { place: String, reason: WeightsError },
+    #[error("{place}: {reason}")]
+    Torch { place: String, reason: TorchError },
     #[error("no model is called `{id}`; there are: {}", known.join(", "))]
     Unknown { id: String, known: Vec<String> },
     #[error("model `{id}` answers with {task}, but {wanted} is needed here")]
@@ -71,7 +76,8 @@ impl ModelError {
 }
 
 fn known() -> String {
-    Architecture::ALL.map(Architecture::id).join(", ")
+    let names = Architecture::ALL.iter().map(|a| a.id()).chain(Kind::ALL.iter().map(|kind| kind.id()));
+    names.collect::<Vec<_>>().join(", ")
 }
 
 /// What a task is called in messages.
@@ -135,6 +141,46 @@ pub fn read_card(source: &Source) -> Result<Card, ModelError> {
     }
 }
 
+/// The card and its network contradict each other.
+fn unlike(card: &Card, place: &str) -> ModelError {
+    let InputSpec { side, channels, .. } = card.input;
+    let answer = task_name(card.task);
+    let problem = format!("a {} for {side}×{side}×{channels} inputs does not answer with {answer}", card.architecture);
+    ModelError::Card { place: place.into(), problem }
+}
+
+/// A network that is a graph.
+fn own(card: &Card, bytes: &[u8], place: &str, runner: &Runner) -> Result<Network, ModelError> {
+    let graph = graph(card, bytes, place)?;
+    if !answers(card, &graph) {
+        return Err(unlike(card, place));
+    }
+    let parameters = weights::load(&graph, bytes, &Device::Cpu)
+        .map_err(|reason| ModelError::Weights { place: place.into(), reason })?;
+    // Nobody has measured what bf16 does to weights from elsewhere.
+    let exact = Runner::Cpu(Some(Isa::forced().unwrap_or_else(Isa::exact)));
+    let runner = if card.metrics.is_empty() && matches!(runner, Runner::Cpu(None)) { &exact } else { runner };
+    Network::new(&graph, parameters, runner)
+        .map_err(|e| ModelError::Card { place: place.into(), problem: e.to_string() })
+}
+
+/// A network of candle-transformers.
+fn stock(card: &Card, kind: Kind, bytes: &[u8], place: &str, runner: &Runner) -> Result<Network, ModelError> {
+    let device = match runner {
+        Runner::Cpu(_) => &Device::Cpu,
+        Runner::Gpu(device) => device,
+    };
+    let failed = |reason: WeightsError| ModelError::Weights { place: place.into(), reason };
+    let tensors = weights::read(bytes, &Device::Cpu).map_err(failed)?;
+    let network = Stock::load(kind, tensors, card.input.side, device)
+        .map_err(|reason| ModelError::Torch { place: place.into(), reason })?;
+    let Format { channels, outputs, .. } = format(card);
+    if network.outputs() != outputs || channels != 3 || card.task == Task::Segmentation {
+        return Err(unlike(card, place));
+    }
+    Ok(Network::whole(network))
+}
+
 fn file_error(path: &Path, problem: impl ToString) -> ModelError {
     ModelError::File { path: path.display().to_string(), problem: problem.to_string() }
 }
@@ -170,22 +216,10 @@ impl Model {
         if found != card.sha256 {
             return Err(ModelError::Hash { place, found, expected: card.sha256 });
         }
-        let graph = graph(&card, &bytes, &place)?;
-        if !answers(&card, &graph) {
-            let problem = format!(
-                "a {} for {}×{}×{} inputs does not answer with {}",
-                card.architecture,
-                card.input.side,
-                card.input.side,
-                card.input.channels,
-                task_name(card.task)
-            );
-            return Err(ModelError::Card { place, problem });
-        }
-        let parameters = weights::load(&graph, &bytes, &Device::Cpu)
-            .map_err(|reason| ModelError::Weights { place: place.clone(), reason })?;
-        let network =
-            Network::new(&graph, parameters, runner).map_err(|e| ModelError::Card { place, problem: e.to_string() })?;
+        let network = match Kind::ALL.into_iter().find(|kind| kind.id() == card.architecture) {
+            Some(kind) => stock(&card, kind, &bytes, &place, runner)?,
+            None => own(&card, &bytes, &place, runner)?,
+        };
         Ok(Self { card, network })
     }
 

@@ -9,6 +9,9 @@ use std::sync::Arc;
 /// ImageNet means of Keras' "caffe" mode in the order of the network's channels (BGR).
 const CAFFE_MEANS: [f32; 3] = [103.939, 116.779, 123.68];
 
+/// ImageNet means and deviations of values 0–1 by channel (RGB), as torchvision's transforms have them.
+const TORCH_MOMENTS: [(f32, f32); 3] = [(0.485, 0.229), (0.456, 0.224), (0.406, 0.225)];
+
 /// Where `slice` lies in the network's square.
 pub fn placement(slice: &Slice, spec: &InputSpec) -> Placement {
     Placement::new(slice.width(), slice.height(), spec.side, spec.resize)
@@ -40,6 +43,10 @@ pub fn scaled(square: &[f32], spec: &InputSpec) -> Vec<f32> {
     match spec.scale {
         Scale::Unit => spread(&|v, _| v / 255.0),
         Scale::Tf => spread(&|v, _| v / 127.5 - 1.0),
+        Scale::Torch => spread(&|v, c| {
+            let (mean, deviation) = TORCH_MOMENTS[c % 3];
+            (v / 255.0 - mean) / deviation
+        }),
         Scale::Caffe => spread(&|v, c| v - CAFFE_MEANS[c % 3]),
         Scale::Standardize => {
             let (mean, deviation) = moments(square);
@@ -81,6 +88,9 @@ mod tests {
         assert_eq!(scaled(&square, &spec(Scale::Tf))[..6], [-1.0, -1.0, -1.0, 1.0, 1.0, 1.0]);
         assert_eq!(scaled(&square, &spec(Scale::Standardize))[..6], [-1.0, -1.0, -1.0, 1.0, 1.0, 1.0]);
         assert_eq!(scaled(&square, &spec(Scale::Caffe))[..3], [-103.939, -116.779, -123.68]);
+        let torch = scaled(&square, &spec(Scale::Torch));
+        let by_hand = [-0.485 / 0.229, -0.456 / 0.224, -0.406 / 0.225, 0.515 / 0.229, 0.544 / 0.224, 0.594 / 0.225];
+        assert!(torch[..6].iter().zip(by_hand).all(|(found, wanted): (&f32, f32)| (found - wanted).abs() < 1e-6));
         assert!(scaled(&[9.0; 4], &spec(Scale::Standardize)).iter().all(|v| *v == 0.0));
     }
 }

@@ -9,6 +9,7 @@ use super::ops::{self, BatchStatistics};
 use super::plan::isa::Isa;
 use super::plan::{Plan, PlanError};
 use super::stock;
+use super::torch::stock::Stock;
 use candle_core::{D, DType, Device, Result, Tensor};
 use std::collections::HashMap;
 
@@ -197,6 +198,7 @@ impl Pass<'_> {
                 Activation::Relu6 if own => ops::relu(x, true),
                 Activation::Relu => x.relu(),
                 Activation::Relu6 => x.clamp(0.0, 6.0),
+                Activation::Silu => x.silu(),
                 Activation::Sigmoid => candle_nn::ops::sigmoid(x),
                 Activation::Softmax => candle_nn::ops::softmax(x, D::Minus1),
             },
@@ -209,6 +211,7 @@ impl Pass<'_> {
             Op::Upsample { factor } => stock::upsample(x, *factor),
             Op::Add if own => ops::add(x, &inputs[1]),
             Op::Add => x + &inputs[1],
+            Op::Multiply => x.broadcast_mul(&inputs[1]),
             Op::Concat => Tensor::cat(inputs, if own { 3 } else { 1 }),
             Op::ZeroPad { rows, columns } => {
                 let (row_axis, column_axis) = if own { (1, 2) } else { (2, 3) };
@@ -258,7 +261,7 @@ fn relu_ceiling(function: Activation) -> Option<f64> {
     match function {
         Activation::Relu => Some(f64::INFINITY),
         Activation::Relu6 => Some(6.0),
-        Activation::Sigmoid | Activation::Softmax => None,
+        Activation::Silu | Activation::Sigmoid | Activation::Softmax => None,
     }
 }
 
@@ -292,6 +295,8 @@ enum Path {
     Plan { plan: Box<Plan>, input: Shape, output: Shape },
     /// candle's operations, node by node.
     Stock { graph: Graph, parameters: Parameters, device: Device },
+    /// One of candle-transformers' own networks.
+    Whole(Stock),
 }
 
 impl Network {
@@ -317,11 +322,16 @@ impl Network {
         Ok(Self { path })
     }
 
-    /// The instruction set in use; `None` on a GPU.
+    /// A network that is no graph.
+    pub fn whole(network: Stock) -> Self {
+        Self { path: Path::Whole(network) }
+    }
+
+    /// The instruction set in use; `None` where candle runs the network.
     pub fn isa(&self) -> Option<Isa> {
         match &self.path {
             Path::Plan { plan, .. } => Some(plan.isa()),
-            Path::Stock { .. } => None,
+            Path::Stock { .. } | Path::Whole(_) => None,
         }
     }
 
@@ -344,6 +354,7 @@ impl Network {
                 let mut pass = Pass { graph, parameters, backend: Backend::Stock, training: None, cancelled };
                 pass.run(&x, graph.output())
             }
+            Path::Whole(network) => network.run(x, cancelled)?.ok_or(ExecError::Cancelled),
         }
     }
 }

@@ -135,6 +135,8 @@ impl Window {
 pub enum Activation {
     Relu,
     Relu6,
+    /// x · sigmoid(x), also called swish.
+    Silu,
     Sigmoid,
     Softmax,
 }
@@ -183,6 +185,8 @@ pub enum Op {
         factor: usize,
     },
     Add,
+    /// A map times another of its size, or times one value a channel (1×1×channels, second).
+    Multiply,
     /// Along channels.
     Concat,
     /// A frame of zeros: (above, below) and (left, right).
@@ -469,6 +473,7 @@ impl Op {
             Op::GlobalAveragePool => "global average pooling".into(),
             Op::Upsample { factor } => format!("upsampling ×{factor}"),
             Op::Add => "addition".into(),
+            Op::Multiply => "multiplication".into(),
             Op::Concat => "concatenation".into(),
             Op::ZeroPad { .. } => "zero padding".into(),
             Op::Flatten => "flatten".into(),
@@ -523,6 +528,14 @@ impl Op {
             Op::Add => match inputs {
                 [a, b] if a == b => Ok(*a),
                 _ => Err(format!("needs two inputs of one shape, gets {}", list(inputs))),
+            },
+            Op::Multiply => match inputs {
+                [map @ Shape::Image { channels, .. }, by]
+                    if by == map || *by == (Shape::Image { height: 1, width: 1, channels: *channels }) =>
+                {
+                    Ok(*map)
+                }
+                _ => Err(format!("needs a map and another like it or 1×1, gets {}", list(inputs))),
             },
             Op::Concat => {
                 let mut total = 0;

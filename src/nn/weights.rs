@@ -3,7 +3,7 @@
 use super::exec::Parameters;
 use super::graph::Graph;
 use candle_core::{DType, Device, Tensor};
-use half::f16;
+use half::{bf16, f16};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use std::collections::{BTreeMap, HashMap};
 
@@ -57,14 +57,35 @@ pub fn read(bytes: &[u8], device: &Device) -> Result<Parameters, WeightsError> {
     let file = SafeTensors::deserialize(bytes).map_err(|e| WeightsError::Format(e.to_string()))?;
     let mut out = HashMap::new();
     for (name, view) in file.tensors() {
-        let values: Vec<f32> = match view.dtype() {
-            Dtype::F32 => view.data().as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect(),
-            Dtype::F16 => view.data().as_chunks().0.iter().map(|b| f16::from_le_bytes(*b).to_f32()).collect(),
-            other => return Err(WeightsError::Format(format!("`{name}` holds {other:?}; only f16 and f32 are read"))),
-        };
+        let problem = || WeightsError::Format(format!("`{name}` holds {:?}, which no weights are", view.dtype()));
+        let values = floats(&view).ok_or_else(problem)?;
         out.insert(name, Tensor::from_vec(values, view.shape(), device)?);
     }
     Ok(out)
+}
+
+/// As [`read`], but whole numbers, such as the batch counters of a state dict, are left out.
+pub fn read_floats(bytes: &[u8]) -> Result<Parameters, WeightsError> {
+    let file = SafeTensors::deserialize(bytes).map_err(|e| WeightsError::Format(e.to_string()))?;
+    let mut out = HashMap::new();
+    for (name, view) in file.tensors() {
+        if let Some(values) = floats(&view) {
+            out.insert(name, Tensor::from_vec(values, view.shape(), &Device::Cpu)?);
+        }
+    }
+    Ok(out)
+}
+
+/// The values of a tensor of floating-point numbers.
+fn floats(view: &TensorView) -> Option<Vec<f32>> {
+    let data = view.data();
+    Some(match view.dtype() {
+        Dtype::F32 => data.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect(),
+        Dtype::F16 => data.as_chunks().0.iter().map(|b| f16::from_le_bytes(*b).to_f32()).collect(),
+        Dtype::BF16 => data.as_chunks().0.iter().map(|b| bf16::from_le_bytes(*b).to_f32()).collect(),
+        Dtype::F64 => data.as_chunks().0.iter().map(|b| f64::from_le_bytes(*b) as f32).collect(),
+        _ => return None,
+    })
 }
 
 /// Reads the weights of `graph`, refusing anything missing, misshapen or superfluous.

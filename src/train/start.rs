@@ -4,7 +4,8 @@ use super::augment;
 use super::error::TrainError;
 use crate::nn::exec::Parameters;
 use crate::nn::graph::{Graph, NodeId, Op, Role};
-use crate::nn::{pytorch, weights};
+use crate::nn::torch::pickle;
+use crate::nn::weights;
 use candle_core::{Device, Tensor};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -48,7 +49,7 @@ pub fn from_file(graph: &Graph, path: &Path) -> Result<Start, TrainError> {
     let is_pickle = path.extension().is_some_and(|e| e == "pt" || e == "pth");
     let bytes = std::fs::read(path).map_err(|e| failed(&e))?;
     let mut found: Parameters = if is_pickle {
-        pytorch::read(&bytes).map_err(|e| failed(&e))?
+        pickle::read(&bytes).map_err(|e| failed(&e))?
     } else {
         weights::read(&bytes, &Device::Cpu).map_err(|e| failed(&e))?
     };

@@ -3,7 +3,7 @@
 use super::Actions;
 use crate::app::{Action, App};
 use crate::domain::card::{Scale, Task};
-use egui::{Button, ComboBox, Grid, Slider, TextEdit, Ui};
+use egui::{Button, ComboBox, DragValue, Grid, Slider, TextEdit, Ui};
 use rust_i18n::t;
 
 /// `false` when the window was closed.
@@ -21,6 +21,7 @@ pub fn show(app: &mut App, ui: &mut Ui, out: &mut Actions) -> bool {
             Task::Multiclass => t!("import.multiclass"),
             Task::Segmentation => t!("import.segmentation"),
         };
+        let side = wishes.side.unwrap_or(side);
         ui.label(t!("import.found", architecture = architecture, side = side, channels = channels, task = task));
         ui.add_space(6.0);
         Grid::new("import").num_columns(2).spacing([12.0, 8.0]).show(ui, |ui| {
@@ -31,6 +32,12 @@ pub fn show(app: &mut App, ui: &mut Ui, out: &mut Actions) -> bool {
                 let name = t!("import.class", n = place + 1);
                 ui.label(name.clone());
                 ui.add(TextEdit::singleline(class).desired_width(260.0)).accessible_name(name);
+                ui.end_row();
+            }
+            if let Some(side) = &mut wishes.side {
+                ui.label(t!("import.side"));
+                let field = DragValue::new(side).range(16..=2048).suffix(" px");
+                ui.add(field).accessible_name(t!("import.side")).on_hover_text(t!("import.side_hint"));
                 ui.end_row();
             }
             ui.label(t!("import.scale"));

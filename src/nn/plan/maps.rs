@@ -12,6 +12,8 @@ pub enum Pointwise {
     Copy,
     /// The sum with the second source.
     Add,
+    /// The product with the second source, which may have one pixel only.
+    Multiply,
     /// Batch-norm by running statistics: x · scale + shift.
     Affine {
         scale: Vec<f32>,
@@ -24,7 +26,7 @@ impl Pointwise {
     /// Applies an activation or batch-norm to one pixel's channels or one vector.
     pub fn apply(&self, values: &mut [f32]) {
         match self {
-            Pointwise::Copy | Pointwise::Add => {}
+            Pointwise::Copy | Pointwise::Add | Pointwise::Multiply => {}
             Pointwise::Affine { scale, shift } => {
                 for ((value, scale), shift) in values.iter_mut().zip(scale).zip(shift) {
                     *value = *value * scale + shift;
@@ -35,6 +37,7 @@ impl Pointwise {
                 values.iter_mut().for_each(|v| *v = if *v < 0.0 { 0.0 } else { *v });
             }
             Pointwise::Activation(Activation::Relu6) => values.iter_mut().for_each(|v| *v = v.clamp(0.0, 6.0)),
+            Pointwise::Activation(Activation::Silu) => values.iter_mut().for_each(|v| *v /= 1.0 + (-*v).exp()),
             Pointwise::Activation(Activation::Sigmoid) => {
                 values.iter_mut().for_each(|v| *v = 1.0 / (1.0 + (-*v).exp()))
             }
@@ -140,6 +143,13 @@ impl MapOp {
                 let pairs = source.at(slots, y, x).iter().zip(sources[1].at(slots, y, x));
                 for (to, (a, b)) in to.iter_mut().zip(pairs) {
                     *to = T::of(a.get() + b.get());
+                }
+            }
+            MapOp::Pointwise(Pointwise::Multiply) => {
+                let by = &sources[1];
+                let by = by.at(slots, y.min(by.height - 1), x.min(by.width - 1));
+                for (to, (a, b)) in to.iter_mut().zip(source.at(slots, y, x).iter().zip(by)) {
+                    *to = T::of(a.get() * b.get());
                 }
             }
             MapOp::Pointwise(function) => {

@@ -332,6 +332,7 @@ impl<T: Value> Compiler<'_, T> {
             Op::AveragePool { window } => return whole(MapOp::AveragePool { window: *window }),
             Op::Upsample { factor } => return whole(MapOp::Upsample { factor: *factor }),
             Op::Add => return whole(MapOp::Pointwise(Pointwise::Add)),
+            Op::Multiply => return whole(MapOp::Pointwise(Pointwise::Multiply)),
             Op::Activation { function } => return whole(MapOp::Pointwise(Pointwise::Activation(*function))),
             Op::BatchNorm { .. } => {
                 let (scale, shift) = running_affine(self.graph, stage.output, self.weights)?;

@@ -120,6 +120,7 @@ fn reference(graph: &Graph, weights: &Weights, input: &[f32]) -> Vec<f64> {
                 match function {
                     Activation::Relu => x.values.iter_mut().for_each(|v| *v = v.max(0.0)),
                     Activation::Relu6 => x.values.iter_mut().for_each(|v| *v = v.clamp(0.0, 6.0)),
+                    Activation::Silu => x.values.iter_mut().for_each(|v| *v /= 1.0 + (-*v).exp()),
                     Activation::Sigmoid => x.values.iter_mut().for_each(|v| *v = 1.0 / (1.0 + (-*v).exp())),
                     Activation::Softmax => {
                         for pixel in x.values.chunks_mut(x.channels) {
@@ -139,6 +140,10 @@ fn reference(graph: &Graph, weights: &Weights, input: &[f32]) -> Vec<f64> {
             (Op::Add, Some(x)) => {
                 let other = &values[node.inputs[1].0];
                 Plain { values: x.values.iter().zip(&other.values).map(|(a, b)| a + b).collect(), ..x }
+            }
+            (Op::Multiply, Some(x)) => {
+                let by = &values[node.inputs[1].0].values;
+                Plain { values: x.values.iter().enumerate().map(|(i, v)| v * by[i % by.len()]).collect(), ..x }
             }
             (Op::Concat, Some(_)) => Plain::make(node.shape, |y, column, mut c| {
                 for part in &node.inputs {
@@ -330,7 +335,7 @@ fn networks_of_any_shape() {
             let &(from, side) = maps.choose(&mut rng).unwrap();
             let same: Vec<_> = maps.iter().filter(|m| m.1 == side).map(|m| m.0).collect();
             let name = format!("n{step}");
-            let (node, side) = match rng.random_range(0..12) {
+            let (node, side) = match rng.random_range(0..14) {
                 0..3 => {
                     let size = rng.random_range(1..4);
                     (b.conv(name, from, rng.random_range(1..40), Window::dense(size, Padding::Same)), side)
@@ -364,6 +369,16 @@ fn networks_of_any_shape() {
                     (b.push(name, op, &[from]), side)
                 }
                 10 => (b.depthwise(name, from, Window::dense(3, Padding::Same)), side),
+                11 => {
+                    // A gate on each channel (squeeze and excitation).
+                    let whole = Window::tiles(side);
+                    let channels = b.shape(from).channels();
+                    let gate = b.push(format!("{name}s"), Op::AveragePool { window: whole }, &[from]);
+                    let gate = b.conv(format!("{name}c"), gate, channels, Window::dense(1, Padding::Valid));
+                    let gate = b.activation(format!("{name}g"), gate, Activation::Sigmoid);
+                    (b.push(name, Op::Multiply, &[from, gate]), side)
+                }
+                12 => (b.activation(name, from, Activation::Silu), side),
                 _ => (b.push(name, Op::Dropout { rate: 0.5 }, &[from]), side),
             };
             maps.push((node, side));

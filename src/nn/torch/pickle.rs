@@ -2,7 +2,7 @@
 //!
 //! The pickle inside is parsed into plain objects and never executed; only tensors with text names are taken.
 
-use super::exec::Parameters;
+use crate::nn::exec::Parameters;
 use candle_core::pickle::{Object, Stack};
 use candle_core::{DType, Device, Tensor};
 use half::{bf16, f16};
@@ -28,6 +28,15 @@ impl PytorchError {
 
 /// The pickle of the stream format's magic number.
 const STREAM_MAGIC: &[u8] = &[0x80, 2, 0x8a, 10, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19, b'.'];
+
+/// Whether a file looks like one that `torch.save` wrote; Keras' archives are zips too.
+pub fn is_pickle(bytes: &[u8]) -> bool {
+    let holds_pickle = |zip: zip::ZipArchive<Cursor<&[u8]>>| {
+        let found = zip.file_names().flatten().any(|name| name.ends_with("/data.pkl"));
+        found
+    };
+    bytes.starts_with(STREAM_MAGIC) || zip::ZipArchive::new(Cursor::new(bytes)).is_ok_and(holds_pickle)
+}
 
 /// Largest pickle that is unpacked; data are never compressed, so no other member can be larger than the file.
 const MAX_PICKLE: u64 = 64 << 20;

@@ -1,0 +1,70 @@
+//! The tensors of a state dict by the names that the libraries give them.
+
+use crate::nn::exec::Parameters;
+use candle_core::Tensor;
+use std::collections::BTreeMap;
+
+/// Modules that training code wraps a network in.
+const WRAPPERS: [&str; 6] = ["module", "model", "net", "network", "backbone", "_orig_mod"];
+
+/// Tensors by name.
+#[derive(Debug, Clone)]
+pub struct Dict(BTreeMap<String, Tensor>);
+
+impl Dict {
+    /// Names lose what every one of them begins with, when it is such a wrapper.
+    pub fn new(tensors: Parameters) -> Self {
+        let mut tensors: BTreeMap<String, Tensor> = tensors.into_iter().collect();
+        while let Some(prefix) = shared_wrapper(&tensors) {
+            tensors = tensors.into_iter().map(|(name, t)| (name[prefix.len()..].to_string(), t)).collect();
+        }
+        Self(tensors)
+    }
+
+    pub fn get(&self, name: &str) -> Option<&Tensor> {
+        self.0.get(name)
+    }
+
+    pub fn has(&self, name: &str) -> bool {
+        self.0.contains_key(name)
+    }
+
+    /// Sides of a tensor; empty when there is none.
+    pub fn dims(&self, name: &str) -> &[usize] {
+        self.0.get(name).map_or(&[], Tensor::dims)
+    }
+
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
+    /// How many blocks are numbered from 0 on, such that `name(i)` is there.
+    pub fn count(&self, name: impl Fn(usize) -> String) -> usize {
+        (0..).take_while(|i| self.has(&name(*i))).count()
+    }
+
+    /// Weights of dense layers in the place of `module`: itself, or the layers of a Sequential that stands there.
+    pub fn dense_layers(&self, module: &str) -> Vec<&str> {
+        let is_dense = |name: &&str| {
+            let inner = name.strip_prefix(module).and_then(|rest| rest.strip_suffix("weight"));
+            inner.is_some_and(|inner| inner.starts_with('.')) && self.dims(name).len() == 2
+        };
+        self.names().filter(is_dense).collect()
+    }
+
+    /// A few names, for a message.
+    pub fn first_names(&self) -> String {
+        let names: Vec<String> = self.names().take(4).map(|name| format!("`{name}`")).collect();
+        if names.is_empty() { "none".into() } else { names.join(", ") }
+    }
+
+    pub fn into_tensors(self) -> Parameters {
+        self.0.into_iter().collect()
+    }
+}
+
+/// `module.` when all names begin so.
+fn shared_wrapper(tensors: &BTreeMap<String, Tensor>) -> Option<String> {
+    let prefix = WRAPPERS.map(|wrapper| format!("{wrapper}."));
+    prefix.into_iter().find(|prefix| !tensors.is_empty() && tensors.keys().all(|name| name.starts_with(prefix)))
+}

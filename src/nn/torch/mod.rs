@@ -1,0 +1,115 @@
+//! State dicts of PyTorch's model libraries, torchvision and timm → networks that run here.
+//!
+//! A state dict holds names and numbers, no network; the network is found by the names and its sizes by the shapes. ResNets, VGGs and
+//! EfficientNets become a [`Graph`] and run as this crate's own do: candle-transformers' VGG ends in a ReLU and has a thousand
+//! classes whatever the file holds, and its EfficientNet pads as TensorFlow does, which torchvision's weights were not trained for.
+//! ConvNeXts, MobileNetV4s and vision transformers run through candle-transformers ([`stock`]).
+//!
+//! Such networks end in bare scores; a sigmoid is put behind a single one, a softmax behind several.
+
+mod assembly;
+mod dict;
+mod efficientnet;
+pub mod pickle;
+mod resnet;
+pub mod stock;
+mod transformer;
+mod vgg;
+
+use super::exec::Parameters;
+use super::graph::{Graph, GraphError, Shape};
+use super::weights::{self, WeightsError};
+use dict::Dict;
+use pickle::PytorchError;
+use stock::{Kind, Stock};
+
+/// Side of the square pictures that these libraries train on unless told otherwise.
+const USUAL_SIDE: usize = 224;
+
+/// Why a state dict does not become a network.
+#[derive(Debug, thiserror::Error)]
+pub enum TorchError {
+    #[error(transparent)]
+    Pickle(#[from] PytorchError),
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
+    #[error(
+        "its tensors are named as in no network that is known here (the first are {first}); known are ResNet, VGG, EfficientNet, ConvNeXt, MobileNetV4 and ViT as torchvision and timm name them"
+    )]
+    Unknown { first: String },
+    #[error("it is named as a {name}, but:\n  {}", weights::listed(.problems))]
+    Mismatch { name: &'static str, problems: Vec<String> },
+    #[error(transparent)]
+    Graph(#[from] GraphError),
+    #[error("a {name} takes pictures of {wanted}, not {side} pixels")]
+    Side { name: &'static str, side: usize, wanted: String },
+    #[error(transparent)]
+    Tensor(#[from] candle_core::Error),
+}
+
+/// A network that was found in a state dict.
+#[derive(Debug)]
+pub enum TorchModel {
+    /// Runs as this crate's own networks.
+    Graph { name: &'static str, graph: Graph, weights: Parameters },
+    /// Runs through candle-transformers; the weights have the file's names.
+    Stock { kind: Kind, side: usize, outputs: usize, weights: Parameters },
+}
+
+/// How an EfficientNet was trained: timm's `tf_` ones pad as TensorFlow and have another ε, and no tensor tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Flavour {
+    #[default]
+    Torch,
+    TensorFlow,
+}
+
+/// What cannot be read from the tensors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Hints {
+    /// Side of the square input in pixels; 224 by default, and what a vision transformer's positions say.
+    pub side: Option<usize>,
+    pub flavour: Flavour,
+}
+
+/// Whether a file looks like a state dict: one of `torch.save`'s two formats or safetensors.
+pub fn is_state_dict(bytes: &[u8]) -> bool {
+    // Eight bytes of length come before the JSON of safetensors.
+    bytes.get(8) == Some(&b'{') || pickle::is_pickle(bytes)
+}
+
+/// Reads the tensors of a state dict (`torch.save`'s zip or stream, or safetensors).
+///
+/// # Errors
+/// If the file is damaged.
+pub fn read(bytes: &[u8]) -> Result<Parameters, TorchError> {
+    Ok(if pickle::is_pickle(bytes) { pickle::read(bytes)? } else { weights::read_floats(bytes)? })
+}
+
+/// Finds the network that tensors belong to.
+///
+/// # Errors
+/// If it is none that is known here; what is missing, misshapen or superfluous is listed.
+pub fn recognise(tensors: Parameters, hints: Hints) -> Result<TorchModel, TorchError> {
+    let dict = Dict::new(tensors);
+    let side = hints.side.unwrap_or(USUAL_SIDE);
+    let input = Shape::Image { height: side, width: side, channels: 3 };
+    let built = if resnet::fits(&dict) {
+        resnet::build(&dict, input)
+    } else if vgg::fits(&dict) {
+        vgg::build(&dict, input)
+    } else if efficientnet::fits(&dict) {
+        efficientnet::build(&dict, input, hints.flavour)
+    } else if let Some(kind) = Kind::of(&dict) {
+        let stock = Stock::new(kind, &dict, hints.side)?;
+        return Ok(TorchModel::Stock {
+            kind,
+            side: stock.side(),
+            outputs: stock.outputs(),
+            weights: dict.into_tensors(),
+        });
+    } else {
+        return Err(TorchError::Unknown { first: dict.first_names() });
+    }?;
+    Ok(TorchModel::Graph { name: built.name, graph: built.graph, weights: built.weights })
+}

@@ -1,0 +1,272 @@
+//! Networks that run through candle-transformers, on the CPU and on GPUs.
+
+use super::TorchError;
+use super::dict::Dict;
+use super::transformer::Transformer;
+use crate::nn::exec::Parameters;
+use candle_core::{D, DType, Device, Module, Result, Tensor};
+use candle_nn::VarBuilder;
+use candle_transformers::models::{convnext, mobilenetv4};
+use std::collections::BTreeSet;
+
+/// Which of candle-transformers' families; its text form stands in cards.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    ConvNext,
+    MobilenetV4,
+    VisionTransformer,
+}
+
+impl Kind {
+    pub const ALL: [Kind; 3] = [Kind::ConvNext, Kind::MobilenetV4, Kind::VisionTransformer];
+
+    /// What cards call it.
+    pub fn id(self) -> &'static str {
+        match self {
+            Kind::ConvNext => "convnext",
+            Kind::MobilenetV4 => "mobilenet-v4",
+            Kind::VisionTransformer => "vit",
+        }
+    }
+
+    /// What people call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::ConvNext => "ConvNeXt",
+            Kind::MobilenetV4 => "MobileNetV4",
+            Kind::VisionTransformer => "ViT",
+        }
+    }
+
+    pub(super) fn of(dict: &Dict) -> Option<Self> {
+        let is_convnext = ["stages.0.blocks.0.conv_dw.weight", "features.1.0.layer_scale"];
+        if is_convnext.iter().any(|name| dict.has(name)) {
+            Some(Kind::ConvNext)
+        } else if dict.has("conv_stem.weight") && dict.has("norm_head.weight") {
+            Some(Kind::MobilenetV4)
+        } else {
+            super::transformer::fits(dict).then_some(Kind::VisionTransformer)
+        }
+    }
+}
+
+/// A loaded network with probabilities at its end.
+pub struct Stock {
+    kind: Kind,
+    scores: Box<dyn Module + Send + Sync>,
+    side: usize,
+    outputs: usize,
+    device: Device,
+}
+
+impl std::fmt::Debug for Stock {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} for {} pixels with {} outputs", self.kind.name(), self.side, self.outputs)
+    }
+}
+
+impl Stock {
+    /// Builds what an imported model's file holds, for pictures of `side` pixels.
+    ///
+    /// # Errors
+    /// If the tensors are not those of a network of this kind.
+    pub fn load(
+        kind: Kind,
+        tensors: Parameters,
+        side: usize,
+        device: &Device,
+    ) -> std::result::Result<Self, TorchError> {
+        let on = |(name, tensor): (String, Tensor)| Ok::<_, TorchError>((name, tensor.to_device(device)?));
+        let dict = Dict::new(tensors.into_iter().map(on).collect::<std::result::Result<_, _>>()?);
+        Ok(Self { device: device.clone(), ..Self::new(kind, &dict, Some(side))? })
+    }
+
+    /// `side` is 224 by default, or what a transformer's positions say.
+    pub(super) fn new(kind: Kind, dict: &Dict, side: Option<usize>) -> std::result::Result<Self, TorchError> {
+        let free_side = side.unwrap_or(super::USUAL_SIDE);
+        let (scores, side, outputs): (Box<dyn Module + Send + Sync>, _, _) = match kind {
+            Kind::ConvNext => {
+                let (tensors, outputs) = convnext_names(dict)?;
+                let sizes = [
+                    convnext::Config::atto(),
+                    convnext::Config::femto(),
+                    convnext::Config::pico(),
+                    convnext::Config::nano(),
+                    convnext::Config::tiny(),
+                    convnext::Config::small(),
+                    convnext::Config::base(),
+                    convnext::Config::large(),
+                    convnext::Config::xlarge(),
+                    convnext::Config::huge(),
+                ];
+                let build = |size: &convnext::Config, tensors| convnext::convnext(size, outputs, tensors);
+                (Box::new(first_that_fits(kind, &sizes, &tensors, build)?), free_side, outputs)
+            }
+            Kind::MobilenetV4 => {
+                let mut names = Renaming::new(kind, dict);
+                for name in dict.names().filter(|name| !name.starts_with("classifier.")) {
+                    names.tensor(name, name);
+                }
+                let outputs = names.head(&["classifier"], "classifier");
+                let tensors = names.finish()?;
+                let sizes = [
+                    mobilenetv4::Config::small(),
+                    mobilenetv4::Config::medium(),
+                    mobilenetv4::Config::hybrid_medium(),
+                    mobilenetv4::Config::large(),
+                    mobilenetv4::Config::hybrid_large(),
+                ];
+                let build = |size: &mobilenetv4::Config, tensors| mobilenetv4::mobilenetv4(size, outputs, tensors);
+                (Box::new(first_that_fits(kind, &sizes, &tensors, build)?), free_side, outputs)
+            }
+            Kind::VisionTransformer => {
+                let network = Transformer::new(dict)?;
+                let (own, outputs) = (network.side(), network.outputs());
+                if let Some(side) = side.filter(|side| *side != own) {
+                    return Err(TorchError::Side { name: kind.name(), side, wanted: own.to_string() });
+                }
+                (Box::new(network), own, outputs)
+            }
+        };
+        Ok(Self { kind, scores, side, outputs, device: Device::Cpu })
+    }
+
+    /// Side of the square input in pixels.
+    pub fn side(&self) -> usize {
+        self.side
+    }
+
+    pub fn outputs(&self) -> usize {
+        self.outputs
+    }
+
+    /// Probabilities [batch, outputs] of pictures [batch, side, side, 3]; `None` when cancelled, which is asked between pictures.
+    pub fn run(&self, x: &Tensor, cancelled: &(dyn Fn() -> bool + Sync)) -> Result<Option<Tensor>> {
+        let mut answers = Vec::new();
+        for example in 0..x.dim(0)? {
+            if cancelled() {
+                return Ok(None);
+            }
+            let picture = x.narrow(0, example, 1)?.to_device(&self.device)?.permute((0, 3, 1, 2))?.contiguous()?;
+            let scores = self.scores.forward(&picture)?;
+            answers.push(if self.outputs == 1 {
+                candle_nn::ops::sigmoid(&scores)?
+            } else {
+                candle_nn::ops::softmax(&scores, D::Minus1)?
+            });
+        }
+        Tensor::cat(&answers, 0).map(Some)
+    }
+}
+
+/// The network of the first size whose tensors are all there, in their shapes.
+fn first_that_fits<S, N>(
+    kind: Kind,
+    sizes: &[S],
+    tensors: &Parameters,
+    build: impl Fn(&S, VarBuilder<'static>) -> Result<N>,
+) -> std::result::Result<N, TorchError> {
+    let device = tensors.values().next().map_or(Device::Cpu, |tensor| tensor.device().clone());
+    let with = || VarBuilder::from_tensors(tensors.clone(), DType::F32, &device);
+    let problems = || vec!["its sizes are those of no published one".to_string()];
+    let found = sizes.iter().find_map(|size| build(size, with()).ok());
+    found.ok_or_else(|| TorchError::Mismatch { name: kind.name(), problems: problems() })
+}
+
+/// Tensors under the names that candle-transformers reads, with the classes of the head.
+fn convnext_names(dict: &Dict) -> std::result::Result<(Parameters, usize), TorchError> {
+    let mut names = Renaming::new(Kind::ConvNext, dict);
+    if dict.has("stem.0.weight") {
+        for name in dict.names().filter(|name| !name.starts_with("head.fc.")) {
+            names.tensor(name, name);
+        }
+        let outputs = names.head(&["head.fc"], "head.fc");
+        return Ok((names.finish()?, outputs));
+    }
+    names.layer("features.0.0", "stem.0");
+    names.layer("features.0.1", "stem.1");
+    for stage in 0..4 {
+        if stage > 0 {
+            for part in 0..2 {
+                names.layer(&format!("features.{}.{part}", 2 * stage), &format!("stages.{stage}.downsample.{part}"));
+            }
+        }
+        let from = |block: usize| format!("features.{}.{block}", 2 * stage + 1);
+        for block in 0..dict.count(|block| format!("{}.layer_scale", from(block))) {
+            let (from, to) = (from(block), format!("stages.{stage}.blocks.{block}"));
+            for (place, layer) in [(0, "conv_dw"), (2, "norm"), (3, "mlp.fc1"), (5, "mlp.fc2")] {
+                names.layer(&format!("{from}.block.{place}"), &format!("{to}.{layer}"));
+            }
+            names.with(&format!("{from}.layer_scale"), &format!("{to}.gamma"), Tensor::flatten_all);
+        }
+    }
+    names.layer("classifier.0", "head.norm");
+    let outputs = names.head(&["classifier"], "head.fc");
+    Ok((names.finish()?, outputs))
+}
+
+/// Moves tensors to other names and notes what is missing or left over.
+pub(super) struct Renaming<'a> {
+    kind: Kind,
+    dict: &'a Dict,
+    out: Parameters,
+    used: BTreeSet<String>,
+    problems: Vec<String>,
+}
+
+impl<'a> Renaming<'a> {
+    pub fn new(kind: Kind, dict: &'a Dict) -> Self {
+        Self { kind, dict, out: Parameters::new(), used: BTreeSet::new(), problems: Vec::new() }
+    }
+
+    pub fn problem(&mut self, problem: String) {
+        self.problems.push(problem);
+    }
+
+    /// A tensor as it is.
+    pub fn tensor(&mut self, from: &str, to: &str) {
+        self.with(from, to, |tensor| Ok(tensor.clone()));
+    }
+
+    /// A tensor that is changed on the way.
+    pub fn with(&mut self, from: &str, to: &str, change: impl Fn(&Tensor) -> Result<Tensor>) {
+        self.used.insert(from.to_string());
+        match self.dict.get(from).map(change) {
+            Some(Ok(tensor)) => _ = self.out.insert(to.to_string(), tensor),
+            Some(Err(problem)) => self.problems.push(format!("`{from}`: {problem}")),
+            None => self.problems.push(format!("`{from}` is missing")),
+        }
+    }
+
+    /// The weight and, where there is one, the bias of a layer.
+    pub fn layer(&mut self, from: &str, to: &str) {
+        self.tensor(&format!("{from}.weight"), &format!("{to}.weight"));
+        if self.dict.has(&format!("{from}.bias")) {
+            self.tensor(&format!("{from}.bias"), &format!("{to}.bias"));
+        }
+    }
+
+    /// The only dense layer in the place of one of `modules`; returns how many classes it tells apart.
+    pub fn head(&mut self, modules: &[&str], to: &str) -> usize {
+        let found = modules.iter().map(|module| self.dict.dense_layers(module)).find(|layers| !layers.is_empty());
+        let Some([weight]) = found.as_deref() else {
+            let several = "its head has several layers, and what stands between them is not in the file";
+            let none = format!("it has no head that classifies (no `{}.weight`)", modules[0]);
+            self.problems.push(if found.is_some() { several.into() } else { none });
+            return 1;
+        };
+        let outputs = self.dict.dims(weight)[0];
+        self.layer(weight.trim_end_matches(".weight"), to);
+        outputs
+    }
+
+    pub fn finish(mut self) -> std::result::Result<Parameters, TorchError> {
+        let extra = self.dict.names().filter(|name| !self.used.contains(*name));
+        self.problems.extend(extra.map(|name| format!("`{name}` is not part of it")));
+        if self.problems.is_empty() {
+            Ok(self.out)
+        } else {
+            Err(TorchError::Mismatch { name: self.kind.name(), problems: self.problems })
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! State dicts of torchvision, timm and transformers, by names and shapes in `fixtures/pytorch_models.json`, against what PyTorch answered
+//! (`fixtures/pytorch_models.py`, in f64); and files that hold something else.
+
+use candle_core::{Device, Tensor};
+use lesionlens::domain::card::{Scale, Task};
+use lesionlens::models::import::{ImportError, Wishes, inspect, install};
+use lesionlens::models::model::{Model, Source, read_card};
+use lesionlens::nn::exec::{Parameters, Runner};
+use lesionlens::nn::plan::isa::Isa;
+use lesionlens::nn::torch::TorchError;
+use lesionlens::nn::weights::{self, Precision};
+use serde::Deserialize;
+use std::path::{Path, PathBuf};
+
+#[derive(Deserialize)]
+struct Reference {
+    title: String,
+    side: usize,
+    gain: f64,
+    tensors: Vec<(String, Vec<usize>)>,
+    output: Vec<Vec<f64>>,
+}
+
+fn references() -> Vec<Reference> {
+    serde_json::from_str(include_str!("fixtures/pytorch_models.json")).unwrap()
+}
+
+/// In [0, 1), as the fixture's program computes it.
+fn uniform(place: usize, count: usize) -> Vec<f64> {
+    let value = |i: usize| (((i as f64) * 12.9898 + 78.233 * place as f64).sin() * 43_758.545_3 + 50_000.0).fract();
+    (1..=count).map(value).collect()
+}
+
+fn tensor(name: &str, shape: &[usize], place: usize, gain: f64) -> Tensor {
+    let u = uniform(place, shape.iter().product());
+    let fan_in: usize = shape.iter().skip(1).product();
+    let bound = (3.0 * gain / fan_in as f64).sqrt();
+    let value = |u: f64| match shape.len() {
+        _ if name.ends_with("running_var") => 0.5 + u,
+        1 if name.ends_with("weight") => 0.8 + 0.4 * u,
+        _ if name.ends_with("gamma") || name.ends_with("layer_scale") => 0.5 + 0.5 * u,
+        1 => 0.2 * u - 0.1,
+        _ => (2.0 * u - 1.0) * bound,
+    };
+    let values: Vec<f32> = u.into_iter().map(|u| value(u) as f32).collect();
+    Tensor::from_vec(values, shape, &Device::Cpu).unwrap()
+}
+
+impl Reference {
+    fn state_dict(&self) -> Parameters {
+        let named = self.tensors.iter().enumerate();
+        named.map(|(place, (name, shape))| (name.clone(), tensor(name, shape, place, self.gain))).collect()
+    }
+
+    fn picture(&self) -> Tensor {
+        let values: Vec<f32> =
+            uniform(1000, 2 * self.side * self.side * 3).into_iter().map(|u| (3.0 * u - 1.5) as f32).collect();
+        Tensor::from_vec(values, (2, self.side, self.side, 3), &Device::Cpu).unwrap()
+    }
+}
+
+fn written(folder: &Path, name: &str, tensors: &Parameters) -> PathBuf {
+    let path = folder.join(format!("{name}.safetensors"));
+    std::fs::write(&path, weights::write(tensors, Precision::F32, None).unwrap()).unwrap();
+    path
+}
+
+fn of_side(id: &str, side: usize) -> Wishes {
+    Wishes { id: id.into(), side: Some(side), ..Wishes::default() }
+}
+
+/// To 1e-4 absolute in probability on every f32 path, whatever runs them.
+#[test]
+fn networks_answer_as_in_pytorch() {
+    let folder = tempfile::tempdir().unwrap();
+    for (i, reference) in references().iter().enumerate() {
+        // The file's name alone says that an EfficientNet pads as TensorFlow does.
+        let name = if reference.title.contains("tf_") { "tf_net" } else { "net" };
+        let file = written(folder.path(), name, &reference.state_dict());
+        let found = inspect(&file, None, None).unwrap_or_else(|e| panic!("{}: {e}", reference.title));
+        let outputs = reference.output[0].len();
+        assert_eq!(found.format.outputs, outputs, "{}", reference.title);
+        assert_eq!(found.task, if outputs == 1 { Task::Binary } else { Task::Multiclass }, "{}", reference.title);
+        let installed = install(&found, &of_side(&format!("net-{i}"), reference.side), folder.path()).unwrap();
+        let card = read_card(&Source::Folder(installed.clone())).unwrap();
+        assert_eq!((card.input.side, card.input.scale), (reference.side, Scale::Torch), "{}", reference.title);
+        let wanted: Vec<f64> = reference.output.concat();
+        for isa in Isa::available().into_iter().filter(|isa| !isa.is_half()) {
+            let model = Model::load_with(&Source::Folder(installed.clone()), &Runner::Cpu(Some(isa))).unwrap();
+            let answer = model.network().infer(&reference.picture(), &|| false).unwrap();
+            let answer: Vec<f32> = answer.flatten_all().unwrap().to_vec1().unwrap();
+            assert_eq!(answer.len(), wanted.len());
+            let worst = answer.iter().zip(&wanted).map(|(a, w)| (f64::from(*a) - w).abs()).fold(0.0, f64::max);
+            assert!(worst < 1e-4, "{} on {isa}: off by {worst:e}", reference.title);
+        }
+        let apart =
+            reference.output[0].iter().zip(&reference.output[1]).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+        assert!(apart > 1e-3, "{}: two pictures with one answer prove nothing", reference.title);
+        std::fs::remove_dir_all(installed).unwrap();
+    }
+}
+
+fn reference(title: &str) -> Reference {
+    references().into_iter().find(|r| r.title == title).unwrap()
+}
+
+/// Training code wraps networks; the names lose the wrapper.
+#[test]
+fn wrapped_names_are_unwrapped() {
+    let folder = tempfile::tempdir().unwrap();
+    let wrapped =
+        reference("timm resnet18").state_dict().into_iter().map(|(name, t)| (format!("module.model.{name}"), t));
+    let file = written(folder.path(), "wrapped", &wrapped.collect());
+    assert_eq!(inspect(&file, None, None).unwrap().name(), Some("ResNet-18"));
+}
+
+/// What is missing, misshapen or left over is listed by name; nothing is guessed.
+#[test]
+fn what_does_not_fit_is_listed() {
+    let folder = tempfile::tempdir().unwrap();
+    let refused = |tensors: &Parameters| inspect(&written(folder.path(), "net", tensors), None, None).unwrap_err();
+    let ones = |shape: &[usize]| Tensor::ones(shape, candle_core::DType::F32, &Device::Cpu).unwrap();
+
+    let mut resnet = reference("torchvision resnet18").state_dict();
+    resnet.remove("layer2.0.bn1.running_var");
+    resnet.insert("layer3.0.conv1.weight".into(), ones(&[256, 64, 3, 3]));
+    resnet.insert("layer4.1.se.fc1.weight".into(), ones(&[4, 4]));
+    let text = refused(&resnet).to_string();
+    for part in [
+        "ResNet-18",
+        "`layer2.0.bn1.running_var` is missing",
+        "[256, 64, 3, 3]",
+        "`layer4.1.se.fc1.weight` is not part",
+    ] {
+        assert!(text.contains(part), "{text}");
+    }
+    let mut headed = reference("torchvision resnet18").state_dict();
+    headed.remove("fc.weight");
+    headed.remove("fc.bias");
+    assert!(refused(&headed).to_string().contains("no head"));
+    headed.extend([("fc.0.weight".into(), ones(&[16, 512])), ("fc.2.weight".into(), ones(&[4, 16]))]);
+    assert!(refused(&headed).to_string().contains("several layers"));
+
+    for (title, gone) in
+        [("timm convnext_atto", "stages.2.blocks.5.norm.bias"), ("timm vit_tiny", "blocks.3.attn.qkv.weight")]
+    {
+        let mut dict = reference(title).state_dict();
+        dict.remove(gone);
+        assert!(matches!(refused(&dict), ImportError::Torch { reason: TorchError::Mismatch { .. }, .. }), "{title}");
+    }
+    let mut registers = reference("timm dinov2").state_dict();
+    registers.insert("reg_token".into(), ones(&[1, 4, 384]));
+    assert!(refused(&registers).to_string().contains("`reg_token` is not part"));
+    let mut flat = reference("timm resnet18").state_dict();
+    flat.insert("conv1.weight".into(), Tensor::zeros((64, 3, 0, 0), candle_core::DType::F32, &Device::Cpu).unwrap());
+    assert!(matches!(refused(&flat), ImportError::Torch { .. }));
+
+    let unknown = Parameters::from([("encoder.weight".into(), ones(&[2, 2]))]);
+    assert!(refused(&unknown).to_string().contains("`encoder.weight`"));
+    assert!(refused(&Parameters::new()).to_string().contains("none"));
+}
+
+/// A transformer's positions fix the size of its pictures; other networks take any that the layers leave something of.
+#[test]
+fn sides_are_those_that_a_network_takes() {
+    let folder = tempfile::tempdir().unwrap();
+    let transformer =
+        inspect(&written(folder.path(), "vit", &reference("timm vit_tiny").state_dict()), None, None).unwrap();
+    assert!(!transformer.takes_any_side());
+    assert!(install(&transformer, &of_side("vit", 224), folder.path()).unwrap_err().to_string().contains("64"));
+    let vgg = inspect(&written(folder.path(), "vgg", &reference("torchvision vgg").state_dict()), None, None).unwrap();
+    assert!(install(&vgg, &of_side("vgg", 200), folder.path()).unwrap_err().to_string().contains("multiples of 224"));
+    assert!(install(&vgg, &of_side("vgg", 1 << 40), folder.path()).is_err());
+    assert!(!folder.path().join("vgg").exists());
+}
