@@ -53,6 +53,7 @@ fn what_the_owner_says_stands_in_the_card_and_the_model_can_be_removed() {
         scale: Some(Scale::Tf),
         threshold: Some(0.7),
         modality: Some("CT, axial, kidney".into()),
+        side: None,
     };
     let two = Wishes { classes: Some(vec!["a".into(), "b".into()]), ..said.clone() };
     assert!(matches!(install(&found, &two, folder.path()), Err(ImportError::Classes { wanted: 3, given: 2 })));

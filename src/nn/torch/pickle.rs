@@ -31,11 +31,9 @@ const STREAM_MAGIC: &[u8] = &[0x80, 2, 0x8a, 10, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0
 
 /// Whether a file looks like one that `torch.save` wrote; Keras' archives are zips too.
 pub fn is_pickle(bytes: &[u8]) -> bool {
-    let holds_pickle = |zip: zip::ZipArchive<Cursor<&[u8]>>| {
-        let found = zip.file_names().flatten().any(|name| name.ends_with("/data.pkl"));
-        found
-    };
-    bytes.starts_with(STREAM_MAGIC) || zip::ZipArchive::new(Cursor::new(bytes)).is_ok_and(holds_pickle)
+    let zip = zip::ZipArchive::new(Cursor::new(bytes));
+    let mut names = zip.iter().flat_map(|zip| zip.file_names().flatten());
+    bytes.starts_with(STREAM_MAGIC) || names.any(|name| name.ends_with("/data.pkl"))
 }
 
 /// Largest pickle that is unpacked; data are never compressed, so no other member can be larger than the file.
