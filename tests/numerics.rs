@@ -61,6 +61,17 @@ fn imported_networks_answer_as_keras_does() {
             };
             assert!(worst < tolerance, "{name} on {isa}: {worst}");
         }
+        // Without its configuration the named architecture is taken, and its tensors by their order: they are the very same.
+        let mut nameless = std::fs::read(&file).unwrap();
+        let config = nameless.windows(12).position(|w| w == b"model_config").unwrap();
+        nameless[config + 11] = b'x';
+        let bare = folder.path().join("bare.h5");
+        std::fs::write(&bare, &nameless).unwrap();
+        assert!(import(&bare, None, "bare", folder.path()).unwrap_err().to_string().contains("--architecture"));
+        let by_order = import(&bare, Some(architecture), "bare", folder.path()).unwrap();
+        let weights = |folder: &Path| std::fs::read(folder.join("model.safetensors")).unwrap();
+        assert!(weights(&by_order) == weights(&installed), "{name} by order");
+        std::fs::remove_dir_all(&by_order).unwrap();
         // The other architecture is refused, and nothing is left behind.
         let other = Architecture::ALL.into_iter().find(|a| *a != architecture).unwrap();
         assert!(matches!(import(&file, Some(other), "other", folder.path()), Err(ImportError::Keras { .. })));

@@ -186,7 +186,7 @@ pub fn inspect(file: &Path, wanted: Option<Architecture>, config: Option<&Path>)
         return from_torch(file, &bytes);
     }
     let config = config.map(text).transpose()?;
-    let model = keras::read(bytes, config).map_err(keras_failed)?;
+    let model = keras::read(bytes, config, wanted).map_err(keras_failed)?;
     let format = format(file, &model.graph)?;
     let task = task(file, &model.graph)?;
     let known =

@@ -8,11 +8,13 @@
 
 mod archive;
 mod config;
+mod order;
 mod tensors;
 
 use super::exec::Parameters;
 use super::graph::{Graph, GraphError};
 use super::weights::{self, WeightsError};
+use super::zoo::{Architecture, Format};
 use hdf5_pure::{AttrValue, FormatError, Source};
 use serde_json::Value;
 use std::collections::HashMap;
@@ -34,7 +36,7 @@ pub enum KerasError {
     #[error("not a Keras archive: {0}")]
     Archive(String),
     #[error(
-        "the file holds weights only; give the text of `model.to_json()` with --config FILE.json, or save the whole model with `model.save`"
+        "the file holds weights only; give the text of `model.to_json()` with --config FILE.json or say what it is with --architecture, or save the whole model with `model.save`"
     )]
     NoConfig,
     #[error("`model_config` is not what Keras writes: {0}")]
@@ -74,21 +76,30 @@ impl KerasModel {
 }
 
 /// Parses a model: a whole one as Keras 2 or 3 writes it to `.h5` or `.keras`, or a file of weights (`.h5`, `.weights.h5`) with the
-/// `config` that `model.to_json()` gives.
+/// `config` that `model.to_json()` gives or for the `architecture` that they are said to be of.
 ///
 /// # Errors
 /// If the file is damaged, has no configuration and none is given, or holds what is not known; all unknown layers and all missing or
 /// misshapen tensors are listed.
-pub fn read(bytes: Vec<u8>, config: Option<String>) -> Result<KerasModel, KerasError> {
+pub fn read(
+    bytes: Vec<u8>,
+    config: Option<String>,
+    architecture: Option<Architecture>,
+) -> Result<KerasModel, KerasError> {
     if bytes.len() > MAX_FILE_BYTES {
         return Err(KerasError::Hdf5(format!("larger than {} GiB", MAX_FILE_BYTES >> 30)));
     }
     let worker = std::thread::Builder::new().name("keras-import".into()).stack_size(STACK_BYTES);
-    let worker = worker.spawn(move || read_here(bytes, config)).map_err(|e| KerasError::Hdf5(e.to_string()))?;
+    let worker =
+        worker.spawn(move || read_here(bytes, config, architecture)).map_err(|e| KerasError::Hdf5(e.to_string()))?;
     worker.join().unwrap_or_else(|_| Err(KerasError::Hdf5("the HDF5 structure is damaged".into())))
 }
 
-fn read_here(bytes: Vec<u8>, config: Option<String>) -> Result<KerasModel, KerasError> {
+fn read_here(
+    bytes: Vec<u8>,
+    config: Option<String>,
+    architecture: Option<Architecture>,
+) -> Result<KerasModel, KerasError> {
     let (bytes, config) = if archive::is_zip(&bytes) {
         let archive::Contents { weights, config } = archive::open(&bytes)?;
         (weights, Some(config))
@@ -100,7 +111,7 @@ fn read_here(bytes: Vec<u8>, config: Option<String>) -> Result<KerasModel, Keras
     let root = file.root();
     let attributes = root.attrs().map_err(hdf5)?;
     let own = attributes.get("model_config").and_then(AttrValue::as_str).map(str::to_string);
-    let config = own.or(config).ok_or(KerasError::NoConfig)?;
+    let Some(config) = own.or(config) else { return of_architecture(&file, architecture.ok_or(KerasError::NoConfig)?) };
     let config: Value = serde_json::from_str(&config).map_err(|e| KerasError::Config(e.to_string()))?;
     let groups = root.groups().map_err(hdf5)?;
     let has = |name: &str| groups.iter().any(|group| group == name);
@@ -114,6 +125,24 @@ fn read_here(bytes: Vec<u8>, config: Option<String>) -> Result<KerasModel, Keras
     let description = config::describe(&config)?;
     let weights = tensors::read(&file, &description, arrangement)?;
     Ok(KerasModel { graph: description.graph, weights })
+}
+
+/// Sides of pictures that networks whose size their tensors fix are tried with, the architecture's own first.
+const SIDES: std::ops::RangeInclusive<usize> = 16..=1024;
+
+/// Weights alone, for a network that is known.
+fn of_architecture(file: &hdf5_pure::File, architecture: Architecture) -> Result<KerasModel, KerasError> {
+    let layers = order::Layers::of(file)?;
+    let native = architecture.native();
+    let channels = layers.channels(file).unwrap_or(native.channels);
+    let outputs = layers.outputs(file).unwrap_or(native.outputs);
+    let graph = |side: usize| architecture.with(Format { side, channels, outputs });
+    // Only the layer behind a flattened map tells the size of the picture.
+    let fits = |side: &usize| graph(*side).is_ok_and(|graph| layers.first_dense_fits(file, &graph));
+    let side = std::iter::once(native.side).chain(SIDES).find(fits).unwrap_or(native.side);
+    let graph = graph(side)?;
+    let weights = layers.tensors(file, &graph)?;
+    Ok(KerasModel { graph, weights })
 }
 
 fn hdf5(error: hdf5_pure::Error) -> KerasError {

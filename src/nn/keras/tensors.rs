@@ -11,7 +11,7 @@ use hdf5_pure::{Datatype, FormatError};
 use std::collections::HashMap;
 
 /// Names of the tensor in a Keras file; Keras 2 and 3 differ in one.
-fn keras_names(op: &Op, role: Role) -> &'static [&'static str] {
+pub fn keras_names(op: &Op, role: Role) -> &'static [&'static str] {
     match (op, role) {
         (Op::BatchNorm { .. }, Role::Bias) => &["beta"],
         (_, Role::Bias) => &["bias"],
@@ -97,7 +97,7 @@ fn find(file: &hdf5_pure::File, paths: &[String]) -> Result<Option<(String, hdf5
 }
 
 /// Reads a dataset that must hold the values of `wanted` (our layout) in Keras' layout.
-fn tensor(dataset: &hdf5_pure::Dataset, wanted: &[usize], depthwise: bool) -> Result<Tensor, String> {
+pub fn tensor(dataset: &hdf5_pure::Dataset, wanted: &[usize], depthwise: bool) -> Result<Tensor, String> {
     let keras_shape: Vec<usize> = match *wanted {
         [channels, one, rows, columns] if depthwise => vec![rows, columns, channels, one],
         [out, input, rows, columns] => vec![rows, columns, input, out],
