@@ -10,8 +10,9 @@ use lesionlens::models::model::{Model, ModelError, Source};
 use lesionlens::models::registry::Registry;
 use lesionlens::models::verify::largest_difference;
 use lesionlens::nn::exec::Runner;
+use lesionlens::nn::keras;
 use lesionlens::nn::plan::isa::Isa;
-use lesionlens::nn::zoo::Architecture;
+use lesionlens::nn::zoo::{Architecture, Format};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -72,6 +73,14 @@ fn imported_networks_answer_as_keras_does() {
         let weights = |folder: &Path| std::fs::read(folder.join("model.safetensors")).unwrap();
         assert!(weights(&by_order) == weights(&installed), "{name} by order");
         std::fs::remove_dir_all(&by_order).unwrap();
+        if name == "resnet50_4" {
+            // A start for other classes: everything but the last layer.
+            let wanted = architecture.with(Format { outputs: 7, ..architecture.native() }).unwrap();
+            let start = keras::fitting(nameless, wanted.clone()).unwrap();
+            let names = wanted.parameters().into_iter().map(|p| p.name);
+            let fresh: Vec<String> = names.filter(|name| !start.contains_key(name)).collect();
+            assert_eq!(fresh, ["logits.weight", "logits.bias"]);
+        }
         // The other architecture is refused, and nothing is left behind.
         let other = Architecture::ALL.into_iter().find(|a| *a != architecture).unwrap();
         assert!(matches!(import(&file, Some(other), "other", folder.path()), Err(ImportError::Keras { .. })));

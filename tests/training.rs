@@ -138,6 +138,37 @@ fn patients_are_never_in_two_parts_and_bad_data_is_named() {
 }
 
 /// The pixels that come out of the cache are those of the files, and a changed file is noticed.
+/// Every recipe that is shipped reads, and what it freezes is what of its network Keras' own base has.
+#[test]
+fn shipped_recipes_fit_their_networks() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("recipes");
+    let mut architectures = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let recipe = Recipe::read(&entry.unwrap().path()).unwrap();
+        architectures.push(recipe.architecture);
+        for phase in &recipe.phases {
+            let graph = recipe.architecture.with(recipe.format(phase.side)).unwrap();
+            let frozen = start::frozen(&graph, &phase.freeze).unwrap();
+            let parameters = graph.parameters();
+            let frozen: usize =
+                parameters.iter().filter(|p| frozen.contains(&p.node)).map(|p| p.shape.iter().product::<usize>()).sum();
+            // As Keras' `summary()` counts the bases without their heads.
+            let base = match recipe.architecture {
+                _ if phase.freeze.is_empty() => 0,
+                Architecture::Vgg16 | Architecture::Vgg16V2 => 14_714_688,
+                Architecture::Resnet50 => 23_587_712,
+                Architecture::InceptionV3 => 21_802_784,
+                other => panic!("{} has no base of Keras'", other.id()),
+            };
+            assert_eq!(frozen, base, "{}", recipe.id);
+        }
+    }
+    assert!(
+        Architecture::ALL.iter().all(|architecture| architectures.contains(architecture)),
+        "every one has a recipe"
+    );
+}
+
 #[test]
 fn the_cache_holds_the_pictures() {
     let folder = tempfile::tempdir().unwrap();

@@ -51,7 +51,7 @@ pub struct Phase {
     pub batch: usize,
     pub learning_rate: f64,
     pub schedule: Schedule,
-    /// Layers that are not trained, by name or by what they are part of (`block.1` has `block.1.conv` in it); their batch-norms use running statistics, as Keras does it.
+    /// Layers that are not trained, by name or by what they are part of (`block.1` has `block.1.conv` in it), or by how their names begin (`block*`); their batch-norms use running statistics, as Keras does it.
     #[serde(default)]
     pub freeze: Vec<String>,
     /// Epochs without a better validation figure after which the phase ends early.

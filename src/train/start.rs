@@ -4,6 +4,7 @@ use super::augment;
 use super::error::TrainError;
 use crate::nn::exec::Parameters;
 use crate::nn::graph::{Graph, NodeId, Op, Role};
+use crate::nn::keras;
 use crate::nn::torch::pickle;
 use crate::nn::weights;
 use candle_core::{Device, Tensor};
@@ -40,16 +41,17 @@ pub struct Start {
 }
 
 /// Reads a safetensors file or a PyTorch state dict (`.pt`, `.pth`; the pickle is parsed, never executed) with the names of
-/// `graph`.
+/// `graph`, or Keras weights (`.h5`) with layers in its order.
 ///
 /// # Errors
 /// If the file cannot be read, or fits less than half of the network's tensors: then it is another network's.
 pub fn from_file(graph: &Graph, path: &Path) -> Result<Start, TrainError> {
     let failed = |e: &dyn ToString| TrainError::file(path, e.to_string());
-    let is_pickle = path.extension().is_some_and(|e| e == "pt" || e == "pth");
     let bytes = std::fs::read(path).map_err(|e| failed(&e))?;
-    let mut found: Parameters = if is_pickle {
+    let mut found: Parameters = if pickle::is_pickle(&bytes) {
         pickle::read(&bytes).map_err(|e| failed(&e))?
+    } else if keras::is_hdf5(&bytes) {
+        keras::fitting(bytes, graph.clone()).map_err(|e| failed(&e))?
     } else {
         weights::read(&bytes, &Device::Cpu).map_err(|e| failed(&e))?
     };
@@ -69,8 +71,11 @@ pub fn from_file(graph: &Graph, path: &Path) -> Result<Start, TrainError> {
     Ok(start)
 }
 
-/// Whether a layer or parameter is `layers` or part of it: `block.1` has `block.1.conv` in it, but not `block.10`.
+/// Whether a layer or parameter is `layers` or part of it: `block.1` has `block.1.conv` in it, but not `block.10`, which `block.1*` has.
 pub fn is_among(name: &str, layers: &str) -> bool {
+    if let Some(beginning) = layers.strip_suffix('*') {
+        return name.starts_with(beginning);
+    }
     let rest = name.strip_prefix(layers);
     rest.is_some_and(|rest| !rest.starts_with(|c: char| c.is_ascii_alphanumeric()))
 }

@@ -86,13 +86,42 @@ pub fn read(
     config: Option<String>,
     architecture: Option<Architecture>,
 ) -> Result<KerasModel, KerasError> {
+    apart(bytes, move |bytes| read_here(bytes, config, architecture))
+}
+
+/// As many tensors of `graph` as a file of weights holds in their shape, by the order of its layers: where training starts from Keras'
+/// own ImageNet weights without their head.
+///
+/// # Errors
+/// If the file is damaged.
+pub fn fitting(bytes: Vec<u8>, graph: Graph) -> Result<Parameters, KerasError> {
+    apart(bytes, move |bytes| {
+        let file = opened(bytes)?;
+        order::Layers::of(&file)?.fitting(&file, &graph)
+    })
+}
+
+/// Whether a file is HDF5.
+pub fn is_hdf5(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"\x89HDF\r\n\x1a\n")
+}
+
+/// Reads on a thread of its own, whose stack is deep enough.
+fn apart<T: Send + 'static>(
+    bytes: Vec<u8>,
+    read: impl FnOnce(Vec<u8>) -> Result<T, KerasError> + Send + 'static,
+) -> Result<T, KerasError> {
     if bytes.len() > MAX_FILE_BYTES {
         return Err(KerasError::Hdf5(format!("larger than {} GiB", MAX_FILE_BYTES >> 30)));
     }
     let worker = std::thread::Builder::new().name("keras-import".into()).stack_size(STACK_BYTES);
-    let worker =
-        worker.spawn(move || read_here(bytes, config, architecture)).map_err(|e| KerasError::Hdf5(e.to_string()))?;
+    let worker = worker.spawn(move || read(bytes)).map_err(|e| KerasError::Hdf5(e.to_string()))?;
     worker.join().unwrap_or_else(|_| Err(KerasError::Hdf5("the HDF5 structure is damaged".into())))
+}
+
+fn opened(bytes: Vec<u8>) -> Result<hdf5_pure::File, KerasError> {
+    let budget = AtomicU64::new(4 * bytes.len() as u64 + (64 << 20));
+    hdf5_pure::File::from_source(Budgeted { bytes, budget }).map_err(hdf5)
 }
 
 fn read_here(
@@ -106,8 +135,7 @@ fn read_here(
     } else {
         (bytes, config)
     };
-    let budget = AtomicU64::new(4 * bytes.len() as u64 + (64 << 20));
-    let file = hdf5_pure::File::from_source(Budgeted { bytes, budget }).map_err(hdf5)?;
+    let file = opened(bytes)?;
     let root = file.root();
     let attributes = root.attrs().map_err(hdf5)?;
     let own = attributes.get("model_config").and_then(AttrValue::as_str).map(str::to_string);

@@ -8,7 +8,8 @@ use super::{KerasError, hdf5};
 use crate::nn::exec::Parameters;
 use crate::nn::graph::{Graph, NodeId, Op, Parameter};
 use crate::nn::weights::WeightsError;
-use hdf5_pure::{AttrValue, Dataset, File};
+use candle_core::Tensor;
+use hdf5_pure::{AttrValue, File};
 use std::collections::{BTreeMap, HashMap};
 
 /// Layers with tensors.
@@ -148,48 +149,83 @@ impl Layers {
         wanted == found
     }
 
-    /// The tensors of `graph`.
-    ///
-    /// # Errors
-    /// If there are more or fewer layers of a class, or a tensor has another shape; every one is listed.
-    pub fn tensors(&self, file: &File, graph: &Graph) -> Result<Parameters, KerasError> {
-        let mut problems = Vec::new();
+    /// Where each parameter of `graph` lies, if its layer is there.
+    fn places(&self, graph: &Graph) -> Vec<Place<'_>> {
         let mut parameters: HashMap<NodeId, Vec<Parameter>> = HashMap::new();
         for parameter in graph.parameters() {
             parameters.entry(parameter.node).or_default().push(parameter);
         }
         let mut taken: HashMap<Class, usize> = HashMap::new();
-        let mut out = Parameters::new();
+        let mut places = Vec::new();
         for id in in_keras_order(graph) {
-            let (node, Some(wanted)) = (graph.node(id), parameters.get(&id)) else { continue };
-            let Some(class) = Class::of(&node.op) else { continue };
+            let op = &graph.node(id).op;
+            let (Some(class), Some(wanted)) = (Class::of(op), parameters.remove(&id)) else { continue };
             let at = taken.entry(class).or_default();
             let found = self.of_class(class).get(*at);
             *at += 1;
-            for (position, parameter) in wanted.iter().enumerate() {
-                let stored = keras_names(&node.op, parameter.role).iter().map(|name| name.to_string());
-                let path =
-                    found.and_then(|tensors| stored.chain([position.to_string()]).find_map(|name| tensors.get(&name)));
-                let dataset = path.map(|path| file.dataset(path).map_err(hdf5)).transpose()?;
-                match dataset.map(|dataset: Dataset| tensor(&dataset, &parameter.shape, class == Class::DepthwiseConv))
-                {
-                    Some(Ok(tensor)) => _ = out.insert(parameter.name.clone(), tensor),
-                    Some(Err(problem)) => problems.push(format!("`{}`: {problem}", path.cloned().unwrap_or_default())),
-                    None => problems.push(format!("nothing in the file is `{}`", parameter.name)),
-                }
+            for (position, parameter) in wanted.into_iter().enumerate() {
+                let mut stored = keras_names(op, parameter.role).iter().map(|name| name.to_string());
+                let path = found.and_then(|tensors| {
+                    stored.find_map(|name| tensors.get(&name)).or_else(|| tensors.get(&position.to_string()))
+                });
+                places.push(Place { class, parameter, path });
+            }
+        }
+        places
+    }
+
+    /// The tensors of `graph`.
+    ///
+    /// # Errors
+    /// If there are more or fewer layers of a class, or a tensor has another shape; every one is listed.
+    pub fn tensors(&self, file: &File, graph: &Graph) -> Result<Parameters, KerasError> {
+        let (mut out, mut problems) = (Parameters::new(), Vec::new());
+        for place in self.places(graph) {
+            match place.read(file)? {
+                Some(Ok(tensor)) => _ = out.insert(place.parameter.name, tensor),
+                Some(Err(problem)) => problems.push(problem),
+                None => problems.push(format!("nothing in the file is `{}`", place.parameter.name)),
             }
         }
         for (class, layers) in &self.0 {
-            let used = taken.get(class).copied().unwrap_or(0);
+            let used = graph.nodes().iter().filter(|node| Class::of(&node.op) == Some(*class)).count();
             if layers.len() > used {
-                problems.push(format!(
-                    "{} layers `{}` are in the file, the network has {used}",
-                    layers.len(),
-                    class.group()
-                ));
+                let (there, name) = (layers.len(), class.group());
+                problems.push(format!("{there} layers `{name}` are in the file, the network has {used}"));
             }
         }
         if problems.is_empty() { Ok(out) } else { Err(WeightsError::Mismatch(problems).into()) }
+    }
+
+    /// As many tensors of `graph` as the file has in their shape, such as those of a base without its head.
+    ///
+    /// # Errors
+    /// If the file is damaged.
+    pub fn fitting(&self, file: &File, graph: &Graph) -> Result<Parameters, KerasError> {
+        let mut out = Parameters::new();
+        for place in self.places(graph) {
+            if let Some(Ok(tensor)) = place.read(file)? {
+                out.insert(place.parameter.name, tensor);
+            }
+        }
+        Ok(out)
+    }
+}
+
+/// A parameter and the path of its dataset.
+struct Place<'a> {
+    class: Class,
+    parameter: Parameter,
+    path: Option<&'a String>,
+}
+
+impl Place<'_> {
+    /// `None` if it is not there, the inner error if it is another tensor.
+    fn read(&self, file: &File) -> Result<Option<Result<Tensor, String>>, KerasError> {
+        let Some(path) = self.path else { return Ok(None) };
+        let dataset = file.dataset(path).map_err(hdf5)?;
+        let tensor = tensor(&dataset, &self.parameter.shape, self.class == Class::DepthwiseConv);
+        Ok(Some(tensor.map_err(|problem| format!("`{path}`: {problem}"))))
     }
 }
 
