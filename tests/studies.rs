@@ -5,7 +5,8 @@ mod common;
 mod dicom;
 
 use common::shared;
-use dicom_core::VR;
+use dicom_core::value::PixelFragmentSequence;
+use dicom_core::{DataElement, VR};
 use dicom_dictionary_std::tags;
 use lesionlens::domain::geometry::Plane;
 use lesionlens::domain::slice::{Slice, SpacingSource};
@@ -237,6 +238,25 @@ fn lengths_and_nests_beyond_a_file_are_refused_before_they_are_believed() {
     // What follows the pixels is not looked at, whatever it says.
     std::fs::write(&path, [&whole[..], &[0; 16], b"\0\0\0\0OB\0\0\xFE\xFF\xFF\xFF"].concat()).unwrap();
     assert_eq!(greys(&load(&path).unwrap()), [7.0]);
+}
+
+/// Compressions without a decoder here are refused by name (PS3.5, A.4).
+#[test]
+fn compressions_that_are_not_read_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.dcm");
+    dicom::write(&path, 16, &flat(7), |_| {});
+    let mut object = dicom_object::open_file(&path).unwrap();
+    for (syntax, name) in
+        [("1.2.840.10008.1.2.4.80", "JPEG-LS"), ("1.2.840.10008.1.2.4.110", "1.2.840.10008.1.2.4.110")]
+    {
+        let fragments = PixelFragmentSequence::new(vec![], vec![vec![0xFFu8, 0xD8, 0xFF, 0xF7]]);
+        object.put(DataElement::new(tags::PIXEL_DATA, VR::OB, fragments));
+        object.update_meta(|meta| meta.transfer_syntax = syntax.into());
+        object.write_to_file(&path).unwrap();
+        let problem = load(&path).unwrap_err().problem;
+        assert!(matches!(&problem, Problem::UnsupportedSyntax(told) if told.contains(name)), "{problem:?}");
+    }
 }
 
 /// 348 bytes of header, 4 of extension, voxels.

@@ -13,6 +13,7 @@ use dicom_object::DefaultDicomObject;
 use dicom_pixeldata::{
     DecodedPixelData, PhotometricInterpretation, PixelDecoder, PixelRepresentation, PlanarConfiguration,
 };
+use dicom_transfer_syntax_registry::{TransferSyntaxIndex, TransferSyntaxRegistry};
 use std::path::Path;
 
 /// Transfer syntaxes whose pixels are not compressed one by one; the third is the retired big-endian one.
@@ -58,7 +59,7 @@ impl Pixels {
                 if frame.saturating_mul(number(tags::NUMBER_OF_FRAMES)) > 2 * MAX_STACK_PIXELS {
                     return Err(Problem::StackTooLarge);
                 }
-                let all = object.decode_pixel_data().map_err(|e| syntax_problem(&e, &syntax))?.to_owned();
+                let all = object.decode_pixel_data().map_err(|e| problem(&e))?.to_owned();
                 if *all.photometric_interpretation() == PhotometricInterpretation::YbrFull422 {
                     return Err(Problem::Unsupported("uncompressed YBR_FULL_422".into()));
                 }
@@ -67,6 +68,7 @@ impl Pixels {
                 // One byte may fill up an odd length.
                 return Ok(Pixels::Plain { all, surplus: stored > told + 1 });
             }
+            check_syntax(&syntax)?;
             check_codestreams(&object)?;
             Ok(Pixels::Encapsulated(Box::new(object)))
         })
@@ -84,7 +86,7 @@ impl Pixels {
             }
             Pixels::Encapsulated(object) => {
                 let syntax = object.meta().transfer_syntax();
-                let one = object.decode_pixel_data_frame(index as u32).map_err(|e| syntax_problem(&e, syntax))?;
+                let one = object.decode_pixel_data_frame(index as u32).map_err(|e| problem(&e))?;
                 let rescale = rescale(&one, 0);
                 grey(&one, one.data(), rescale, (header, UNCONVERTED.contains(&syntax.trim_end_matches('\0'))), index)
             }
@@ -92,16 +94,16 @@ impl Pixels {
     }
 }
 
-fn syntax_problem(error: &dicom_pixeldata::Error, syntax: &str) -> Problem {
-    let text = format!("{error:?}");
-    if text.contains("UnsupportedTransferSyntax") || text.contains("UnknownTransferSyntax") {
-        let name = match syntax.trim_end_matches('\0') {
-            uids::JPEGLS_LOSSLESS | uids::JPEGLS_NEAR_LOSSLESS => "JPEG-LS".to_string(),
-            other => format!("the transfer syntax {other}"),
-        };
-        return Problem::UnsupportedSyntax(name);
+/// Compressions that nothing here unpacks.
+fn check_syntax(name: &str) -> Result<(), Problem> {
+    let name = name.trim_end_matches('\0');
+    if TransferSyntaxRegistry.get(name).is_some_and(|syntax| syntax.can_decode_all()) {
+        return Ok(());
     }
-    problem(error)
+    Err(Problem::UnsupportedSyntax(match name {
+        uids::JPEGLS_LOSSLESS | uids::JPEGLS_NEAR_LOSSLESS => "JPEG-LS".to_string(),
+        other => format!("the transfer syntax {other}"),
+    }))
 }
 
 /// A compressed picture says its own size, which decoders believe: it must be the file's.
