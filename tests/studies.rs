@@ -235,6 +235,11 @@ fn lengths_and_nests_beyond_a_file_are_refused_before_they_are_believed() {
     // A list of two million texts.
     let list = [&b"\x29\0\x10\x10UC\0\0\x80\x84\x1E\0"[..], &b"\\".repeat(2_000_000)].concat();
     assert!(matches!(refused(&list), Problem::Damaged(why) if why.contains("2000000 bytes")));
+    // A length in the group about the file itself, which comes before all others.
+    let first = whole.windows(6).position(|w| w == b"\x08\0\x16\0UI").unwrap();
+    let lying = b"\x02\0\x02\x01OB\0\0\xFE\xFF\xFF\xFF";
+    std::fs::write(&path, [&whole[..first], lying, &whole[first..]].concat()).unwrap();
+    assert_eq!(load(&path).unwrap_err().problem, Problem::Truncated);
     // What follows the pixels is not looked at, whatever it says.
     std::fs::write(&path, [&whole[..], &[0; 16], b"\0\0\0\0OB\0\0\xFE\xFF\xFF\xFF"].concat()).unwrap();
     assert_eq!(greys(&load(&path).unwrap()), [7.0]);

@@ -16,12 +16,12 @@ use std::collections::HashMap;
 /// Tensors by parameter name.
 pub type Parameters = HashMap<String, Tensor>;
 
-/// The same weights with those of convolutions and dense layers in a half-precision `format`, for training with mixed precision on a GPU; batch-norms
+/// The same weights with those of convolutions and dense layers in a half-precision `format`, for training with mixed precision on a GPU; norms
 /// stay as they are. Gradients flow back to the given tensors.
 pub fn halved(graph: &Graph, parameters: Parameters, format: DType) -> Result<Parameters> {
     let is_norm = |name: &String| {
         let layer = name.rsplit_once('.').and_then(|(layer, _)| graph.find(layer));
-        layer.is_some_and(|id| matches!(graph.node(id).op, Op::BatchNorm { .. }))
+        layer.is_some_and(|id| matches!(graph.node(id).op, Op::BatchNorm { .. } | Op::LayerNorm { .. }))
     };
     let half = |(name, tensor): (String, Tensor)| {
         let tensor = if is_norm(&name) { tensor } else { tensor.to_dtype(format)? };
@@ -193,12 +193,14 @@ impl Pass<'_> {
                 x.matmul(&kernel.t()?)?.broadcast_add(&self.bias(id, *bias, *units, x)?)
             }
             Op::BatchNorm { epsilon, scale, .. } => self.batch_norm(id, x, *epsilon, *scale, None),
+            Op::LayerNorm { epsilon } => self.layer_norm(id, x, *epsilon),
             Op::Activation { function } => match function {
                 Activation::Relu if own => ops::relu(x, false),
                 Activation::Relu6 if own => ops::relu(x, true),
                 Activation::Relu => x.relu(),
                 Activation::Relu6 => x.clamp(0.0, 6.0),
                 Activation::Silu => x.silu(),
+                Activation::Gelu => x.gelu_erf(),
                 Activation::Sigmoid => candle_nn::ops::sigmoid(x),
                 Activation::Softmax => candle_nn::ops::softmax(x, D::Minus1),
             },
@@ -248,6 +250,19 @@ impl Pass<'_> {
         }
     }
 
+    fn layer_norm(&self, id: NodeId, x: &Tensor, epsilon: f64) -> Result<Tensor> {
+        let (scale, shift) = (self.parameter(id, Role::Scale)?, self.parameter(id, Role::Bias)?);
+        let dtype = x.dtype();
+        let x = &x.to_dtype(scale.dtype())?;
+        let axis = if self.backend == Backend::Stock { 1 } else { x.rank() - 1 };
+        let centred = x.broadcast_sub(&x.mean_keepdim(axis)?)?;
+        let normal = centred.broadcast_div(&(centred.sqr()?.mean_keepdim(axis)? + epsilon)?.sqrt()?)?;
+        match self.backend {
+            Backend::Own => ops::channel_affine(&normal, &scale, &shift),
+            Backend::Stock => stock::channel_affine(&normal, &scale, &shift)?.to_dtype(dtype),
+        }
+    }
+
     fn dropout(&mut self, x: &Tensor, rate: f64) -> Result<Tensor> {
         let Some(training) = &mut self.training else { return Ok(x.clone()) };
         let keep = (1.0 / (1.0 - rate)) as f32;
@@ -261,7 +276,7 @@ fn relu_ceiling(function: Activation) -> Option<f64> {
     match function {
         Activation::Relu => Some(f64::INFINITY),
         Activation::Relu6 => Some(6.0),
-        Activation::Silu | Activation::Sigmoid | Activation::Softmax => None,
+        Activation::Silu | Activation::Gelu | Activation::Sigmoid | Activation::Softmax => None,
     }
 }
 

@@ -137,6 +137,8 @@ pub enum Activation {
     Relu6,
     /// x · sigmoid(x), also called swish.
     Silu,
+    /// x · Φ(x) with the normal distribution's own Φ, not the approximation by tanh (Hendrycks & Gimpel 2016).
+    Gelu,
     Sigmoid,
     Softmax,
 }
@@ -168,6 +170,10 @@ pub enum Op {
         epsilon: f64,
         momentum: f64,
         scale: bool,
+    },
+    /// Of each pixel over its channels, with a scale and a shift by channel (Ba et al. 2016).
+    LayerNorm {
+        epsilon: f64,
     },
     Activation {
         function: Activation,
@@ -356,6 +362,10 @@ impl Graph {
                         add(Role::Bias, vec![*units]);
                     }
                 }
+                (Op::LayerNorm { .. }, Some(channels)) => {
+                    add(Role::Scale, vec![channels]);
+                    add(Role::Bias, vec![channels]);
+                }
                 (Op::BatchNorm { scale, .. }, Some(channels)) => {
                     if *scale {
                         add(Role::Scale, vec![channels]);
@@ -467,6 +477,7 @@ impl Op {
             Op::DepthwiseConv { window, .. } => format!("depthwise convolution {}×{}", window.size[0], window.size[1]),
             Op::Dense { units, .. } => format!("dense with {units} units"),
             Op::BatchNorm { .. } => "batch normalisation".into(),
+            Op::LayerNorm { .. } => "layer normalisation".into(),
             Op::Activation { function } => format!("{function:?}").to_lowercase(),
             Op::MaxPool { .. } => "max pooling".into(),
             Op::AveragePool { .. } => "average pooling".into(),
@@ -514,7 +525,7 @@ impl Op {
                 Shape::Vector { .. } => Ok(Shape::Vector { len: *units }),
                 shape => Err(format!("needs a vector, gets {shape}; flatten first")),
             },
-            Op::BatchNorm { .. } | Op::Activation { .. } | Op::Dropout { .. } => one(),
+            Op::BatchNorm { .. } | Op::LayerNorm { .. } | Op::Activation { .. } | Op::Dropout { .. } => one(),
             Op::GlobalAveragePool => image().map(|(_, _, channels)| Shape::Vector { len: channels }),
             Op::Upsample { factor } => {
                 image().map(|(h, w, channels)| Shape::Image { height: h * factor, width: w * factor, channels })

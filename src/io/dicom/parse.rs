@@ -5,7 +5,7 @@ use crate::io::error::Problem;
 use dicom_core::VR;
 use dicom_core::header::Length;
 use dicom_dictionary_std::{tags, uids};
-use dicom_object::{DefaultDicomObject, FileMetaTable, InMemDicomObject, Tag};
+use dicom_object::{DefaultDicomObject, FileMetaTable, FileMetaTableBuilder, InMemDicomObject, Tag};
 use dicom_parser::dataset::{DataSetReader, DataToken};
 use dicom_transfer_syntax_registry::{TransferSyntax, TransferSyntaxIndex, TransferSyntaxRegistry};
 use flate2::read::DeflateDecoder;
@@ -23,8 +23,9 @@ const MAX_ELEMENTS: usize = 1_000_000;
 const MAX_INFLATED: u64 = 256 << 20;
 /// Bytes of one list of texts: each is kept on its own.
 const MAX_TEXTS: u32 = 1 << 20;
-/// Before the prefix (PS3.10, 7.1).
-const PREAMBLE: u64 = 128;
+/// Preamble and prefix (PS3.10, 7.1), which were looked at before.
+const PREAMBLE: u64 = 132;
+const META_GROUP: u16 = 2;
 /// Pixels of whatever kind begin here.
 const PIXELS: Tag = Tag(0x7FE0, 0x0008);
 /// Data sets that are deflated as a whole (PS3.5, A.5).
@@ -34,6 +35,8 @@ const DEFLATED: [&str; 3] =
 /// How much of a file is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Extent {
+    /// The first group, about the file itself (PS3.10, 7.1).
+    Meta,
     /// Up to its pixels.
     Head,
     /// Up to the end of its pixels; what follows them is nobody's picture.
@@ -47,22 +50,36 @@ pub enum Extent {
 pub fn parse(path: &Path, extent: Extent) -> Result<DefaultDicomObject, Problem> {
     let mut file = BufReader::new(File::open(path).map_err(|e| crate::io::unreadable(&e))?);
     file.seek(SeekFrom::Start(PREAMBLE)).map_err(|_| Problem::Truncated)?;
-    let meta = FileMetaTable::from_reader(&mut file).map_err(|e| problem(&e))?;
+    let plain = syntax(uids::EXPLICIT_VR_LITTLE_ENDIAN)?;
+    let meta = meta(&data_set(&mut file, plain, Extent::Meta)?)?;
     let name = meta.transfer_syntax();
     let object = if DEFLATED.contains(&name) {
-        data_set(Cursor::new(inflated(file)?), syntax(uids::EXPLICIT_VR_LITTLE_ENDIAN)?, extent)?
+        data_set(&mut Cursor::new(inflated(file)?), plain, extent)?
     } else {
-        data_set(file, syntax(name)?, extent)?
+        data_set(&mut file, syntax(name)?, extent)?
     };
     Ok(object.with_exact_meta(meta))
+}
+
+/// What the first group says, as far as it is looked at here.
+fn meta(group: &InMemDicomObject) -> Result<FileMetaTable, Problem> {
+    let text =
+        |tag| group.get(tag).and_then(|e| e.to_str().ok()).map(|text| text.trim_end_matches(['\0', ' ']).to_string());
+    let name = text(tags::TRANSFER_SYNTAX_UID).ok_or_else(|| Problem::Damaged("it names no transfer syntax".into()))?;
+    let table = FileMetaTableBuilder::new()
+        .transfer_syntax(name)
+        .media_storage_sop_class_uid(text(tags::MEDIA_STORAGE_SOP_CLASS_UID).unwrap_or_default())
+        .media_storage_sop_instance_uid(text(tags::MEDIA_STORAGE_SOP_INSTANCE_UID).unwrap_or_default());
+    table.build().map_err(|e| problem(&e))
 }
 
 fn syntax(name: &str) -> Result<&'static TransferSyntax, Problem> {
     TransferSyntaxRegistry.get(name).ok_or_else(|| Problem::UnsupportedSyntax(name.to_string()))
 }
 
+/// Reads from where `source` is, and leaves it behind what was read.
 fn data_set(
-    mut source: impl Read + Seek,
+    source: &mut (impl Read + Seek),
     syntax: &TransferSyntax,
     extent: Extent,
 ) -> Result<InMemDicomObject, Problem> {
@@ -70,9 +87,11 @@ fn data_set(
     let start = source.stream_position().map_err(unreadable)?;
     let size = source.seek(SeekFrom::End(0)).map_err(unreadable)? - start;
     source.seek(SeekFrom::Start(start)).map_err(unreadable)?;
-    let wanted = walk(&mut source, size, syntax, extent)?;
+    let wanted = walk(&mut *source, size, syntax, extent)?;
     source.seek(SeekFrom::Start(start)).map_err(unreadable)?;
-    InMemDicomObject::read_dataset_with_ts(source.take(wanted), syntax).map_err(|e| problem(&e))
+    let object = InMemDicomObject::read_dataset_with_ts(source.by_ref().take(wanted), syntax);
+    source.seek(SeekFrom::Start(start + wanted)).map_err(unreadable)?;
+    object.map_err(|e| problem(&e))
 }
 
 /// Walks over a data set of `size` bytes token by token, looks at each length before its value is read, and returns the bytes of
@@ -89,6 +108,9 @@ fn walk(source: impl Read, size: u64, syntax: &TransferSyntax, extent: Extent) -
         elements += 1;
         if elements > MAX_ELEMENTS {
             return Err(Problem::Damaged(format!("it has more than {} elements", MAX_ELEMENTS / 2)));
+        }
+        if extent == Extent::Meta && token.as_ref().map_or(true, ends_meta) {
+            return Ok(before);
         }
         match token.map_err(|e| problem(&e))? {
             DataToken::ElementHeader(header) => {
@@ -133,6 +155,14 @@ fn walk(source: impl Read, size: u64, syntax: &TransferSyntax, extent: Extent) -
         if depth > 2 * MAX_DEPTH {
             return Err(Problem::Damaged(format!("its sequences are nested more than {MAX_DEPTH} deep")));
         }
+    }
+}
+
+/// Whether a token is behind the first group.
+fn ends_meta(token: &DataToken) -> bool {
+    match token {
+        DataToken::ElementHeader(header) => header.tag.group() != META_GROUP,
+        token => !matches!(token, DataToken::PrimitiveValue(_)),
     }
 }
 

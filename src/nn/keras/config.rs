@@ -101,6 +101,7 @@ impl LayerReader<'_> {
             "relu" => Ok(Some(Activation::Relu)),
             "relu6" => Ok(Some(Activation::Relu6)),
             "silu" | "swish" => Ok(Some(Activation::Silu)),
+            "gelu" => Ok(Some(Activation::Gelu)),
             "sigmoid" => Ok(Some(Activation::Sigmoid)),
             "softmax" => Ok(Some(Activation::Softmax)),
             other => Err(self.refuses(&format!("activation `{other}`"))),
@@ -149,6 +150,13 @@ impl LayerReader<'_> {
                 }
                 let (epsilon, momentum) = (self.number("epsilon")?, self.number("momentum")?);
                 Ok(vec![Op::BatchNorm { epsilon, momentum, scale: self.flag("scale", true) }])
+            }
+            "LayerNormalization" if !(self.flag("center", true) && self.flag("scale", true)) => {
+                Err(self.refuses("layer normalisation without centre or scale"))
+            }
+            "LayerNormalization" => {
+                self.on_channels()?;
+                Ok(vec![Op::LayerNorm { epsilon: self.number("epsilon")? }])
             }
             "Activation" => Ok(self.activation()?.map(|function| Op::Activation { function }).into_iter().collect()),
             "ReLU" if ["negative_slope", "threshold"].iter().any(|key| self.nonzero(key)) => {

@@ -13,7 +13,7 @@ use std::collections::HashMap;
 /// Names of the tensor in a Keras file; Keras 2 and 3 differ in one.
 pub fn keras_names(op: &Op, role: Role) -> &'static [&'static str] {
     match (op, role) {
-        (Op::BatchNorm { .. }, Role::Bias) => &["beta"],
+        (Op::BatchNorm { .. } | Op::LayerNorm { .. }, Role::Bias) => &["beta"],
         (_, Role::Bias) => &["bias"],
         (Op::DepthwiseConv { .. }, Role::Kernel) => &["depthwise_kernel", "kernel"],
         (_, Role::Kernel) => &["kernel"],

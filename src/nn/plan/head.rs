@@ -73,6 +73,7 @@ impl<T: Value> Head<T> {
                     let (scale, shift) = super::running_affine(graph, id, weights)?;
                     VectorOp::Pointwise(Pointwise::Affine { scale, shift })
                 }
+                Op::LayerNorm { epsilon } => VectorOp::Pointwise(super::layer_norm(id, *epsilon, weights)?),
                 Op::Activation { function } => VectorOp::Pointwise(Pointwise::Activation(*function)),
                 Op::Add => VectorOp::Pointwise(Pointwise::Add),
                 _ => VectorOp::Pointwise(Pointwise::Copy),

@@ -4,6 +4,7 @@ use super::layout::{SLACK, Target, View};
 use super::strips::each_strip;
 use super::value::Value;
 use crate::nn::graph::{Activation, Window};
+use candle_core::cpu::erf::erf_f32;
 use std::ops::Range;
 
 /// What is done at every pixel.
@@ -19,6 +20,12 @@ pub enum Pointwise {
         scale: Vec<f32>,
         shift: Vec<f32>,
     },
+    /// Over the channels of each pixel, or over a vector.
+    LayerNorm {
+        scale: Vec<f32>,
+        shift: Vec<f32>,
+        epsilon: f32,
+    },
     Activation(Activation),
 }
 
@@ -32,12 +39,25 @@ impl Pointwise {
                     *value = *value * scale + shift;
                 }
             }
+            Pointwise::LayerNorm { scale, shift, epsilon } => {
+                let share = 1.0 / values.len() as f32;
+                let mean = values.iter().sum::<f32>() * share;
+                let variance = values.iter().map(|v| (v - mean).powi(2)).sum::<f32>() * share;
+                let factor = 1.0 / (variance + epsilon).sqrt();
+                for ((value, scale), shift) in values.iter_mut().zip(scale).zip(shift) {
+                    *value = (*value - mean) * factor * scale + shift;
+                }
+            }
             // Written so that a NaN stays one.
             Pointwise::Activation(Activation::Relu) => {
                 values.iter_mut().for_each(|v| *v = if *v < 0.0 { 0.0 } else { *v });
             }
             Pointwise::Activation(Activation::Relu6) => values.iter_mut().for_each(|v| *v = v.clamp(0.0, 6.0)),
             Pointwise::Activation(Activation::Silu) => values.iter_mut().for_each(|v| *v /= 1.0 + (-*v).exp()),
+            Pointwise::Activation(Activation::Gelu) => {
+                let half = std::f32::consts::FRAC_1_SQRT_2;
+                values.iter_mut().for_each(|v| *v *= 0.5 * (1.0 + erf_f32(*v * half)));
+            }
             Pointwise::Activation(Activation::Sigmoid) => {
                 values.iter_mut().for_each(|v| *v = 1.0 / (1.0 + (-*v).exp()))
             }

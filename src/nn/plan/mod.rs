@@ -338,6 +338,9 @@ impl<T: Value> Compiler<'_, T> {
                 let (scale, shift) = running_affine(self.graph, stage.output, self.weights)?;
                 return whole(MapOp::Pointwise(Pointwise::Affine { scale, shift }));
             }
+            Op::LayerNorm { epsilon } => {
+                return whole(MapOp::Pointwise(layer_norm(stage.output, *epsilon, self.weights)?));
+            }
             Op::Concat => {
                 let target = self.target(stage.output)?;
                 let mut channel = 0;
@@ -418,6 +421,11 @@ impl<T: Value> Compiler<'_, T> {
 /// Zeros above and to the left.
 fn zeros_before(window: Window, source: &View) -> [usize; 2] {
     [window.pads(0, source.height), window.pads(1, source.width)].map(|p| p.map_or(0, |(before, _)| before))
+}
+
+fn layer_norm(id: NodeId, epsilon: f64, weights: &head::Weights) -> Result<Pointwise, PlanError> {
+    let (scale, shift) = (weights(id, Role::Scale)?, weights(id, Role::Bias)?);
+    Ok(Pointwise::LayerNorm { scale, shift, epsilon: epsilon as f32 })
 }
 
 /// A batch-norm with its running statistics as scale and shift.

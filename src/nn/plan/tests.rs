@@ -4,6 +4,7 @@ use super::*;
 use crate::nn::exec::{Network, Runner};
 use crate::nn::graph::{Builder, Padding};
 use crate::nn::zoo::Architecture;
+use candle_core::cpu::erf::erf_f64;
 use candle_core::{Device, Tensor};
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
@@ -116,10 +117,22 @@ fn reference(graph: &Graph, weights: &Weights, input: &[f32]) -> Vec<f64> {
                     / (weight(Role::RunningVariance)[c] + epsilon).sqrt();
                 normal * gamma + weight(Role::Bias)[c]
             }),
+            (Op::LayerNorm { epsilon }, Some(mut x)) => {
+                let (scale, shift) = (weight(Role::Scale), weight(Role::Bias));
+                for pixel in x.values.chunks_mut(x.channels) {
+                    let mean = pixel.iter().sum::<f64>() / x.channels as f64;
+                    let variance = pixel.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / x.channels as f64;
+                    for (c, value) in pixel.iter_mut().enumerate() {
+                        *value = (*value - mean) / (variance + epsilon).sqrt() * scale[c] + shift[c];
+                    }
+                }
+                x
+            }
             (Op::Activation { function }, Some(mut x)) => {
                 match function {
                     Activation::Relu => x.values.iter_mut().for_each(|v| *v = v.max(0.0)),
                     Activation::Relu6 => x.values.iter_mut().for_each(|v| *v = v.clamp(0.0, 6.0)),
+                    Activation::Gelu => x.values.iter_mut().for_each(|v| *v *= 0.5 * (1.0 + erf_f64(*v / 2f64.sqrt()))),
                     Activation::Silu => x.values.iter_mut().for_each(|v| *v /= 1.0 + (-*v).exp()),
                     Activation::Sigmoid => x.values.iter_mut().for_each(|v| *v = 1.0 / (1.0 + (-*v).exp())),
                     Activation::Softmax => {
@@ -335,7 +348,7 @@ fn networks_of_any_shape() {
             let &(from, side) = maps.choose(&mut rng).unwrap();
             let same: Vec<_> = maps.iter().filter(|m| m.1 == side).map(|m| m.0).collect();
             let name = format!("n{step}");
-            let (node, side) = match rng.random_range(0..14) {
+            let (node, side) = match rng.random_range(0..16) {
                 0..3 => {
                     let size = rng.random_range(1..4);
                     (b.conv(name, from, rng.random_range(1..40), Window::dense(size, Padding::Same)), side)
@@ -379,6 +392,8 @@ fn networks_of_any_shape() {
                     (b.push(name, Op::Multiply, &[from, gate]), side)
                 }
                 12 => (b.activation(name, from, Activation::Silu), side),
+                13 => (b.activation(name, from, Activation::Gelu), side),
+                14 if b.shape(from).channels() > 3 => (b.push(name, Op::LayerNorm { epsilon: 1e-2 }, &[from]), side),
                 _ => (b.push(name, Op::Dropout { rate: 0.5 }, &[from]), side),
             };
             maps.push((node, side));
@@ -398,6 +413,7 @@ fn networks_of_any_shape() {
             }
             2 => {
                 let y = b.push("mean", Op::GlobalAveragePool, &[last]);
+                let y = b.push("mean_norm", Op::LayerNorm { epsilon: 1e-2 }, &[y]);
                 b.dense("out", y, 2);
             }
             _ => {}

@@ -14,6 +14,7 @@ pub enum Zeros {
     Around,
     /// TensorFlow's rule, which puts an odd one to the bottom and right.
     TensorFlow,
+    None,
 }
 
 /// A network with weights.
@@ -73,7 +74,7 @@ impl<'a> Assembly<'a> {
         self.weights.insert(format!("{name}.weight"), kernel);
         let bias = self.bias(name);
         let size = [dims[2], dims[3]];
-        let around = size.map(|side| side / 2);
+        let around = if self.zeros == Zeros::None { [0, 0] } else { size.map(|side| side / 2) };
         let same = stride == 1 && size.iter().all(|side| side % 2 == 1) || self.zeros == Zeros::TensorFlow;
         let padding = if same && around != [0, 0] { Padding::Same } else { Padding::Valid };
         let input = if padding == Padding::Valid { self.frame(name, input, around) } else { input };
@@ -81,6 +82,38 @@ impl<'a> Assembly<'a> {
         let op =
             if depthwise { Op::DepthwiseConv { window, bias } } else { Op::Conv { filters: dims[0], window, bias } };
         self.builder.push(name, op, &[input])
+    }
+
+    /// A convolution of patches side by side: as long a stride as its kernel, no zeros.
+    pub fn patches(&mut self, name: &str, input: NodeId) -> NodeId {
+        let side = self.dict.dims(&format!("{name}.weight")).last().copied().unwrap_or(1);
+        let zeros = std::mem::replace(&mut self.zeros, Zeros::None);
+        let x = self.conv(name, input, side);
+        self.zeros = zeros;
+        x
+    }
+
+    /// A dense layer at every pixel, kept as a matrix or as a 1×1 convolution; its outputs are scaled by a vector where one is named.
+    pub fn pointwise(&mut self, name: &str, input: NodeId, scale: Option<&str>) -> NodeId {
+        let (weight, bias) = (format!("{name}.weight"), format!("{name}.bias"));
+        let rank = if self.dict.dims(&weight).len() == 2 { 2 } else { 4 };
+        let (Some(kernel), Some(shift)) = (self.take(&weight, rank), self.take(&bias, 1)) else { return input };
+        let gamma = scale.and_then(|scale| self.take(scale, 1));
+        let (filters, channels) = (kernel.dims()[0], self.builder.shape(input).channels());
+        let scaled = || {
+            let kernel = kernel.reshape((filters, channels, 1, 1))?;
+            match &gamma {
+                Some(gamma) => Ok((kernel.broadcast_mul(&gamma.reshape(((), 1, 1, 1))?)?, (&shift * gamma)?)),
+                None => Ok((kernel, shift.clone())),
+            }
+        };
+        match scaled() {
+            Ok((kernel, shift)) => self.weights.extend([(weight, kernel), (bias, shift)]),
+            Err::<_, candle_core::Error>(_) => {
+                self.problems.push(format!("`{weight}` is {:?} for {channels} channels", kernel.dims()));
+            }
+        }
+        self.builder.conv(name, input, filters, Window::dense(1, Padding::Valid))
     }
 
     /// Zeros on every side.
@@ -125,6 +158,24 @@ impl<'a> Assembly<'a> {
         let input = self.frame(name, input, [1, 1]);
         let window = Window { size: [3; 2], stride: [2; 2], padding: Padding::Valid };
         self.builder.push(name, Op::MaxPool { window }, &[input])
+    }
+
+    /// A layer-norm with timm's and torchvision's ε.
+    pub fn layer_norm(&mut self, name: &str, input: NodeId) -> NodeId {
+        for part in ["weight", "bias"] {
+            let name = format!("{name}.{part}");
+            if let Some(tensor) = self.take(&name, 1) {
+                self.weights.insert(name, tensor);
+            }
+        }
+        self.builder.push(name, Op::LayerNorm { epsilon: 1e-6 }, &[input])
+    }
+
+    /// The mean of each channel as a map of one pixel.
+    pub fn mean_pixel(&mut self, name: &str, input: NodeId) -> NodeId {
+        let Shape::Image { height, width, .. } = self.builder.shape(input) else { return input };
+        let window = Window { size: [height, width], ..Window::tiles(1) };
+        self.builder.push(format!("{name}.mean"), Op::AveragePool { window }, &[input])
     }
 
     pub fn global_mean(&mut self, input: NodeId) -> NodeId {

@@ -3,7 +3,7 @@
 use super::assembly::{Assembly, Built, Zeros};
 use super::dict::Dict;
 use super::{Flavour, TorchError};
-use crate::nn::graph::{Activation, NodeId, Op, Shape, Window};
+use crate::nn::graph::{Activation, NodeId, Op, Shape};
 
 /// Strides of the seven stages of B0 to B7.
 const STRIDES: [usize; 7] = [1, 2, 2, 2, 1, 2, 1];
@@ -95,9 +95,7 @@ fn bottleneck(net: &mut Assembly, prefix: &str, names: &Bottleneck, input: NodeI
 
 /// Squeeze and excitation (Hu et al. 2018): each channel times what a small network says of all channels' means.
 fn gate(net: &mut Assembly, name: &str, [reduce, widen]: &[String; 2], x: NodeId) -> NodeId {
-    let Shape::Image { height, width, .. } = net.builder.shape(x) else { return x };
-    let window = Window { size: [height, width], ..Window::tiles(1) };
-    let mean = net.builder.push(format!("{name}.mean"), Op::AveragePool { window }, &[x]);
+    let mean = net.mean_pixel(name, x);
     let y = net.conv(reduce, mean, 1);
     let y = net.activation(reduce, y, Activation::Silu);
     let y = net.conv(widen, y, 1);

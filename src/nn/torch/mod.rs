@@ -1,15 +1,18 @@
 //! State dicts of PyTorch's model libraries, torchvision and timm → networks that run here.
 //!
-//! A state dict holds names and numbers, no network; the network is found by the names and its sizes by the shapes. ResNets, VGGs and
-//! EfficientNets become a [`Graph`] and run as this crate's own do: candle-transformers' VGG ends in a ReLU and has a thousand
-//! classes whatever the file holds, and its EfficientNet pads as TensorFlow does, which torchvision's weights were not trained for.
-//! ConvNeXts, MobileNetV4s and vision transformers run through candle-transformers ([`stock`]).
+//! A state dict holds names and numbers, no network; the network is found by the names and its sizes by the shapes. Networks of
+//! convolutions become a [`Graph`] and run as this crate's own do: candle-transformers' VGG ends in a ReLU and has a thousand
+//! classes whatever the file holds, its EfficientNet pads as TensorFlow does, which torchvision's weights were not trained for, and
+//! depthwise convolutions take ten times as long in candle. Vision transformers, MobileNetV4s with attention and ConvNeXts of the second version
+//! run through candle-transformers ([`stock`]).
 //!
 //! Such networks end in bare scores; a sigmoid is put behind a single one, a softmax behind several.
 
 mod assembly;
+mod convnext;
 mod dict;
 mod efficientnet;
+mod mobilenet_v4;
 pub mod pickle;
 mod resnet;
 pub mod stock;
@@ -100,6 +103,10 @@ pub fn recognise(tensors: Parameters, hints: Hints) -> Result<TorchModel, TorchE
         vgg::build(&dict, input)
     } else if efficientnet::fits(&dict) {
         efficientnet::build(&dict, input, hints.flavour)
+    } else if mobilenet_v4::fits(&dict) {
+        mobilenet_v4::build(&dict, input)
+    } else if convnext::fits(&dict) && !convnext::is_second(&dict) {
+        convnext::build(&dict, input)
     } else if let Some(kind) = Kind::of(&dict) {
         let stock = Stock::new(kind, &dict, hints.side)?;
         return Ok(TorchModel::Stock {

@@ -12,7 +12,9 @@ use std::collections::BTreeSet;
 /// Which of candle-transformers' families; its text form stands in cards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
+    /// Of the second version.
     ConvNext,
+    /// With attention.
     MobilenetV4,
     VisionTransformer,
 }
@@ -39,8 +41,7 @@ impl Kind {
     }
 
     pub(super) fn of(dict: &Dict) -> Option<Self> {
-        let is_convnext = ["stages.0.blocks.0.conv_dw.weight", "features.1.0.layer_scale"];
-        if is_convnext.iter().any(|name| dict.has(name)) {
+        if super::convnext::fits(dict) {
             Some(Kind::ConvNext)
         } else if dict.has("conv_stem.weight") && dict.has("norm_head.weight") {
             Some(Kind::MobilenetV4)
@@ -86,7 +87,7 @@ impl Stock {
         let free_side = side.unwrap_or(super::USUAL_SIDE);
         let (scores, side, outputs): (Box<dyn Module + Send + Sync>, _, _) = match kind {
             Kind::ConvNext => {
-                let (tensors, outputs) = convnext_names(dict)?;
+                let (tensors, outputs) = with_head(kind, &super::convnext::in_timm_names(dict)?, "head.fc")?;
                 let sizes = [
                     convnext::Config::atto(),
                     convnext::Config::femto(),
@@ -103,12 +104,7 @@ impl Stock {
                 (Box::new(first_that_fits(kind, &sizes, &tensors, build)?), free_side, outputs)
             }
             Kind::MobilenetV4 => {
-                let mut names = Renaming::new(kind, dict);
-                for name in dict.names().filter(|name| !name.starts_with("classifier.")) {
-                    names.tensor(name, name);
-                }
-                let outputs = names.head(&["classifier"], "classifier");
-                let tensors = names.finish()?;
+                let (tensors, outputs) = with_head(kind, dict, "classifier")?;
                 let sizes = [
                     mobilenetv4::Config::small(),
                     mobilenetv4::Config::medium(),
@@ -173,41 +169,19 @@ fn first_that_fits<S, N>(
     found.ok_or_else(|| TorchError::Mismatch { name: kind.name(), problems: problems() })
 }
 
-/// Tensors under the names that candle-transformers reads, with the classes of the head.
-fn convnext_names(dict: &Dict) -> std::result::Result<(Parameters, usize), TorchError> {
-    let mut names = Renaming::new(Kind::ConvNext, dict);
-    if dict.has("stem.0.weight") {
-        for name in dict.names().filter(|name| !name.starts_with("head.fc.")) {
-            names.tensor(name, name);
-        }
-        let outputs = names.head(&["head.fc"], "head.fc");
-        return Ok((names.finish()?, outputs));
+/// All tensors as they are, but the head under its plain name, with how many classes it tells apart.
+fn with_head(kind: Kind, dict: &Dict, head: &str) -> std::result::Result<(Parameters, usize), TorchError> {
+    let mut names = Renaming::new(kind.name(), dict);
+    for name in dict.names().filter(|name| !name.starts_with(&format!("{head}."))) {
+        names.tensor(name, name);
     }
-    names.layer("features.0.0", "stem.0");
-    names.layer("features.0.1", "stem.1");
-    for stage in 0..4 {
-        if stage > 0 {
-            for part in 0..2 {
-                names.layer(&format!("features.{}.{part}", 2 * stage), &format!("stages.{stage}.downsample.{part}"));
-            }
-        }
-        let from = |block: usize| format!("features.{}.{block}", 2 * stage + 1);
-        for block in 0..dict.count(|block| format!("{}.layer_scale", from(block))) {
-            let (from, to) = (from(block), format!("stages.{stage}.blocks.{block}"));
-            for (place, layer) in [(0, "conv_dw"), (2, "norm"), (3, "mlp.fc1"), (5, "mlp.fc2")] {
-                names.layer(&format!("{from}.block.{place}"), &format!("{to}.{layer}"));
-            }
-            names.with(&format!("{from}.layer_scale"), &format!("{to}.gamma"), Tensor::flatten_all);
-        }
-    }
-    names.layer("classifier.0", "head.norm");
-    let outputs = names.head(&["classifier"], "head.fc");
+    let outputs = names.head(&[head], head);
     Ok((names.finish()?, outputs))
 }
 
 /// Moves tensors to other names and notes what is missing or left over.
 pub(super) struct Renaming<'a> {
-    kind: Kind,
+    network: &'static str,
     dict: &'a Dict,
     out: Parameters,
     used: BTreeSet<String>,
@@ -215,8 +189,8 @@ pub(super) struct Renaming<'a> {
 }
 
 impl<'a> Renaming<'a> {
-    pub fn new(kind: Kind, dict: &'a Dict) -> Self {
-        Self { kind, dict, out: Parameters::new(), used: BTreeSet::new(), problems: Vec::new() }
+    pub fn new(network: &'static str, dict: &'a Dict) -> Self {
+        Self { network, dict, out: Parameters::new(), used: BTreeSet::new(), problems: Vec::new() }
     }
 
     pub fn problem(&mut self, problem: String) {
@@ -266,7 +240,7 @@ impl<'a> Renaming<'a> {
         if self.problems.is_empty() {
             Ok(self.out)
         } else {
-            Err(TorchError::Mismatch { name: self.kind.name(), problems: self.problems })
+            Err(TorchError::Mismatch { name: self.network, problems: self.problems })
         }
     }
 }

@@ -139,7 +139,7 @@ impl Transformer {
         let side = across * patch;
         let [before, attended, after, wide, narrow] = library.parts();
         let blocks = dict.count(|at| format!("{}.{before}.weight", library.block(at)));
-        let mut names = Renaming::new(kind, dict);
+        let mut names = Renaming::new(kind.name(), dict);
         names.tensor(token, "embeddings.cls_token");
         names.tensor(positions, "embeddings.position_embeddings");
         names.layer(patches, "embeddings.patch_embeddings.projection");
