@@ -28,6 +28,8 @@ fn networks_that_are_none_of_ours_answer_as_keras_does() {
         ("func.keras", None, "func", Task::Multiclass),
         ("func.h5", None, "func", Task::Multiclass),
         ("func.weights.h5", Some(config.as_path()), "func", Task::Multiclass),
+        ("gated.keras", None, "gated", Task::Multiclass),
+        ("gated.h5", None, "gated", Task::Multiclass),
         ("seq.keras", None, "seq", Task::Binary),
         ("seq.h5", None, "seq", Task::Binary),
     ] {
