@@ -16,8 +16,8 @@ use std::path::Path;
 
 /// Deepest nesting of sequences; honest files stay below ten.
 const MAX_DEPTH: usize = 24;
-/// Headers and values of one file, nested ones included: about a hundred for each of six thousand frames. They take a kilobyte each once read, and a
-/// deflated file of a kilobyte unpacks to millions.
+/// Headers and values of one file, nested ones included: about a hundred for each of some thousand frames. A small deflated file can unpack to
+/// millions.
 const MAX_ELEMENTS: usize = 1_000_000;
 /// Bytes that a deflated data set may unpack to.
 const MAX_INFLATED: u64 = 256 << 20;
