@@ -2,8 +2,9 @@
 
 use candle_core::{Device, Tensor};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use lesionlens::nn::exec::{Network, Parameters, Runner};
+use lesionlens::nn::exec::Parameters;
 use lesionlens::nn::graph::{Builder, Padding, Shape, Window};
+use lesionlens::nn::network::{Network, Runner};
 use lesionlens::nn::plan::isa::Isa;
 
 fn convolutions(criterion: &mut Criterion) {

@@ -6,7 +6,7 @@ use lesionlens::models::import::{ImportError, Wishes, inspect, install};
 use lesionlens::models::model::{Model, Source, read_card};
 use lesionlens::models::registry::Registry;
 use lesionlens::models::verify::largest_difference;
-use lesionlens::nn::exec::Runner;
+use lesionlens::nn::network::Runner;
 use lesionlens::nn::plan::isa::Isa;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -56,6 +56,7 @@ fn what_the_owner_says_stands_in_the_card_and_the_model_can_be_removed() {
         threshold: Some(0.7),
         modality: Some("CT, axial, kidney".into()),
         side: None,
+        from_tensorflow: false,
     };
     let two = Wishes { classes: Some(vec!["a".into(), "b".into()]), ..said.clone() };
     assert!(matches!(install(&found, &two, folder.path()), Err(ImportError::Classes { wanted: 3, given: 2 })));

@@ -5,7 +5,8 @@ use candle_core::{Device, Tensor};
 use lesionlens::domain::card::{Scale, Task};
 use lesionlens::models::import::{ImportError, Wishes, inspect, install};
 use lesionlens::models::model::{Model, Source, read_card};
-use lesionlens::nn::exec::{Parameters, Runner};
+use lesionlens::nn::exec::Parameters;
+use lesionlens::nn::network::Runner;
 use lesionlens::nn::plan::isa::Isa;
 use lesionlens::nn::torch::TorchError;
 use lesionlens::nn::weights::{self, Precision};
@@ -65,6 +66,33 @@ fn written(folder: &Path, name: &str, tensors: &Parameters) -> PathBuf {
     path
 }
 
+/// A file name says less than its owner.
+#[test]
+fn an_efficientnet_from_tensorflow_may_have_any_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let reference = reference("timm tf_efficientnet_b0");
+    let found = inspect(&written(folder.path(), "best", &reference.state_dict()), None, None).unwrap();
+    let answer = |from_tensorflow: bool, id: &str| -> Vec<f32> {
+        let wishes = Wishes { from_tensorflow, ..of_side(id, reference.side) };
+        let model =
+            Model::load(&Source::Folder(install(&found, &wishes, folder.path()).unwrap()), &Device::Cpu).unwrap();
+        model.network().infer(&reference.picture(), &|| false).unwrap().flatten_all().unwrap().to_vec1().unwrap()
+    };
+    let wanted: Vec<f64> = reference.output.concat();
+    let off = |found: Vec<f32>| found.iter().zip(&wanted).map(|(a, w)| (f64::from(*a) - w).abs()).fold(0.0, f64::max);
+    assert!(off(answer(true, "told")) < 1e-4 && off(answer(false, "untold")) > 1e-3);
+}
+
+/// Grey pictures have one channel.
+#[test]
+fn networks_of_one_channel_are_taken() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut dict = reference("torchvision resnet18").state_dict();
+    let grey = dict["conv1.weight"].narrow(1, 0, 1).unwrap().contiguous().unwrap();
+    dict.insert("conv1.weight".into(), grey);
+    assert_eq!(inspect(&written(folder.path(), "grey", &dict), None, None).unwrap().format.channels, 1);
+}
+
 fn of_side(id: &str, side: usize) -> Wishes {
     Wishes { id: id.into(), side: Some(side), ..Wishes::default() }
 }
@@ -75,7 +103,7 @@ fn networks_answer_as_in_pytorch() {
     let folder = tempfile::tempdir().unwrap();
     for (i, reference) in references().iter().enumerate() {
         // The file's name alone says that an EfficientNet pads as TensorFlow does.
-        let name = if reference.title.contains("tf_") { "tf_net" } else { "net" };
+        let name = if reference.title.contains("tf_") { "tf_efficientnet_b0" } else { "net" };
         let file = written(folder.path(), name, &reference.state_dict());
         let found = inspect(&file, None, None).unwrap_or_else(|e| panic!("{}: {e}", reference.title));
         let outputs = reference.output[0].len();
@@ -83,7 +111,9 @@ fn networks_answer_as_in_pytorch() {
         assert_eq!(found.task, if outputs == 1 { Task::Binary } else { Task::Multiclass }, "{}", reference.title);
         let installed = install(&found, &of_side(&format!("net-{i}"), reference.side), folder.path()).unwrap();
         let card = read_card(&Source::Folder(installed.clone())).unwrap();
-        assert_eq!((card.input.side, card.input.scale), (reference.side, Scale::Torch), "{}", reference.title);
+        let is_plain = reference.title.contains("timm vit") || reference.title.contains("transformers");
+        let scale = if is_plain { Scale::Tf } else { Scale::Torch };
+        assert_eq!((card.input.side, card.input.scale), (reference.side, scale), "{}", reference.title);
         let wanted: Vec<f64> = reference.output.concat();
         for isa in Isa::available().into_iter().filter(|isa| !isa.is_half()) {
             let model = Model::load_with(&Source::Folder(installed.clone()), &Runner::Cpu(Some(isa))).unwrap();
@@ -148,6 +178,19 @@ fn what_does_not_fit_is_listed() {
         dict.remove(gone);
         assert!(matches!(refused(&dict), ImportError::Torch { reason: TorchError::Mismatch { .. }, .. }), "{title}");
     }
+    // Parts that candle-transformers would leave out without a word, and a stem with strides of its own.
+    let mut hybrid = reference("timm mobilenetv4_hybrid_medium").state_dict();
+    hybrid.remove("blocks.1.0.dw_start.bn.weight");
+    assert!(refused(&hybrid).to_string().contains("no published one"));
+    let mut second = reference("timm convnextv2_atto").state_dict();
+    second.insert("stages.3.blocks.2.conv_dw.bias".into(), ones(&[320]));
+    assert!(refused(&second).to_string().contains("no published one"));
+    let mut small = reference("torchvision resnet18").state_dict();
+    small.insert("conv1.weight".into(), ones(&[64, 3, 3, 3]));
+    assert!(refused(&small).to_string().contains("only those of 7×7"));
+    let mut short = reference("torchvision resnet18").state_dict();
+    short.insert("fc.bias".into(), ones(&[3]));
+    assert!(refused(&short).to_string().contains("`fc.bias`"));
     let mut registers = reference("timm dinov2").state_dict();
     registers.insert("reg_token".into(), ones(&[1, 4, 384]));
     assert!(refused(&registers).to_string().contains("`reg_token` is not part"));
@@ -157,7 +200,7 @@ fn what_does_not_fit_is_listed() {
 
     let unknown = Parameters::from([("encoder.weight".into(), ones(&[2, 2]))]);
     assert!(refused(&unknown).to_string().contains("`encoder.weight`"));
-    assert!(refused(&Parameters::new()).to_string().contains("none"));
+    assert!(refused(&Parameters::new()).to_string().contains("no tensors"));
 }
 
 /// A transformer's positions fix the size of its pictures; other networks take any that the layers leave something of.

@@ -41,9 +41,12 @@ enum Action {
         /// The text of `model.to_json()`, for a file that holds weights only.
         #[arg(long, value_name = "FILE.json")]
         config: Option<PathBuf>,
-        /// Side of its input in pixels, for PyTorch networks that take any; 224 by default.
+        /// Side of its input in pixels, for networks that take any and files that do not say; 224 for PyTorch by default.
         #[arg(long)]
         side: Option<usize>,
+        /// The PyTorch file is an EfficientNet that came from TensorFlow (timm's `tf_`); known by names that say so.
+        #[arg(long)]
+        tensorflow: bool,
         /// Name of the new model.
         #[arg(long)]
         id: String,
@@ -88,11 +91,28 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
             let user = user_folder().context("no folder for your data is known here")?;
             println!("removed {}", Registry::scan().remove(&id, &user)?.display());
         }
-        Action::Import { file, architecture, config, side, id, classes, scale, threshold, modality, out } => {
+        Action::Import {
+            file,
+            architecture,
+            config,
+            side,
+            tensorflow,
+            id,
+            classes,
+            scale,
+            threshold,
+            modality,
+            out,
+        } => {
             let out = out.or_else(user_folder).context("no folder for your data is known here; name one with --out")?;
             let found = inspect(&file, architecture, config.as_deref())?;
-            let wishes = Wishes { id, classes, scale, threshold, modality, side };
+            let wishes = Wishes { id, classes, scale, threshold, modality, side, from_tensorflow: tensorflow };
             let folder = install(&found, &wishes, &out)?;
+            if found.is_state_dict() {
+                eprintln!(
+                    "note: a state dict does not say which variant it is; compare its answers with `models verify ID --io FILE`"
+                );
+            }
             let what = found.name().unwrap_or("a network of its own");
             let card = read_card(&Source::Folder(folder.clone()))?;
             eprintln!("{what}, answers with {}: {}", task_name(card.task), card.classes.join(", "));

@@ -68,6 +68,7 @@ impl Detected {
             threshold: Some(0.5),
             modality: None,
             side: self.found.takes_any_side().then_some(self.found.format.side),
+            from_tensorflow: false,
         }
     }
 

@@ -97,6 +97,8 @@ pub struct Wishes {
     pub modality: Option<String>,
     /// Side of the square input in pixels, for a network that takes any.
     pub side: Option<usize>,
+    /// It is an EfficientNet that came from TensorFlow, whatever its file is called.
+    pub from_tensorflow: bool,
 }
 
 impl Found {
@@ -117,6 +119,11 @@ impl Found {
         }
     }
 
+    /// Whether it came from PyTorch.
+    pub fn is_state_dict(&self) -> bool {
+        self.state_dict.is_some()
+    }
+
     /// Whether the size of its pictures is for its owner to say.
     pub fn takes_any_side(&self) -> bool {
         self.state_dict.is_some() && !matches!(self.network, FoundNetwork::Stock(Kind::VisionTransformer))
@@ -124,14 +131,37 @@ impl Found {
 
     /// The same network for pictures of another size.
     fn with_side(&self, side: usize) -> Result<Found, ImportError> {
-        let only = self.format.side;
-        let fixed = || ImportError::Side { path: self.file.clone(), side, only };
-        let StateDict { tensors, flavour } = self.state_dict.as_ref().ok_or_else(fixed)?;
         if !SIDES.contains(&side) {
             let shape = Shape::Image { height: side, width: side, channels: self.format.channels };
             return Err(ImportError::Input { path: self.file.clone(), shape });
         }
-        of_state_dict(&self.file, tensors.clone(), Hints { side: Some(side), flavour: *flavour })
+        if let Some(StateDict { tensors, flavour }) = &self.state_dict {
+            return of_state_dict(&self.file, tensors.clone(), Hints { side: Some(side), flavour: *flavour });
+        }
+        let only = self.format.side;
+        let fixed = || ImportError::Side { path: self.file.clone(), side, only };
+        let FoundNetwork::Known(architecture) = self.network else { return Err(fixed()) };
+        // Weights of convolutions serve any size; a layer behind a flattened map does not.
+        let format = Format { side, ..self.format };
+        let graph = architecture.with(format).map_err(|_| fixed())?;
+        weights::check(&graph, &shapes(&self.parameters)).map_err(|_| fixed())?;
+        let (network, parameters) = (FoundNetwork::Known(architecture), self.parameters.clone());
+        Ok(Found { file: self.file.clone(), network, parameters, state_dict: None, format, task: self.task })
+    }
+
+    /// The same network, padded and normalised as TensorFlow does.
+    fn in_flavour(&self, flavour: Flavour) -> Result<Found, ImportError> {
+        let StateDict { tensors, .. } = self
+            .state_dict
+            .as_ref()
+            .ok_or_else(|| ImportError::Superfluous { path: self.file.clone(), option: "tensorflow" })?;
+        of_state_dict(&self.file, tensors.clone(), Hints { side: Some(self.format.side), flavour })
+    }
+
+    /// Whether its tensors are those of a ViT that was trained on values from −1 to 1, as timm's and transformers' are but for DINOv2.
+    fn is_plain_transformer(&self) -> bool {
+        let has = |name: &str| self.parameters.contains_key(name);
+        has("vit.embeddings.cls_token") || has("patch_embed.proj.weight") && !has("blocks.0.ls1.gamma")
     }
 
     /// Names of the classes that a file cannot tell: placeholders, to be replaced by whoever knows.
@@ -146,6 +176,7 @@ impl Found {
     /// How networks of its kind are usually fed.
     pub fn usual_scale(&self) -> Scale {
         match self.architecture() {
+            _ if self.is_plain_transformer() => Scale::Tf,
             _ if self.state_dict.is_some() => Scale::Torch,
             Some(Architecture::Resunet | Architecture::EfficientnetUnet) => Scale::Standardize,
             Some(Architecture::Vgg16 | Architecture::Vgg16V2 | Architecture::Resnet50) => Scale::Caffe,
@@ -207,7 +238,8 @@ pub fn inspect(file: &Path, wanted: Option<Architecture>, config: Option<&Path>)
 fn from_torch(file: &Path, bytes: &[u8]) -> Result<Found, ImportError> {
     let tensors = torch::read(bytes);
     let tensors = tensors.map_err(|reason| ImportError::Torch { path: file.to_path_buf(), reason })?;
-    let is_tensorflow = file.file_name().is_some_and(|name| name.to_string_lossy().contains("tf_"));
+    let name = file.file_name().map(|name| name.to_string_lossy().to_lowercase()).unwrap_or_default();
+    let is_tensorflow = name.contains("tf_efficientnet") || name.contains("_pruned");
     let flavour = if is_tensorflow { Flavour::TensorFlow } else { Flavour::Torch };
     of_state_dict(file, tensors, Hints { side: None, flavour })
 }
@@ -228,6 +260,10 @@ fn of_state_dict(file: &Path, tensors: Parameters, hints: Hints) -> Result<Found
         }
     };
     Ok(Found { file: file.to_path_buf(), network, parameters, state_dict, format, task })
+}
+
+fn shapes(parameters: &Parameters) -> std::collections::HashMap<String, Vec<usize>> {
+    parameters.iter().map(|(name, tensor)| (name.clone(), tensor.dims().to_vec())).collect()
 }
 
 /// Sides of pictures in pixels that networks here take.
@@ -251,6 +287,8 @@ pub fn install(found: &Found, wishes: &Wishes, out: &Path) -> Result<PathBuf, Im
     if folder.exists() {
         return Err(ImportError::Exists(folder));
     }
+    let flavoured = wishes.from_tensorflow.then(|| found.in_flavour(Flavour::TensorFlow)).transpose()?;
+    let found = flavoured.as_ref().unwrap_or(found);
     let resized =
         wishes.side.filter(|side| *side != found.format.side).map(|side| found.with_side(side)).transpose()?;
     let found = resized.as_ref().unwrap_or(found);
@@ -320,6 +358,10 @@ fn task(file: &Path, graph: &Graph) -> Result<Task, ImportError> {
     Ok(task)
 }
 
+const UNKNOWN: &str = "Imported: LesionLens knows nothing of its training data or accuracy.";
+/// Pools for anti-aliasing, padding and attention heads leave no trace in tensors.
+const UNKNOWN_VARIANT: &str = "Imported from a state dict, which does not say which variant of its architecture it is (anti-aliasing, padding, attention heads): compare its answers with PyTorch's by `models verify`. LesionLens knows nothing of its training data or accuracy.";
+
 fn card(found: &Found, wishes: &Wishes, weights: &[u8]) -> Result<Card, ImportError> {
     let name = found.file.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
     let usual = found.usual_classes();
@@ -354,7 +396,7 @@ fn card(found: &Found, wishes: &Wishes, weights: &[u8]) -> Result<Card, ImportEr
         data: format!("imported from {name}"),
         licence: "unknown; ask whoever trained it".into(),
         intended_use: "Research only; not a medical device.".into(),
-        limits: "Imported: LesionLens knows nothing of its training data or accuracy.".into(),
+        limits: if found.state_dict.is_some() { UNKNOWN_VARIANT } else { UNKNOWN }.into(),
     };
     let mut card = Card::unmeasured(identity, text);
     card.threshold.default = wishes.threshold.unwrap_or(card.threshold.default);

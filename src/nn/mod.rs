@@ -4,6 +4,7 @@ pub mod exec;
 pub mod fold;
 pub mod graph;
 pub mod keras;
+pub mod network;
 pub mod ops;
 pub mod plan;
 mod simplify;

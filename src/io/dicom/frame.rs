@@ -106,12 +106,21 @@ fn check_syntax(name: &str) -> Result<(), Problem> {
     }))
 }
 
+/// Most segments that a run-length table has.
+const RLE_SEGMENTS: usize = 15;
+
 /// A compressed picture says its own size, which decoders believe: it must be the file's.
 fn check_codestreams(object: &DefaultDicomObject) -> Result<(), Problem> {
     let Some(fragments) = object.get(tags::PIXEL_DATA).and_then(|e| e.fragments()) else { return Ok(()) };
     let number = |tag| object.get(tag).and_then(|e| e.to_int::<u32>().ok()).unwrap_or(0);
     let samples = number(tags::SAMPLES_PER_PIXEL).max(1);
     let told = Codestream { width: number(tags::COLUMNS), height: number(tags::ROWS), samples };
+    if object.meta().transfer_syntax().trim_end_matches('\0') == uids::RLE_LOSSLESS {
+        return match fragments.iter().all(|fragment| has_rle_header(fragment)) {
+            true => Ok(()),
+            false => Err(Problem::Damaged("its run lengths begin with no table of segments".into())),
+        };
+    }
     for found in fragments.iter().filter_map(|fragment| codestream(fragment)) {
         if found != told {
             let text = |c: Codestream| format!("{}×{} pixels of {} samples", c.width, c.height, c.samples);
@@ -120,6 +129,19 @@ fn check_codestreams(object: &DefaultDicomObject) -> Result<(), Problem> {
         }
     }
     Ok(())
+}
+
+/// Whether a fragment begins with a table of segments that lie in it, one behind the other (PS3.5, G.5).
+fn has_rle_header(fragment: &[u8]) -> bool {
+    let words: Vec<usize> =
+        fragment.as_chunks().0.iter().take(RLE_SEGMENTS + 1).map(|b| u32::from_le_bytes(*b) as usize).collect();
+    let Some((&count, offsets)) = words.split_first().filter(|(count, rest)| **count <= rest.len()) else {
+        return false;
+    };
+    let offsets = &offsets[..count];
+    let in_order =
+        offsets.is_sorted() && offsets.iter().all(|at| (4 * (RLE_SEGMENTS + 1)..=fragment.len()).contains(at));
+    count > 0 && in_order
 }
 
 /// What a compressed picture says of itself.

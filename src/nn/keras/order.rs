@@ -108,7 +108,7 @@ impl Layers {
         }
         for child in &children {
             let stem = child.trim_end_matches(|c: char| c.is_ascii_digit()).trim_end_matches('_');
-            let is = |class: &Class| [class.group(), child].contains(&stem) && child.starts_with(class.group());
+            let is = |class: &Class| stem == class.group();
             let classes = [Class::Conv, Class::DepthwiseConv, Class::Dense, Class::BatchNorm];
             let Some(class) = classes.into_iter().find(is) else { continue };
             let vars = format!("{path}/{child}/vars");

@@ -1,8 +1,8 @@
 //! The plan on every instruction set against a plain f64 reference, written for clarity and nothing else.
 
 use super::*;
-use crate::nn::exec::{Network, Runner};
 use crate::nn::graph::{Builder, Padding};
+use crate::nn::network::{Network, Runner};
 use crate::nn::zoo::Architecture;
 use candle_core::cpu::erf::erf_f64;
 use candle_core::{Device, Tensor};

@@ -4,6 +4,7 @@ use super::TorchError;
 use super::dict::Dict;
 use crate::nn::exec::Parameters;
 use crate::nn::graph::{Activation, Builder, Graph, NodeId, Op, Padding, Shape, Window};
+use crate::nn::weights;
 use candle_core::Tensor;
 use std::collections::BTreeSet;
 
@@ -114,6 +115,15 @@ impl<'a> Assembly<'a> {
             }
         }
         self.builder.conv(name, input, filters, Window::dense(1, Padding::Valid))
+    }
+
+    /// The first convolution, of a known size at stride 2; another one is a variant with strides of its own.
+    pub fn stem(&mut self, name: &str, input: NodeId, size: usize) -> NodeId {
+        let dims = self.dict.dims(&format!("{name}.weight"));
+        if dims.len() == 4 && dims[2..] != [size; 2] {
+            self.problems.push(format!("`{name}.weight` is {dims:?}; only those of {size}×{size} are known"));
+        }
+        self.conv(name, input, 2)
     }
 
     /// Zeros on every side.
@@ -234,7 +244,9 @@ impl<'a> Assembly<'a> {
         let one = self.builder.shape(scores).channels() == 1;
         let function = if one { Activation::Sigmoid } else { Activation::Softmax };
         self.builder.activation("probabilities", scores, function);
-        Ok(Built { name: self.name, graph: self.builder.finish()?, weights: self.weights })
+        let graph = self.builder.finish()?;
+        weights::check(&graph, &self.weights.iter().map(|(name, t)| (name.clone(), t.dims().to_vec())).collect())?;
+        Ok(Built { name: self.name, graph, weights: self.weights })
     }
 }
 

@@ -14,7 +14,9 @@ pub struct Dict(BTreeMap<String, Tensor>);
 impl Dict {
     /// Names lose what every one of them begins with, when it is such a wrapper.
     pub fn new(tensors: Parameters) -> Self {
-        let mut tensors: BTreeMap<String, Tensor> = tensors.into_iter().collect();
+        // Nothing is made of empty ones, and a hostile side beside a zero says nothing of memory.
+        let mut tensors: BTreeMap<String, Tensor> =
+            tensors.into_iter().filter(|(_, t)| !t.dims().contains(&0)).collect();
         while let Some(prefix) = shared_wrapper(&tensors) {
             tensors = tensors.into_iter().map(|(name, t)| (name[prefix.len()..].to_string(), t)).collect();
         }
@@ -52,10 +54,17 @@ impl Dict {
         self.names().filter(is_dense).collect()
     }
 
+    /// Channels of the pictures, by the first convolution of the networks that may have one.
+    pub fn channels(&self) -> usize {
+        let first = ["conv1", "features.0", "features.0.0", "conv_stem", "stem.0"];
+        let found = first.iter().find_map(|name| self.dims(&format!("{name}.weight")).get(1).copied());
+        found.filter(|channels| *channels == 1).unwrap_or(3)
+    }
+
     /// A few names, for a message.
     pub fn first_names(&self) -> String {
         let names: Vec<String> = self.names().take(4).map(|name| format!("`{name}`")).collect();
-        if names.is_empty() { "none".into() } else { names.join(", ") }
+        names.join(", ")
     }
 
     pub fn into_tensors(self) -> Parameters {

@@ -22,7 +22,11 @@ struct Bottleneck {
 
 pub fn build(dict: &Dict, input: Shape, flavour: Flavour) -> Result<Built, TorchError> {
     let timm = dict.has("conv_stem.weight");
-    let (mut net, x) = Assembly::new("EfficientNet", dict, input);
+    let name = match flavour {
+        Flavour::Torch => "EfficientNet",
+        Flavour::TensorFlow => "EfficientNet with TensorFlow's padding",
+    };
+    let (mut net, x) = Assembly::new(name, dict, input);
     // torchvision took B5 to B7 from TensorFlow with their ε; their first stage has three blocks or more.
     let tensorflow_epsilon = !timm && dict.has("features.1.2.block.0.0.weight");
     let epsilon = if tensorflow_epsilon || flavour == Flavour::TensorFlow { 1e-3 } else { 1e-5 };
@@ -33,7 +37,10 @@ pub fn build(dict: &Dict, input: Shape, flavour: Flavour) -> Result<Built, Torch
     } else {
         [["features.0.0", "features.0.1"], ["features.8.0", "features.8.1"]]
     };
-    let mut x = layer(&mut net, &stem, x, 2, true);
+    let [conv, norm] = stem;
+    let x = net.stem(conv, x, 3);
+    let x = net.batch_norm(norm, x);
+    let mut x = net.activation(norm, x, Activation::Silu);
     for (stage, stride) in STRIDES.into_iter().enumerate() {
         let prefix = |block: usize| {
             if timm { format!("blocks.{stage}.{block}.") } else { format!("features.{}.{block}.block.", stage + 1) }

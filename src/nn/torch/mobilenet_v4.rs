@@ -15,7 +15,9 @@ pub fn fits(dict: &Dict) -> bool {
 
 pub fn build(dict: &Dict, input: Shape) -> Result<Built, TorchError> {
     let (mut net, x) = Assembly::new("MobileNetV4", dict, input);
-    let mut x = layer(&mut net, ["conv_stem", "bn1"], x, 2, true);
+    let x = net.stem("conv_stem", x, 3);
+    let x = net.batch_norm("bn1", x);
+    let mut x = net.relu("bn1", x);
     for (stage, stride) in STRIDES.into_iter().enumerate() {
         let name = |block: usize| format!("blocks.{stage}.{block}");
         let is_there = |block: &usize| dict.names().any(|tensor| tensor.starts_with(&format!("{}.", name(*block))));

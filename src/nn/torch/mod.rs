@@ -40,6 +40,8 @@ pub enum TorchError {
         "its tensors are named as in no network that is known here (the first are {first}); known are ResNet, VGG, EfficientNet, ConvNeXt, MobileNetV4 and ViT as torchvision and timm name them"
     )]
     Unknown { first: String },
+    #[error("it holds no tensors with names; save `model.state_dict()` alone")]
+    Empty,
     #[error("it is named as a {name}, but:\n  {}", weights::listed(.problems))]
     Mismatch { name: &'static str, problems: Vec<String> },
     #[error(transparent)]
@@ -96,7 +98,7 @@ pub fn read(bytes: &[u8]) -> Result<Parameters, TorchError> {
 pub fn recognise(tensors: Parameters, hints: Hints) -> Result<TorchModel, TorchError> {
     let dict = Dict::new(tensors);
     let side = hints.side.unwrap_or(USUAL_SIDE);
-    let input = Shape::Image { height: side, width: side, channels: 3 };
+    let input = Shape::Image { height: side, width: side, channels: dict.channels() };
     let built = if resnet::fits(&dict) {
         resnet::build(&dict, input)
     } else if vgg::fits(&dict) {
@@ -115,6 +117,8 @@ pub fn recognise(tensors: Parameters, hints: Hints) -> Result<TorchModel, TorchE
             outputs: stock.outputs(),
             weights: dict.into_tensors(),
         });
+    } else if dict.names().next().is_none() {
+        return Err(TorchError::Empty);
     } else {
         return Err(TorchError::Unknown { first: dict.first_names() });
     }?;

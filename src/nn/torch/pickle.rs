@@ -48,8 +48,8 @@ const MAX_OBJECTS: usize = 20_000_000;
 /// Values of all tensors together may be so many times the file's size: tensors may share storage.
 const MAX_SHARING: usize = 4;
 
-/// The tensors of a state dict by name, in f32; whole numbers (batch counters) are left out. A dict that holds the state dict as
-/// `state_dict` or `model` is opened too.
+/// The tensors of a state dict by name, in f32; whole numbers (batch counters) are left out. A checkpoint that holds the state dict
+/// under one of the usual names is opened too.
 ///
 /// # Errors
 /// If the bytes are no such file, are cut short, or a tensor's description contradicts its storage.
@@ -204,6 +204,9 @@ fn archive(bytes: &[u8]) -> Result<(Object, Storages), PytorchError> {
     Ok((object, storages))
 }
 
+/// Keys under which training code keeps the state dict in a checkpoint.
+const INNER: [&str; 5] = ["state_dict", "model_state_dict", "model", "net", "weights"];
+
 /// Names and values of the state dict.
 fn entries(object: Object) -> Result<Vec<(Object, Object)>, PytorchError> {
     let object = match object {
@@ -212,7 +215,7 @@ fn entries(object: Object) -> Result<Vec<(Object, Object)>, PytorchError> {
     };
     let entries = object.dict().map_err(|_| PytorchError::content("holds no state dict; save `model.state_dict()`"))?;
     let is = |key: &Object, name: &str| matches!(key, Object::Unicode(text) if text == name);
-    match entries.iter().position(|(key, _)| is(key, "state_dict") || is(key, "model")) {
+    match entries.iter().position(|(key, _)| INNER.iter().any(|name| is(key, name))) {
         Some(inner) => {
             let (_, value) = entries.into_iter().nth(inner).unwrap_or((Object::None, Object::None));
             self::entries(value)

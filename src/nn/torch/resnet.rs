@@ -21,7 +21,7 @@ pub fn build(dict: &Dict, input: Shape) -> Result<Built, TorchError> {
         _ => "ResNet",
     };
     let (mut net, x) = Assembly::new(name, dict, input);
-    let x = net.conv("conv1", x, 2);
+    let x = net.stem("conv1", x, 7);
     let x = net.batch_norm("bn1", x);
     let x = net.relu("bn1", x);
     let mut x = net.overlapping_pool("maxpool", x);

@@ -4,10 +4,12 @@ use super::TorchError;
 use super::dict::Dict;
 use super::transformer::Transformer;
 use crate::nn::exec::Parameters;
-use candle_core::{D, DType, Device, Module, Result, Tensor};
-use candle_nn::VarBuilder;
+use candle_core::{D, DType, Device, Module, Result, Shape, Tensor};
+use candle_nn::var_builder::SimpleBackend;
+use candle_nn::{Init, VarBuilder};
 use candle_transformers::models::{convnext, mobilenetv4};
 use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
 
 /// Which of candle-transformers' families; its text form stands in cards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -51,6 +53,9 @@ impl Kind {
     }
 }
 
+/// Side of pictures that leave a pixel behind five halvings.
+const SMALLEST_SIDE: usize = 32;
+
 /// A loaded network with probabilities at its end.
 pub struct Stock {
     kind: Kind,
@@ -85,6 +90,10 @@ impl Stock {
     /// `side` is 224 by default, or what a transformer's positions say.
     pub(super) fn new(kind: Kind, dict: &Dict, side: Option<usize>) -> std::result::Result<Self, TorchError> {
         let free_side = side.unwrap_or(super::USUAL_SIDE);
+        if free_side < SMALLEST_SIDE && kind != Kind::VisionTransformer {
+            let wanted = format!("{SMALLEST_SIDE} or more");
+            return Err(TorchError::Side { name: kind.name(), side: free_side, wanted });
+        }
         let (scores, side, outputs): (Box<dyn Module + Send + Sync>, _, _) = match kind {
             Kind::ConvNext => {
                 let (tensors, outputs) = with_head(kind, &super::convnext::in_timm_names(dict)?, "head.fc")?;
@@ -163,10 +172,44 @@ fn first_that_fits<S, N>(
     build: impl Fn(&S, VarBuilder<'static>) -> Result<N>,
 ) -> std::result::Result<N, TorchError> {
     let device = tensors.values().next().map_or(Device::Cpu, |tensor| tensor.device().clone());
-    let with = || VarBuilder::from_tensors(tensors.clone(), DType::F32, &device);
     let problems = || vec!["its sizes are those of no published one".to_string()];
-    let found = sizes.iter().find_map(|size| build(size, with()).ok());
+    let found = sizes.iter().find_map(|size| {
+        let used = Arc::new(Mutex::new(BTreeSet::new()));
+        let recorded = Recorded { tensors: tensors.clone(), used: used.clone() };
+        let network = build(size, VarBuilder::from_backend(Box::new(recorded), DType::F32, device.clone())).ok()?;
+        // A smaller one would fit too, and leave the rest aside.
+        let is_whole = used.lock().is_ok_and(|used| used.len() == tensors.len());
+        is_whole.then_some(network)
+    });
     found.ok_or_else(|| TorchError::Mismatch { name: kind.name(), problems: problems() })
+}
+
+/// Tensors that remember which of them were asked for.
+struct Recorded {
+    tensors: Parameters,
+    used: Arc<Mutex<BTreeSet<String>>>,
+}
+
+impl SimpleBackend for Recorded {
+    fn get(&self, shape: Shape, name: &str, _: Init, dtype: DType, device: &Device) -> Result<Tensor> {
+        let tensor = self.get_unchecked(name, dtype, device)?;
+        if *tensor.shape() != shape {
+            candle_core::bail!("`{name}` is {:?}, needs {shape:?}", tensor.shape());
+        }
+        Ok(tensor)
+    }
+
+    fn get_unchecked(&self, name: &str, dtype: DType, device: &Device) -> Result<Tensor> {
+        let Some(tensor) = self.tensors.get(name) else { candle_core::bail!("no tensor `{name}`") };
+        if let Ok(mut used) = self.used.lock() {
+            used.insert(name.to_string());
+        }
+        tensor.to_device(device)?.to_dtype(dtype)
+    }
+
+    fn contains_tensor(&self, name: &str) -> bool {
+        self.tensors.contains_key(name)
+    }
 }
 
 /// All tensors as they are, but the head under its plain name, with how many classes it tells apart.

@@ -40,10 +40,15 @@ pub fn build(dict: &Dict, input: Shape) -> Result<Built, TorchError> {
             x = net.builder.max_pool(format!("features.{}", conv + layers), x);
         }
     }
+    let (timm, rows) = (dict.has("pre_logits.fc1.weight"), net.builder.shape(x).rows());
+    if timm && rows != LAST_SIDE {
+        // timm slides its first dense layer over larger maps instead of averaging them.
+        return Err(TorchError::Side { name, side: input.rows(), wanted: "224".into() });
+    }
     let x = to_last_side(&mut net, x, name, input)?;
     let whole = net.builder.shape(x);
     let x = net.builder.push("flatten", Op::Flatten, &[x]);
-    let (first, second, last) = if dict.has("pre_logits.fc1.weight") {
+    let (first, second, last) = if timm {
         ("pre_logits.fc1", "pre_logits.fc2", ["head.fc"])
     } else {
         ("classifier.0", "classifier.3", ["classifier.6"])
