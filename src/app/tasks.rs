@@ -8,6 +8,7 @@ use crate::domain::card::Card;
 use crate::domain::slice::Slice;
 use crate::domain::study::{Place, Study};
 use crate::engine::importing::{self, Detected, Wishes};
+use crate::io::paths::EXTENSIONS;
 use crate::io::{self, Truth};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use rust_i18n::t;
@@ -85,31 +86,10 @@ impl Tasks {
         if let Some(folder) = folder.filter(|f| f.is_dir()) {
             dialog = dialog.set_directory(folder);
         }
-        let pictures = [
-            "png",
-            "PNG",
-            "jpg",
-            "JPG",
-            "jpeg",
-            "JPEG",
-            "tif",
-            "TIF",
-            "tiff",
-            "TIFF",
-            "dcm",
-            "DCM",
-            "nii",
-            "gz",
-            "h5",
-            "keras",
-            "pt",
-            "pth",
-            "safetensors",
-        ];
         let (pictures_name, all_name) = (t!("dialog.pictures").into_owned(), t!("dialog.all_files").into_owned());
         self.spawn(move || {
             let asked = Instant::now();
-            let picked = Self::ask(pick, dialog, pictures_name, all_name, &pictures);
+            let picked = Self::ask(pick, dialog, pictures_name, all_name, &EXTENSIONS);
             // Nobody dismisses a dialog so fast: there was none (no portal, no zenity).
             if picked.is_none() && asked.elapsed() < NO_DIALOG { Some(Done::NoDialog) } else { picked }
         });

@@ -11,6 +11,29 @@ use std::path::{Path, PathBuf};
 /// Folders deeper than this are not walked.
 const MAX_DEPTH: usize = 12;
 
+/// What files that are opened are usually called, in both spellings: some dialogs tell them apart.
+pub const EXTENSIONS: [&str; 19] = [
+    "png",
+    "PNG",
+    "jpg",
+    "JPG",
+    "jpeg",
+    "JPEG",
+    "tif",
+    "TIF",
+    "tiff",
+    "TIFF",
+    "dcm",
+    "DCM",
+    "nii",
+    "gz",
+    "h5",
+    "keras",
+    "pt",
+    "pth",
+    "safetensors",
+];
+
 /// Whether a file is a trained network: HDF5, or what its name says and its first bytes do not deny.
 pub fn is_model(path: &Path) -> bool {
     let mut head = [0; 9];
