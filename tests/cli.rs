@@ -190,3 +190,15 @@ fn predict_answers_alike_on_every_path() {
         assert!((pixels - other_pixels).abs() <= 0.03 * pixels.max(100.0), "{paths}: {answers:?}");
     }
 }
+
+/// `lesionlens models show … | head -1`: a reader that goes away is no crash.
+#[test]
+fn a_reader_may_stop_reading() {
+    use std::process::{Command, Stdio};
+    let mut program = Command::new(env!("CARGO_BIN_EXE_lesionlens"));
+    let mut child = program.arg("doctor").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let ended = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert!(!said.contains("panicked"), "{said}");
+}
