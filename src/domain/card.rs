@@ -66,6 +66,9 @@ pub enum Luminance {
     Rec601,
 }
 
+/// Sides of square inputs in pixels that networks here take.
+pub const SIDES: std::ops::RangeInclusive<usize> = 16..=2048;
+
 /// Preprocessing, applied by `models::preprocess` and nowhere else.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -320,7 +323,7 @@ impl Card {
         if !(0.01..=0.99).contains(&self.threshold.default) {
             return unlike("threshold.default");
         }
-        if !(16..=2048).contains(&self.input.side) || ![1, 3].contains(&self.input.channels) {
+        if !SIDES.contains(&self.input.side) || ![1, 3].contains(&self.input.channels) {
             return unlike("input");
         }
         if self.input.neighbours && self.input.channels != 3 {

@@ -3,7 +3,7 @@
 use super::model::ModelError;
 use super::registry;
 use crate::domain::card::{
-    Card, CardText, Identity, InputSpec, Luminance, Resize, STORED_GRAPH, Scale, Task, is_model_id,
+    Card, CardText, Identity, InputSpec, Luminance, Resize, SIDES, STORED_GRAPH, Scale, Task, is_model_id,
 };
 use crate::files::write_atomically;
 use crate::nn::exec::Parameters;
@@ -144,7 +144,7 @@ impl Found {
         // Weights of convolutions serve any size; a layer behind a flattened map does not.
         let format = Format { side, ..self.format };
         let graph = architecture.with(format).map_err(|_| fixed())?;
-        weights::check(&graph, &shapes(&self.parameters)).map_err(|_| fixed())?;
+        weights::check(&graph, &self.parameters).map_err(|_| fixed())?;
         let (network, parameters) = (FoundNetwork::Known(architecture), self.parameters.clone());
         Ok(Found { file: self.file.clone(), network, parameters, state_dict: None, format, task: self.task })
     }
@@ -261,13 +261,6 @@ fn of_state_dict(file: &Path, tensors: Parameters, hints: Hints) -> Result<Found
     };
     Ok(Found { file: file.to_path_buf(), network, parameters, state_dict, format, task })
 }
-
-fn shapes(parameters: &Parameters) -> std::collections::HashMap<String, Vec<usize>> {
-    parameters.iter().map(|(name, tensor)| (name.clone(), tensor.dims().to_vec())).collect()
-}
-
-/// Sides of pictures in pixels that networks here take.
-const SIDES: std::ops::RangeInclusive<usize> = 16..=2048;
 
 /// Writes `out/id/`; returns that folder.
 ///

@@ -36,17 +36,17 @@ pub enum Precision {
 }
 
 /// Compares shapes by name with what `graph` needs; every difference is listed.
-pub fn check(graph: &Graph, shapes: &HashMap<String, Vec<usize>>) -> Result<(), WeightsError> {
+pub fn check(graph: &Graph, parameters: &Parameters) -> Result<(), WeightsError> {
     let mut problems = Vec::new();
     let wanted: BTreeMap<_, _> = graph.parameters().into_iter().map(|p| (p.name, p.shape)).collect();
     for (name, shape) in &wanted {
-        match shapes.get(name) {
+        match parameters.get(name).map(Tensor::dims) {
             None => problems.push(format!("`{name}` is missing")),
             Some(found) if found != shape => problems.push(format!("`{name}` is {found:?}, needs {shape:?}")),
             Some(_) => {}
         }
     }
-    let mut extra: Vec<_> = shapes.keys().filter(|name| !wanted.contains_key(*name)).collect();
+    let mut extra: Vec<_> = parameters.keys().filter(|name| !wanted.contains_key(*name)).collect();
     extra.sort();
     problems.extend(extra.iter().map(|name| format!("`{name}` is not part of the architecture")));
     if problems.is_empty() { Ok(()) } else { Err(WeightsError::Mismatch(problems)) }
@@ -91,7 +91,7 @@ fn floats(view: &TensorView) -> Option<Vec<f32>> {
 /// Reads the weights of `graph`, refusing anything missing, misshapen or superfluous.
 pub fn load(graph: &Graph, bytes: &[u8], device: &Device) -> Result<Parameters, WeightsError> {
     let parameters = read(bytes, device)?;
-    check(graph, &parameters.iter().map(|(name, t)| (name.clone(), t.dims().to_vec())).collect())?;
+    check(graph, &parameters)?;
     Ok(parameters)
 }
 

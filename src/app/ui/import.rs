@@ -2,7 +2,7 @@
 
 use super::Actions;
 use crate::app::{Action, App};
-use crate::domain::card::{Scale, Task};
+use crate::domain::card::{SIDES, Scale, Task};
 use egui::{Button, ComboBox, DragValue, Grid, Slider, TextEdit, Ui};
 use rust_i18n::t;
 
@@ -36,7 +36,7 @@ pub fn show(app: &mut App, ui: &mut Ui, out: &mut Actions) -> bool {
             }
             if let Some(side) = &mut wishes.side {
                 ui.label(t!("import.side"));
-                let field = DragValue::new(side).range(16..=2048).suffix(" px");
+                let field = DragValue::new(side).range(SIDES).suffix(" px");
                 ui.add(field).accessible_name(t!("import.side")).on_hover_text(t!("import.side_hint"));
                 ui.end_row();
             }

@@ -45,7 +45,7 @@ pub enum Pixels {
 impl Pixels {
     pub fn open(path: &Path) -> Result<Self, Problem> {
         let object = super::open_whole(path)?;
-        let syntax = object.meta().transfer_syntax().trim_end_matches('\0').to_string();
+        let syntax = object.meta().transfer_syntax().to_string();
         let Some(length) = object.get(tags::PIXEL_DATA).map(|element| element.length().get()) else {
             let other =
                 [tags::FLOAT_PIXEL_DATA, tags::DOUBLE_FLOAT_PIXEL_DATA].iter().any(|tag| object.get(*tag).is_some());
@@ -88,7 +88,7 @@ impl Pixels {
                 let syntax = object.meta().transfer_syntax();
                 let one = object.decode_pixel_data_frame(index as u32).map_err(|e| problem(&e))?;
                 let rescale = rescale(&one, 0);
-                grey(&one, one.data(), rescale, (header, UNCONVERTED.contains(&syntax.trim_end_matches('\0'))), index)
+                grey(&one, one.data(), rescale, (header, UNCONVERTED.contains(&syntax)), index)
             }
         })
     }
@@ -96,7 +96,6 @@ impl Pixels {
 
 /// Compressions that nothing here unpacks.
 fn check_syntax(name: &str) -> Result<(), Problem> {
-    let name = name.trim_end_matches('\0');
     if TransferSyntaxRegistry.get(name).is_some_and(|syntax| syntax.can_decode_all()) {
         return Ok(());
     }
@@ -115,7 +114,7 @@ fn check_codestreams(object: &DefaultDicomObject) -> Result<(), Problem> {
     let number = |tag| object.get(tag).and_then(|e| e.to_int::<u32>().ok()).unwrap_or(0);
     let samples = number(tags::SAMPLES_PER_PIXEL).max(1);
     let told = Codestream { width: number(tags::COLUMNS), height: number(tags::ROWS), samples };
-    if object.meta().transfer_syntax().trim_end_matches('\0') == uids::RLE_LOSSLESS {
+    if object.meta().transfer_syntax() == uids::RLE_LOSSLESS {
         return match fragments.iter().all(|fragment| has_rle_header(fragment)) {
             true => Ok(()),
             false => Err(Problem::Damaged("its run lengths begin with no table of segments".into())),

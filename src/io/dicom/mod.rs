@@ -54,7 +54,7 @@ fn problem(error: &dyn std::error::Error) -> Problem {
 pub fn directory(path: &Path) -> Option<Result<Vec<PathBuf>, LoadError>> {
     let is_named = path.file_name().is_some_and(|name| name.eq_ignore_ascii_case("DICOMDIR"));
     let object = is_named.then(|| open_head(path).ok()).flatten()?;
-    if object.meta().media_storage_sop_class_uid().trim_end_matches('\0') != uids::MEDIA_STORAGE_DIRECTORY_STORAGE {
+    if object.meta().media_storage_sop_class_uid() != uids::MEDIA_STORAGE_DIRECTORY_STORAGE {
         return None;
     }
     let folder = path.parent().unwrap_or(Path::new("."));

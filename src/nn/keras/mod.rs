@@ -69,8 +69,7 @@ impl KerasModel {
             let name = format!("{}.{}", graph.node(twins[&parameter.node]).name, parameter.role.suffix());
             renamed.insert(name, tensor.clone());
         }
-        let shapes = renamed.iter().map(|(name, t)| (name.clone(), t.dims().to_vec())).collect();
-        weights::check(graph, &shapes)?;
+        weights::check(graph, &renamed)?;
         Ok(renamed)
     }
 }

@@ -126,15 +126,13 @@ impl Layers {
     /// Values that the last dense layer gives, or the last convolution of a network without one.
     pub fn outputs(&self, file: &File) -> Option<usize> {
         let last = self.of_class(Class::Dense).last().or(self.of_class(Class::Conv).last())?;
-        let kernel = last.get("kernel").or(last.get("0"))?;
-        shape(file, kernel)?.last().copied()
+        kernel_shape(file, last)?.last().copied()
     }
 
     /// Channels that the first convolution takes.
     pub fn channels(&self, file: &File) -> Option<usize> {
         let first = self.of_class(Class::Conv).first()?;
-        let kernel = first.get("kernel").or(first.get("0"))?;
-        shape(file, kernel)?.get(2).copied()
+        kernel_shape(file, first)?.get(2).copied()
     }
 
     /// Whether the first dense layer takes what the graph's does.
@@ -144,8 +142,7 @@ impl Layers {
             .into_iter()
             .find(is_dense)
             .map(|id| graph.node(graph.node(id).inputs[0]).shape.values());
-        let kernel = self.of_class(Class::Dense).first().and_then(|first| first.get("kernel").or(first.get("0")));
-        let found = kernel.and_then(|path| shape(file, path)?.first().copied());
+        let found = self.of_class(Class::Dense).first().and_then(|first| kernel_shape(file, first)?.first().copied());
         wanted == found
     }
 
@@ -244,6 +241,11 @@ fn shape(file: &File, path: &str) -> Option<Vec<usize>> {
     shape.into_iter().map(|side| usize::try_from(side).ok()).collect()
 }
 
+/// As the file has it: rows × columns × in × out, or in × out.
+fn kernel_shape(file: &File, layer: &Tensors) -> Option<Vec<usize>> {
+    shape(file, layer.get("kernel").or(layer.get("0"))?)
+}
+
 fn class_by_tensors(file: &File, tensors: &Tensors) -> Option<Class> {
     if tensors.contains_key("moving_mean") {
         return Some(Class::BatchNorm);
@@ -268,7 +270,7 @@ fn number(name: &str) -> usize {
 /// As `keras.src.engine.functional._map_graph_network`.
 fn in_keras_order(graph: &Graph) -> Vec<NodeId> {
     let mut depth = vec![0usize; graph.nodes().len()];
-    for id in graph.ids().collect::<Vec<_>>().into_iter().rev() {
+    for id in graph.ids().rev() {
         for input in &graph.node(id).inputs {
             depth[input.0] = depth[input.0].max(depth[id.0] + 1);
         }

@@ -117,15 +117,6 @@ impl<'a> Assembly<'a> {
         self.builder.conv(name, input, filters, Window::dense(1, Padding::Valid))
     }
 
-    /// The first convolution, of a known size at stride 2; another one is a variant with strides of its own.
-    pub fn stem(&mut self, name: &str, input: NodeId, size: usize) -> NodeId {
-        let dims = self.dict.dims(&format!("{name}.weight"));
-        if dims.len() == 4 && dims[2..] != [size; 2] {
-            self.problems.push(format!("`{name}.weight` is {dims:?}; only those of {size}×{size} are known"));
-        }
-        self.conv(name, input, 2)
-    }
-
     /// Zeros on every side.
     fn frame(&mut self, name: &str, input: NodeId, by: [usize; 2]) -> NodeId {
         if by == [0, 0] {
@@ -144,13 +135,41 @@ impl<'a> Assembly<'a> {
         has
     }
 
-    pub fn batch_norm(&mut self, name: &str, input: NodeId) -> NodeId {
-        for part in ["weight", "bias", "running_mean", "running_var"] {
+    /// Takes these vectors of a layer.
+    fn vectors(&mut self, name: &str, parts: &[&str]) {
+        for part in parts {
             let name = format!("{name}.{part}");
             if let Some(tensor) = self.take(&name, 1) {
                 self.weights.insert(name, tensor);
             }
         }
+    }
+
+    /// Convolution, batch-norm and, unless it projects, an activation.
+    pub fn unit(&mut self, names: [&str; 2], input: NodeId, stride: usize, active: Option<Activation>) -> NodeId {
+        let [conv, norm] = names;
+        let x = self.conv(conv, input, stride);
+        self.normalised(norm, x, active)
+    }
+
+    /// As [`Self::unit`] at stride 2 for the first layer, whose size is known; another size is a variant with strides of its own.
+    pub fn stem(&mut self, names: [&str; 2], input: NodeId, size: usize, active: Activation) -> NodeId {
+        let [conv, norm] = names;
+        let dims = self.dict.dims(&format!("{conv}.weight"));
+        if dims.len() == 4 && dims[2..] != [size; 2] {
+            self.problems.push(format!("`{conv}.weight` is {dims:?}; only those of {size}×{size} are known"));
+        }
+        let x = self.conv(conv, input, 2);
+        self.normalised(norm, x, Some(active))
+    }
+
+    fn normalised(&mut self, norm: &str, x: NodeId, active: Option<Activation>) -> NodeId {
+        let x = self.batch_norm(norm, x);
+        active.map_or(x, |function| self.activation(norm, x, function))
+    }
+
+    pub fn batch_norm(&mut self, name: &str, input: NodeId) -> NodeId {
+        self.vectors(name, &["weight", "bias", "running_mean", "running_var"]);
         // Momentum as Keras counts it; PyTorch's 0.1 is the other share.
         self.builder.push(name, Op::BatchNorm { epsilon: self.epsilon, momentum: 0.9, scale: true }, &[input])
     }
@@ -172,12 +191,7 @@ impl<'a> Assembly<'a> {
 
     /// A layer-norm with timm's and torchvision's ε.
     pub fn layer_norm(&mut self, name: &str, input: NodeId) -> NodeId {
-        for part in ["weight", "bias"] {
-            let name = format!("{name}.{part}");
-            if let Some(tensor) = self.take(&name, 1) {
-                self.weights.insert(name, tensor);
-            }
-        }
+        self.vectors(name, &["weight", "bias"]);
         self.builder.push(name, Op::LayerNorm { epsilon: 1e-6 }, &[input])
     }
 
@@ -212,23 +226,12 @@ impl<'a> Assembly<'a> {
         }
     }
 
-    /// The last dense layer, wherever its owner put it: in the place of one of `modules`, alone or the only one of a Sequential.
+    /// The last dense layer, as [`Dict::head`] finds it.
     pub fn head(&mut self, modules: &[&str], input: NodeId) -> NodeId {
-        let found = modules.iter().map(|module| self.dict.dense_layers(module)).find(|layers| !layers.is_empty());
-        match found.as_deref() {
-            Some([weight]) => {
-                let name = weight.trim_end_matches(".weight").to_string();
-                self.dense(&name, input, None)
-            }
-            Some(several) => {
-                let list = several.join("`, `");
-                self.problems.push(format!(
-                    "its head has several layers (`{list}`), and what stands between them is not in the file"
-                ));
-                input
-            }
-            None => {
-                self.problems.push(format!("it has no head that classifies (no `{}.weight`)", modules[0]));
+        match self.dict.head(modules) {
+            Ok(name) => self.dense(name, input, None),
+            Err(problem) => {
+                self.problems.push(problem);
                 input
             }
         }
@@ -236,8 +239,7 @@ impl<'a> Assembly<'a> {
 
     /// Closes the network with probabilities of what `scores` gives.
     pub fn finish(mut self, scores: NodeId) -> Result<Built, TorchError> {
-        let extra = self.dict.names().filter(|name| !self.used.contains(*name));
-        self.problems.extend(extra.map(|name| format!("`{name}` is not part of it")));
+        self.problems.extend(self.dict.left_over(&self.used));
         if !self.problems.is_empty() {
             return Err(TorchError::Mismatch { name: self.name, problems: self.problems });
         }
@@ -245,7 +247,7 @@ impl<'a> Assembly<'a> {
         let function = if one { Activation::Sigmoid } else { Activation::Softmax };
         self.builder.activation("probabilities", scores, function);
         let graph = self.builder.finish()?;
-        weights::check(&graph, &self.weights.iter().map(|(name, t)| (name.clone(), t.dims().to_vec())).collect())?;
+        weights::check(&graph, &self.weights)?;
         Ok(Built { name: self.name, graph, weights: self.weights })
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::nn::exec::Parameters;
 use candle_core::Tensor;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Modules that training code wraps a network in.
 const WRAPPERS: [&str; 6] = ["module", "model", "net", "network", "backbone", "_orig_mod"];
@@ -45,8 +45,29 @@ impl Dict {
         (0..).take_while(|i| self.has(&name(*i))).count()
     }
 
+    /// The last dense layer, wherever its owner put it: in the place of one of `modules`, alone or the only one of a Sequential.
+    ///
+    /// # Errors
+    /// If there is none, or there are several, whose activations no tensor tells.
+    pub fn head(&self, modules: &[&str]) -> Result<&str, String> {
+        let found = modules.iter().map(|module| self.dense_layers(module)).find(|layers| !layers.is_empty());
+        match found.as_deref() {
+            Some([weight]) => Ok(weight.trim_end_matches(".weight")),
+            Some(several) => {
+                let list = several.join("`, `");
+                Err(format!("its head has several layers (`{list}`), and what stands between them is not in the file"))
+            }
+            None => Err(format!("it has no head that classifies (no `{}.weight`)", modules[0])),
+        }
+    }
+
+    /// What is wrong when only these tensors were taken.
+    pub fn left_over<'a>(&'a self, used: &'a BTreeSet<String>) -> impl Iterator<Item = String> + 'a {
+        self.names().filter(|name| !used.contains(*name)).map(|name| format!("`{name}` is not part of it"))
+    }
+
     /// Weights of dense layers in the place of `module`: itself, or the layers of a Sequential that stands there.
-    pub fn dense_layers(&self, module: &str) -> Vec<&str> {
+    fn dense_layers(&self, module: &str) -> Vec<&str> {
         let is_dense = |name: &&str| {
             let inner = name.strip_prefix(module).and_then(|rest| rest.strip_suffix("weight"));
             inner.is_some_and(|inner| inner.starts_with('.')) && self.dims(name).len() == 2

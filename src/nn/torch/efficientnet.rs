@@ -7,6 +7,7 @@ use crate::nn::graph::{Activation, NodeId, Op, Shape};
 
 /// Strides of the seven stages of B0 to B7.
 const STRIDES: [usize; 7] = [1, 2, 2, 2, 1, 2, 1];
+const SILU: Option<Activation> = Some(Activation::Silu);
 
 pub fn fits(dict: &Dict) -> bool {
     dict.has("features.1.0.block.1.fc1.weight") || dict.has("blocks.0.0.se.conv_reduce.weight")
@@ -37,10 +38,7 @@ pub fn build(dict: &Dict, input: Shape, flavour: Flavour) -> Result<Built, Torch
     } else {
         [["features.0.0", "features.0.1"], ["features.8.0", "features.8.1"]]
     };
-    let [conv, norm] = stem;
-    let x = net.stem(conv, x, 3);
-    let x = net.batch_norm(norm, x);
-    let mut x = net.activation(norm, x, Activation::Silu);
+    let mut x = net.stem(stem, x, 3, Activation::Silu);
     for (stage, stride) in STRIDES.into_iter().enumerate() {
         let prefix = |block: usize| {
             if timm { format!("blocks.{stage}.{block}.") } else { format!("features.{}.{block}.block.", stage + 1) }
@@ -51,7 +49,7 @@ pub fn build(dict: &Dict, input: Shape, flavour: Flavour) -> Result<Built, Torch
             x = bottleneck(&mut net, &prefix(block), &names, x, if block == 0 { stride } else { 1 });
         }
     }
-    let x = layer(&mut net, &last, x, 1, true);
+    let x = net.unit(last, x, 1, SILU);
     let x = net.global_mean(x);
     let x = net.head(&["classifier"], x);
     net.finish(x)
@@ -80,19 +78,16 @@ fn in_timm(dict: &Dict, prefix: &str) -> Bottleneck {
     }
 }
 
-/// Convolution, batch-norm and, unless it projects, SiLU.
-fn layer(net: &mut Assembly, [conv, norm]: &[impl AsRef<str>; 2], x: NodeId, stride: usize, active: bool) -> NodeId {
-    let x = net.conv(conv.as_ref(), x, stride);
-    let x = net.batch_norm(norm.as_ref(), x);
-    if active { net.activation(norm.as_ref(), x, Activation::Silu) } else { x }
+fn both(names: &[String; 2]) -> [&str; 2] {
+    names.each_ref().map(String::as_str)
 }
 
 fn bottleneck(net: &mut Assembly, prefix: &str, names: &Bottleneck, input: NodeId, stride: usize) -> NodeId {
     let name = prefix.trim_end_matches('.');
-    let x = names.expand.as_ref().map_or(input, |expand| layer(net, expand, input, 1, true));
-    let x = layer(net, &names.depthwise, x, stride, true);
+    let x = names.expand.as_ref().map_or(input, |expand| net.unit(both(expand), input, 1, SILU));
+    let x = net.unit(both(&names.depthwise), x, stride, SILU);
     let gated = gate(net, name, &names.gate, x);
-    let x = layer(net, &names.project, gated, 1, false);
+    let x = net.unit(both(&names.project), gated, 1, None);
     if stride == 1 && net.builder.shape(x) == net.builder.shape(input) {
         net.builder.push(format!("{name}.sum"), Op::Add, &[x, input])
     } else {

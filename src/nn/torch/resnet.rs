@@ -3,7 +3,7 @@
 use super::TorchError;
 use super::assembly::{Assembly, Built};
 use super::dict::Dict;
-use crate::nn::graph::{NodeId, Op, Shape};
+use crate::nn::graph::{Activation, NodeId, Op, Shape};
 
 pub fn fits(dict: &Dict) -> bool {
     dict.has("conv1.weight") && dict.has("layer1.0.conv1.weight")
@@ -21,9 +21,7 @@ pub fn build(dict: &Dict, input: Shape) -> Result<Built, TorchError> {
         _ => "ResNet",
     };
     let (mut net, x) = Assembly::new(name, dict, input);
-    let x = net.stem("conv1", x, 7);
-    let x = net.batch_norm("bn1", x);
-    let x = net.relu("bn1", x);
+    let x = net.stem(["conv1", "bn1"], x, 7, Activation::Relu);
     let mut x = net.overlapping_pool("maxpool", x);
     for stage in 1..=4 {
         for block in 0..blocks(stage) {
@@ -40,16 +38,11 @@ fn residual(net: &mut Assembly, dict: &Dict, name: &str, input: NodeId, stride: 
     let strides: &[usize] = if dict.has(&format!("{name}.conv3.weight")) { &[1, stride, 1] } else { &[stride, 1] };
     let mut x = input;
     for (i, stride) in strides.iter().enumerate() {
-        let norm = format!("{name}.bn{}", i + 1);
-        x = net.conv(&format!("{name}.conv{}", i + 1), x, *stride);
-        x = net.batch_norm(&norm, x);
-        if i + 1 < strides.len() {
-            x = net.relu(&norm, x);
-        }
+        let active = (i + 1 < strides.len()).then_some(Activation::Relu);
+        x = net.unit([&format!("{name}.conv{}", i + 1), &format!("{name}.bn{}", i + 1)], x, *stride, active);
     }
     let shortcut = if dict.has(&format!("{name}.downsample.0.weight")) {
-        let shortcut = net.conv(&format!("{name}.downsample.0"), input, stride);
-        net.batch_norm(&format!("{name}.downsample.1"), shortcut)
+        net.unit([&format!("{name}.downsample.0"), &format!("{name}.downsample.1")], input, stride, None)
     } else {
         input
     };

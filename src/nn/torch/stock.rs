@@ -265,21 +265,25 @@ impl<'a> Renaming<'a> {
 
     /// The only dense layer in the place of one of `modules`; returns how many classes it tells apart.
     pub fn head(&mut self, modules: &[&str], to: &str) -> usize {
-        let found = modules.iter().map(|module| self.dict.dense_layers(module)).find(|layers| !layers.is_empty());
-        let Some([weight]) = found.as_deref() else {
-            let several = "its head has several layers, and what stands between them is not in the file";
-            let none = format!("it has no head that classifies (no `{}.weight`)", modules[0]);
-            self.problems.push(if found.is_some() { several.into() } else { none });
-            return 1;
-        };
-        let outputs = self.dict.dims(weight)[0];
-        self.layer(weight.trim_end_matches(".weight"), to);
-        outputs
+        match self.dict.head(modules) {
+            Ok(name) => {
+                self.layer(name, to);
+                self.dict.dims(&format!("{name}.weight"))[0]
+            }
+            Err(problem) => {
+                self.problems.push(problem);
+                1
+            }
+        }
+    }
+
+    /// A tensor that is no part of what runs here, or was taken up by another.
+    pub fn pass_over(&mut self, name: &str) {
+        self.used.insert(name.to_string());
     }
 
     pub fn finish(mut self) -> std::result::Result<Parameters, TorchError> {
-        let extra = self.dict.names().filter(|name| !self.used.contains(*name));
-        self.problems.extend(extra.map(|name| format!("`{name}` is not part of it")));
+        self.problems.extend(self.dict.left_over(&self.used));
         if self.problems.is_empty() {
             Ok(self.out)
         } else {

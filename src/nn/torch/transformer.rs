@@ -163,12 +163,10 @@ impl Transformer {
         // timm puts the norm behind the mean when it averages.
         let averages = dict.has("fc_norm.weight");
         names.layer(if averages { "fc_norm" } else { library.norm() }, "norm");
-        if dict.has("mask_token") {
-            names.tensor("mask_token", "unused.mask_token");
-        }
+        // Of pre-training.
+        names.pass_over("mask_token");
         let outputs = names.head(library.head(), "head");
-        let features =
-            library.head().iter().flat_map(|head| dict.dense_layers(head)).map(|name| dict.dims(name)[1]).next();
+        let features = dict.head(library.head()).ok().map(|name| dict.dims(&format!("{name}.weight"))[1]);
         let pooling = match features {
             Some(features) if features == width && averages => Pooling::Mean,
             Some(features) if features == 2 * width => Pooling::Both,
@@ -218,7 +216,7 @@ impl Transformer {
 /// A dense layer whose outputs are scaled by a vector behind it, where there is one.
 fn scaled_layer(names: &mut Renaming, dict: &Dict, from: &str, scale: &str, to: &str) {
     let Some(gamma) = dict.get(scale) else { return names.layer(from, to) };
-    names.tensor(scale, &format!("unused.{scale}"));
+    names.pass_over(scale);
     names.with(&format!("{from}.weight"), &format!("{to}.weight"), |weight| {
         weight.broadcast_mul(&gamma.reshape(((), 1))?)
     });
