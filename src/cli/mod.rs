@@ -53,6 +53,13 @@ enum Command {
     Doctor(doctor::Args),
 }
 
+impl Cli {
+    /// Whether this command allocates the same large tensors over and over.
+    pub fn trains(&self) -> bool {
+        matches!(self.command, Some(Command::Train(_)))
+    }
+}
+
 /// Writes a result whole or not at all; the error names the file.
 fn save(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     write_atomically(path, bytes).with_context(|| format!("cannot write {}", path.display()))

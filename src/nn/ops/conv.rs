@@ -1,10 +1,12 @@
 //! 2-D convolution (cross-correlation, as Keras and PyTorch mean it) over channels-last maps.
 //!
 //! Output rows are computed in tiles: the input patches of a tile are laid out as a matrix (im2col) small enough for the
-//! second-level cache and multiplied by the kernel. A 1×1 convolution at stride 1 needs no patches at all.
+//! second-level cache and multiplied by the kernel. A 1×1 convolution at stride 1 needs no patches at all; most 3×3 ones take
+//! [`super::winograd`]'s shorter way.
 
 use super::filter::{Filter, apply};
 use super::matrix::{View, product};
+use super::winograd::{self, Winograd};
 use super::{Dims, Element, wide};
 use crate::nn::graph::Window;
 use candle_core::{Result, Shape, Tensor, bail};
@@ -17,7 +19,25 @@ const TILE_VALUES: usize = 96 * 1024;
 ///
 /// Errors when the window does not fit or the channels differ.
 pub fn conv2d(x: &Tensor, kernel: &Tensor, bias: &Tensor, window: Window) -> Result<Tensor> {
+    let (filters, channels, ..) = kernel.dims4()?;
+    if winograd::suits(channels, filters, window) {
+        return apply::<Winograd>(x, kernel, bias, window);
+    }
     apply::<Geometry>(x, kernel, bias, window)
+}
+
+/// Adds up the rows of `grad`, each as long as `sums`: the gradient of a bias.
+pub fn add_rows<T: Element>(sums: &mut [T], grad: &[T]) {
+    wide(
+        #[inline(always)]
+        || {
+            for pixel in grad.chunks_exact(sums.len()) {
+                for (sum, value) in sums.iter_mut().zip(pixel) {
+                    *sum += *value;
+                }
+            }
+        },
+    );
 }
 
 /// Everything about one convolution that its loops need.
@@ -195,16 +215,7 @@ impl Filter for Geometry {
                     let rows = self.rows(tile);
                     let grad = &grad[self.output_span(&rows)];
                     let pixels = rows.len() * self.output.width;
-                    wide(
-                        #[inline(always)]
-                        || {
-                            for pixel in grad.chunks_exact(bias.len()) {
-                                for (sum, value) in bias.iter_mut().zip(pixel) {
-                                    *sum += *value;
-                                }
-                            }
-                        },
-                    );
+                    add_rows(&mut bias, grad);
                     let grad = View::new(grad, pixels, self.output.channels).transposed();
                     product(&mut kernel, grad, self.patches(x, rows, buffer), true);
                 }

@@ -19,6 +19,13 @@ impl<'a, T> View<'a, T> {
         Self { values, rows, columns, row_stride: columns, column_stride: 1 }
     }
 
+    /// Row-major, rows `row_stride` values apart.
+    pub fn strided(values: &'a [T], rows: usize, columns: usize, row_stride: usize) -> Self {
+        let reach = rows.checked_sub(1).map_or(0, |last| last * row_stride + columns);
+        assert!(values.len() >= reach, "matrix view larger than its values");
+        Self { values, rows, columns, row_stride, column_stride: 1 }
+    }
+
     pub fn transposed(self) -> Self {
         Self {
             rows: self.columns,
@@ -38,7 +45,7 @@ pub fn product<T: Element>(out: &mut [T], a: View<T>, b: View<T>, accumulate: bo
         return;
     }
     let one = T::of(1.0);
-    // SAFETY: `View::new` proved that the largest index of either input lies inside its slice, and the assert above does so
+    // SAFETY: `View`'s constructors proved that the largest index of either input lies inside its slice, and the assert above does so
     // for the output; the three slices cannot overlap because `out` is borrowed exclusively.
     unsafe {
         gemm::gemm(

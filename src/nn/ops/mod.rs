@@ -8,12 +8,14 @@ mod batch_norm;
 mod conv;
 mod depthwise;
 mod filter;
+mod lanes;
 mod matrix;
 mod pointwise;
 mod pool;
 #[cfg(test)]
 mod tests;
 mod upsample;
+mod winograd;
 
 pub use batch_norm::{BatchStatistics, batch_norm_train};
 pub use conv::conv2d;
