@@ -1,5 +1,6 @@
 //! Batch normalisation (Ioffe & Szegedy 2015) over the last axis, with the batch's own statistics.
 
+use super::lanes::{LANES, Lanes};
 use super::{Element, by_dtype, by_storage, output, slice, tensor_like, wide, with_values};
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
@@ -86,25 +87,55 @@ fn statistics<T: Element>(x: &[T], channels: usize) -> BatchStatistics {
     BatchStatistics { mean, variance: squares.iter().map(|s| s / count).collect(), count: count as usize }
 }
 
-/// What forward and backward need of one channel.
-#[derive(Clone, Copy)]
-struct Channel<T> {
-    mean: T,
-    /// 1 / standard deviation.
-    inverse: T,
-    /// y = x · scale + shift.
-    scale: T,
-    shift: T,
+/// Runs `$body` for every group of channels, of 16, of 8 and at the end of one, with `$first` the group's first channel and `$n` how many.
+macro_rules! in_groups {
+    ($channels:expr, $first:ident, $n:ident => $body:expr) => {
+        let whole = $channels - $channels % LANES;
+        for $first in (0..whole).step_by(LANES) {
+            const $n: usize = LANES;
+            $body
+        }
+        for $first in (whole..$channels - $channels % 8).step_by(8) {
+            const $n: usize = 8;
+            $body
+        }
+        for $first in $channels - $channels % 8..$channels {
+            const $n: usize = 1;
+            $body
+        }
+    };
 }
 
-/// Of all channels, side by side in memory, and the ReLU behind them.
+/// What forward and backward need of the channels, and the ReLU behind them.
 struct Channels<T> {
     mean: Vec<T>,
+    /// 1 / standard deviation.
     inverse: Vec<T>,
+    /// y = x · scale + shift.
     scale: Vec<T>,
     shift: Vec<T>,
     lower: T,
     upper: T,
+}
+
+/// Of a group of channels.
+struct Group<T, const N: usize> {
+    mean: Lanes<T, N>,
+    inverse: Lanes<T, N>,
+    scale: Lanes<T, N>,
+    shift: Lanes<T, N>,
+    lower: T,
+    upper: T,
+}
+
+impl<T: Element, const N: usize> Group<T, N> {
+    /// x̂ of one pixel's values `x`, and what the ReLU lets through of their gradient.
+    #[inline(always)]
+    fn behind_relu(&self, x: &[T], grad: &[T]) -> (Lanes<T, N>, Lanes<T, N>) {
+        let x = Lanes::load(x);
+        let y = x.mul(self.scale).add(self.shift);
+        (x.sub(self.mean).mul(self.inverse), Lanes::load(grad).where_within(y, self.lower, self.upper))
+    }
 }
 
 impl<T: Element> Channels<T> {
@@ -118,25 +149,6 @@ impl<T: Element> Channels<T> {
 
     fn count(&self) -> usize {
         self.mean.len()
-    }
-
-    /// Zipped, not indexed, so that loops over it need no bounds and become vectors.
-    #[inline(always)]
-    fn each(&self) -> impl Iterator<Item = Channel<T>> {
-        let pairs = self.mean.iter().zip(&self.inverse).zip(self.scale.iter().zip(&self.shift));
-        pairs.map(|((mean, inverse), (scale, shift))| Channel {
-            mean: *mean,
-            inverse: *inverse,
-            scale: *scale,
-            shift: *shift,
-        })
-    }
-
-    /// What the ReLU lets through of a gradient.
-    #[inline(always)]
-    fn passed(&self, channel: Channel<T>, x: T, grad: T) -> T {
-        let y = x * channel.scale + channel.shift;
-        if y > self.lower && y < self.upper { grad } else { T::of(0.0) }
     }
 
     fn forward(&self, x: &[T]) -> Vec<T> {
@@ -160,6 +172,19 @@ impl<T: Element> Channels<T> {
         y
     }
 
+    /// Those of the channels from `first` on.
+    #[inline(always)]
+    fn group<const N: usize>(&self, first: usize) -> Group<T, N> {
+        Group {
+            mean: Lanes::load(&self.mean[first..]),
+            inverse: Lanes::load(&self.inverse[first..]),
+            scale: Lanes::load(&self.scale[first..]),
+            shift: Lanes::load(&self.shift[first..]),
+            lower: self.lower,
+            upper: self.upper,
+        }
+    }
+
     /// Per channel: Σ grad and Σ grad · x̂.
     fn gradient_sums(&self, x: &[T], grad: &[T]) -> (Vec<f64>, Vec<f64>) {
         let channels = self.count();
@@ -168,15 +193,17 @@ impl<T: Element> Channels<T> {
             wide(
                 #[inline(always)]
                 || {
-                    for (x, grad) in x.chunks_exact(channels).zip(grad.chunks_exact(channels)) {
-                        let totals = sums.0.iter_mut().zip(&mut sums.1);
-                        for (((x, grad), channel), (total, product)) in x.iter().zip(grad).zip(self.each()).zip(totals)
-                        {
-                            let grad = self.passed(channel, *x, *grad);
-                            *total += grad;
-                            *product += grad * (*x - channel.mean) * channel.inverse;
+                    in_groups!(channels, first, N => {
+                        let channel = self.group::<N>(first);
+                        let (mut total, mut product) = (Lanes::zero(), Lanes::zero());
+                        for (x, grad) in x.chunks_exact(channels).zip(grad.chunks_exact(channels)) {
+                            let (normal, grad) = channel.behind_relu(&x[first..], &grad[first..]);
+                            total = total.add(grad);
+                            product = product.add(grad.mul(normal));
                         }
-                    }
+                        total.store(&mut sums.0[first..]);
+                        product.store(&mut sums.1[first..]);
+                    });
                 },
             );
             sums
@@ -201,19 +228,17 @@ impl<T: Element> Channels<T> {
             wide(
                 #[inline(always)]
                 || {
-                    let rows =
-                        dx.chunks_exact_mut(channels).zip(x.chunks_exact(channels)).zip(grad.chunks_exact(channels));
-                    for ((dx, x), grad) in rows {
-                        let means = mean_grad.iter().zip(mean_product);
-                        let values = dx.iter_mut().zip(x).zip(grad);
-                        for (((dx, x), grad), (channel, (mean_grad, mean_product))) in
-                            values.zip(self.each().zip(means))
-                        {
-                            let normal = (*x - channel.mean) * channel.inverse;
-                            let grad = self.passed(channel, *x, *grad);
-                            *dx = channel.scale * (grad - *mean_grad - normal * *mean_product);
+                    in_groups!(channels, first, N => {
+                        let channel = self.group::<N>(first);
+                        let (mean_grad, mean_product) =
+                            (Lanes::load(&mean_grad[first..]), Lanes::load(&mean_product[first..]));
+                        let rows = x.chunks_exact(channels).zip(grad.chunks_exact(channels));
+                        for (dx, (x, grad)) in dx.chunks_exact_mut(channels).zip(rows) {
+                            let (normal, grad) = channel.behind_relu(&x[first..], &grad[first..]);
+                            let way = grad.sub(mean_grad).sub(normal.mul(mean_product));
+                            channel.scale.mul(way).store(&mut dx[first..]);
                         }
-                    }
+                    });
                 },
             )
         });

@@ -1,4 +1,5 @@
-//! A few values side by side, which the compiler keeps in vector registers inside [`super::wide`].
+//! A few values side by side, which the compiler keeps in vector registers inside [`super::wide`]. Plain loops over many slices it does
+//! not: it would have to prove that none of them overlap.
 
 use super::Element;
 
@@ -6,17 +7,17 @@ use super::Element;
 pub const LANES: usize = 16;
 
 #[derive(Clone, Copy)]
-pub struct Lanes<T>(pub [T; LANES]);
+pub struct Lanes<T, const N: usize = LANES>(pub [T; N]);
 
-impl<T: Element> Lanes<T> {
+impl<T: Element, const N: usize> Lanes<T, N> {
     #[inline(always)]
-    pub fn from_fn(value: impl FnMut(usize) -> T) -> Self {
-        Self(std::array::from_fn(value))
+    pub fn splat(value: T) -> Self {
+        Self([value; N])
     }
 
     #[inline(always)]
     pub fn zero() -> Self {
-        Self([T::of(0.0); LANES])
+        Self::splat(T::of(0.0))
     }
 
     /// # Panics
@@ -24,7 +25,7 @@ impl<T: Element> Lanes<T> {
     #[inline(always)]
     pub fn load(values: &[T]) -> Self {
         let mut lanes = Self::zero();
-        lanes.0.copy_from_slice(&values[..LANES]);
+        lanes.0.copy_from_slice(&values[..N]);
         lanes
     }
 
@@ -32,12 +33,12 @@ impl<T: Element> Lanes<T> {
     /// If there is room for fewer values than lanes.
     #[inline(always)]
     pub fn store(self, to: &mut [T]) {
-        to[..LANES].copy_from_slice(&self.0);
+        to[..N].copy_from_slice(&self.0);
     }
 
     #[inline(always)]
     pub fn add(mut self, other: Self) -> Self {
-        for i in 0..LANES {
+        for i in 0..N {
             self.0[i] += other.0[i];
         }
         self
@@ -45,17 +46,31 @@ impl<T: Element> Lanes<T> {
 
     #[inline(always)]
     pub fn sub(mut self, other: Self) -> Self {
-        for i in 0..LANES {
+        for i in 0..N {
             self.0[i] -= other.0[i];
         }
         self
     }
 
     #[inline(always)]
-    pub fn times(mut self, factor: f64) -> Self {
-        let factor = T::of(factor);
-        for value in &mut self.0 {
-            *value *= factor;
+    pub fn mul(mut self, other: Self) -> Self {
+        for i in 0..N {
+            self.0[i] *= other.0[i];
+        }
+        self
+    }
+
+    #[inline(always)]
+    pub fn times(self, factor: f64) -> Self {
+        self.mul(Self::splat(T::of(factor)))
+    }
+
+    /// Zero in the lanes whose `guard` is not between the bounds.
+    #[inline(always)]
+    pub fn where_within(mut self, guard: Self, lower: T, upper: T) -> Self {
+        for i in 0..N {
+            let inside = (guard.0[i] > lower) & (guard.0[i] < upper);
+            self.0[i] = if inside { self.0[i] } else { T::of(0.0) };
         }
         self
     }

@@ -286,7 +286,7 @@ fn transformed<T: Element>(
     out.par_chunks_mut(PRODUCTS * filters).enumerate().for_each(|(channel, out)| {
         for first in (0..filters).step_by(LANES) {
             let g: [[Lanes<T>; 3]; 3] = std::array::from_fn(|i| {
-                std::array::from_fn(|j| Lanes::from_fn(|lane| kernel[tap(first + lane, channel, i, j)]))
+                std::array::from_fn(|j| Lanes(std::array::from_fn(|lane| kernel[tap(first + lane, channel, i, j)])))
             });
             let products = both_ways(g, Lanes::of_kernel);
             for (k, value) in products.as_flattened().iter().enumerate() {
