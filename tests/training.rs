@@ -196,6 +196,41 @@ fn the_cache_holds_the_pictures() {
     assert_ne!(changed.sha256(), first.sha256());
 }
 
+/// A recipe that wants neighbours trains on the very input that the program makes of a slice among those beside it, and stands a slice
+/// for a neighbour that its patient does not have.
+#[test]
+fn neighbouring_slices_are_channels_in_training_as_in_use() {
+    use lesionlens::domain::study::Neighbourhood;
+    use lesionlens::models::preprocess;
+    use lesionlens::train::augment::plain;
+    use lesionlens::train::loader::{Example, assemble};
+    let folder = tempfile::tempdir().unwrap();
+    data(folder.path());
+    let mut recipe = recipe(1);
+    recipe.input.neighbours = true;
+    let set = open(folder.path(), &recipe, &folder.path().join("out")).unwrap();
+    let slice = |name: &str| sources::read_slice(folder.path(), &Path::new("images").join(name)).unwrap();
+    // Four slices a patient: one with both neighbours, and both ends.
+    for (own, before, after) in [
+        ("p3_1.png", Some("p3_0.png"), Some("p3_2.png")),
+        ("p3_0.png", None, Some("p3_1.png")),
+        ("p3_3.png", Some("p3_2.png"), None),
+    ] {
+        let index = set.items.iter().position(|item| item.file.ends_with(own)).unwrap();
+        let seen = Neighbourhood { slice: slice(own), before: before.map(slice), after: after.map(slice) };
+        for alone in [false, true] {
+            let seen = if alone { seen.slice.clone().into() } else { seen.clone() };
+            let wanted = preprocess::network_input_among(&seen, &recipe.input);
+            let example = Example::new(&set, index, &recipe, alone, |pixels| plain(pixels, SIDE)).unwrap();
+            let batch = assemble(&[example], &[0], &recipe, SIDE, &candle_core::Device::Cpu).unwrap();
+            let input = batch.input.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+            assert!(input.iter().zip(&wanted).all(|(a, b)| (a - b).abs() < 1e-5), "{own}, alone: {alone}");
+            let differs = (0..3).any(|c| input[c] != input[0]) || input.chunks(3).any(|p| p[0] != p[1] || p[1] != p[2]);
+            assert_eq!(differs, !alone, "{own}");
+        }
+    }
+}
+
 /// Class folders, a softmax and early stopping, to a model folder that the program opens.
 #[test]
 fn a_classifier_of_three_classes_is_trained_and_written() {

@@ -94,6 +94,12 @@ pub struct Neighbourhood {
     pub after: Option<Arc<Slice>>,
 }
 
+impl From<&Arc<Slice>> for Neighbourhood {
+    fn from(slice: &Arc<Slice>) -> Self {
+        slice.clone().into()
+    }
+}
+
 impl From<Arc<Slice>> for Neighbourhood {
     fn from(slice: Arc<Slice>) -> Self {
         Self { slice, before: None, after: None }

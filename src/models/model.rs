@@ -3,7 +3,6 @@
 use super::preprocess;
 use crate::domain::card::{Card, InputSpec, STORED_GRAPH, Task};
 use crate::domain::prediction::{Answers, Classification, ModelRef, Segmentation};
-use crate::domain::slice::Slice;
 use crate::domain::study::Neighbourhood;
 use crate::nn::exec::ExecError;
 use crate::nn::graph::{Graph, Shape};
@@ -18,7 +17,6 @@ use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Instant;
 
 /// Largest weights file that is read.
@@ -265,13 +263,13 @@ impl Model {
         if fits { Ok(()) } else { Err(ModelError::Task { id, task, wanted }) }
     }
 
-    /// Class probabilities of a slice.
+    /// Class probabilities of a slice, alone or among those beside it.
     pub fn classify(
         &self,
-        slice: &Arc<Slice>,
+        slice: impl Into<Neighbourhood>,
         cancelled: &(dyn Fn() -> bool + Sync),
     ) -> Result<Classification, ModelError> {
-        self.classify_all(&[slice.clone().into()], cancelled)?.pop().ok_or_else(|| self.silent())
+        self.classify_all(&[slice.into()], cancelled)?.pop().ok_or_else(|| self.silent())
     }
 
     /// As [`Self::classify`] for several slices at once, which is faster than one by one.
@@ -303,13 +301,13 @@ impl Model {
         ModelError::NotANumber { id: self.card.id.clone() }
     }
 
-    /// A tumour probability per pixel of a slice.
+    /// A tumour probability per pixel of a slice, alone or among those beside it.
     pub fn segment(
         &self,
-        slice: &Arc<Slice>,
+        slice: impl Into<Neighbourhood>,
         cancelled: &(dyn Fn() -> bool + Sync),
     ) -> Result<Segmentation, ModelError> {
-        self.segment_all(&[slice.clone().into()], cancelled)?.pop().ok_or_else(|| self.silent())
+        self.segment_all(&[slice.into()], cancelled)?.pop().ok_or_else(|| self.silent())
     }
 
     /// As [`Self::segment`] for several slices at once.

@@ -25,13 +25,20 @@ pub fn network_input(slice: &Slice, spec: &InputSpec) -> Vec<f32> {
 
 /// As [`network_input`], with the slices before and after as first and third channel where the card asks for them.
 pub fn network_input_among(seen: &Neighbourhood, spec: &InputSpec) -> Vec<f32> {
-    let own = network_input(&seen.slice, spec);
-    if !spec.neighbours {
-        return own;
+    let wanted =
+        |slice: &Option<Arc<Slice>>| slice.as_ref().filter(|_| spec.neighbours).map(|s| network_input(s, spec));
+    among(network_input(&seen.slice, spec), [wanted(&seen.before), wanted(&seen.after)])
+}
+
+/// A slice's input of three channels with those before and after it in the first and third; where there is none, its own stands.
+pub fn among(own: Vec<f32>, [before, after]: [Option<Vec<f32>>; 2]) -> Vec<f32> {
+    let mut all = own;
+    for (plane, first) in [(before, 0), (after, 2)] {
+        for (from, to) in plane.iter().flatten().zip(all.iter_mut()).skip(first).step_by(3) {
+            *to = *from;
+        }
     }
-    let beside = |slice: &Option<Arc<Slice>>| slice.as_ref().map_or_else(|| own.clone(), |s| network_input(s, spec));
-    let planes = [beside(&seen.before), own.clone(), beside(&seen.after)];
-    (0..own.len()).map(|at| planes[at % 3][at]).collect()
+    all
 }
 
 /// Scales a square of grey values 0–255 and repeats it over the channels.

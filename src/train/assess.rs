@@ -7,6 +7,7 @@ use crate::domain::figures::{Case, Overlap};
 use crate::domain::mask::Mask;
 use crate::domain::prediction::gate_is_open;
 use crate::domain::slice::Slice;
+use crate::domain::study::Neighbourhood;
 use crate::models::model::Model;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -84,12 +85,11 @@ pub struct Look {
 impl Panel<'_> {
     /// What the models say of one picture below `data`.
     pub fn ask(&self, data: &Path, found: &Found) -> Result<Case, TrainError> {
-        let slice = read_slice(data, &found.file)?;
-        let never = &|| false;
-        let classification = self.classifier.map(|model| model.classify(&slice, never)).transpose()?;
+        let seen = self.read(data, found)?;
+        let classification = self.classifier.map(|model| model.classify(seen.clone(), &|| false)).transpose()?;
         let answer: Vec<f64> =
             classification.iter().flat_map(|c| c.classes.iter().map(|(_, probability)| *probability)).collect();
-        let look = self.outline(data, found, slice)?;
+        let look = self.outline(data, found, seen)?;
         Ok(Case {
             patient: found.patient.clone(),
             file: found.file.display().to_string(),
@@ -103,13 +103,24 @@ impl Panel<'_> {
 
     /// The picture with both outlines.
     pub fn look(&self, data: &Path, found: &Found) -> Result<Look, TrainError> {
-        self.outline(data, found, read_slice(data, &found.file)?)
+        self.outline(data, found, self.read(data, found)?)
     }
 
-    fn outline(&self, data: &Path, found: &Found, slice: Arc<Slice>) -> Result<Look, TrainError> {
-        let truth = found.outline.as_ref().map(|outline| read_outline(data, outline, &slice)).transpose()?;
-        let segmentation = self.segmenter.map(|model| model.segment(&slice, &|| false)).transpose()?;
-        Ok(Look { predicted: segmentation.map(|s| s.mask(self.mask_threshold)), truth, slice })
+    /// The slice, and those beside it when a model looks at them.
+    fn read(&self, data: &Path, found: &Found) -> Result<Neighbourhood, TrainError> {
+        let mut models = self.classifier.iter().chain(&self.segmenter);
+        let wanted = models.any(|model| model.card().input.neighbours);
+        let [before, after] = found.beside.each_ref().map(|file| {
+            let file = file.as_ref().filter(|_| wanted);
+            file.map(|file| read_slice(data, file)).transpose()
+        });
+        Ok(Neighbourhood { slice: read_slice(data, &found.file)?, before: before?, after: after? })
+    }
+
+    fn outline(&self, data: &Path, found: &Found, seen: Neighbourhood) -> Result<Look, TrainError> {
+        let truth = found.outline.as_ref().map(|outline| read_outline(data, outline, &seen.slice)).transpose()?;
+        let segmentation = self.segmenter.map(|model| model.segment(seen.clone(), &|| false)).transpose()?;
+        Ok(Look { predicted: segmentation.map(|s| s.mask(self.mask_threshold)), truth, slice: seen.slice })
     }
 }
 
@@ -119,7 +130,13 @@ mod tests {
     use std::path::PathBuf;
 
     fn found(class: &str) -> Found {
-        Found { file: PathBuf::from("a.png"), outline: None, patient: "p".into(), class: class.into() }
+        Found {
+            file: PathBuf::from("a.png"),
+            outline: None,
+            beside: [None, None],
+            patient: "p".into(),
+            class: class.into(),
+        }
     }
 
     fn card(id: &str) -> Card {

@@ -54,6 +54,16 @@ impl Dataset {
         self.cache.read(index, self.items[index].outline.is_some())
     }
 
+    /// Those that show the slices before and after example `index`; none where the recipe does not want them or there are none.
+    ///
+    /// # Errors
+    /// As [`Self::pixels`].
+    pub fn beside(&self, index: usize, wanted: bool) -> Result<[Option<Pixels>; 2], TrainError> {
+        let [before, after] =
+            self.items[index].beside.map(|i| i.filter(|_| wanted).map(|i| self.pixels(i)).transpose());
+        Ok([before?, after?])
+    }
+
     /// Sorted names of a part's patients.
     pub fn patients(&self, part: Part) -> Vec<String> {
         self.names(|item| item.part == part)

@@ -3,7 +3,7 @@
 use super::augment;
 use super::dataset::Dataset;
 use super::error::TrainError;
-use super::loader;
+use super::loader::{self, Example};
 use super::recipe::Recipe;
 use crate::domain::card::Task;
 use crate::domain::figures::Overlap;
@@ -64,8 +64,8 @@ impl Evaluator<'_> {
 
     fn batch(&self, network: &Network, examples: &[usize]) -> Result<Vec<SliceResult>, TrainError> {
         let side = self.graph.input_shape().rows();
-        let plain = |i: &usize| Ok(augment::plain(&self.data.pixels(*i)?, side));
-        let pictures: Vec<_> = examples.par_iter().map(plain).collect::<Result<_, TrainError>>()?;
+        let plain = |i: &usize| Example::new(self.data, *i, self.recipe, false, |pixels| augment::plain(pixels, side));
+        let pictures: Vec<Example> = examples.par_iter().map(plain).collect::<Result<_, TrainError>>()?;
         let labels: Vec<usize> = examples.iter().map(|i| self.data.items[*i].label).collect();
         let batch = loader::assemble(&pictures, &labels, self.recipe, side, self.device)?;
         let logits = network.infer(&batch.input, &|| false)?.flatten_from(1)?.to_dtype(DType::F32)?.to_vec2::<f32>()?;

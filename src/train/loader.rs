@@ -1,12 +1,14 @@
 //! Examples as the network takes them, and batches made ahead while the last one is trained on.
 
 use super::augment::{self, Varied};
+use super::cache::Pixels;
 use super::dataset::Dataset;
 use super::error::TrainError;
 use super::recipe::Recipe;
 use crate::domain::card::Task;
 use crate::models::preprocess;
 use candle_core::{Device, Tensor};
+use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
@@ -19,21 +21,52 @@ pub struct Batch {
     pub target: Tensor,
 }
 
-/// Makes one of pictures already varied or resized.
+/// An example at the network's size.
+pub struct Example {
+    picture: Varied,
+    /// Grey values of the slices before and after, for recipes that want them.
+    beside: [Option<Vec<f32>>; 2],
+}
+
+impl Example {
+    /// Example `index` as `make` varies or resizes it, and those beside it alike unless it shall stand `alone`.
+    ///
+    /// # Errors
+    /// As [`Dataset::pixels`].
+    pub fn new(
+        data: &Dataset,
+        index: usize,
+        recipe: &Recipe,
+        alone: bool,
+        make: impl Fn(&Pixels) -> Varied,
+    ) -> Result<Self, TrainError> {
+        let beside = data.beside(index, recipe.input.neighbours && !alone)?;
+        let beside = beside.map(|pixels| pixels.map(|pixels| make(&pixels).grey));
+        Ok(Self { picture: make(&data.pixels(index)?), beside })
+    }
+
+    /// [side, side, channels]
+    fn input(&self, recipe: &Recipe) -> Vec<f32> {
+        let scaled = |grey: &Vec<f32>| preprocess::scaled(grey, &recipe.input);
+        let beside = self.beside.each_ref().map(|grey| grey.as_ref().map(scaled));
+        preprocess::among(scaled(&self.picture.grey), beside)
+    }
+}
+
+/// Makes one of examples.
 pub fn assemble(
-    pictures: &[Varied],
+    examples: &[Example],
     labels: &[usize],
     recipe: &Recipe,
     side: usize,
     device: &Device,
 ) -> Result<Batch, TrainError> {
-    let n = pictures.len();
-    let input: Vec<Vec<f32>> =
-        pictures.par_iter().map(|picture| preprocess::scaled(&picture.grey, &recipe.input)).collect();
+    let n = examples.len();
+    let input: Vec<Vec<f32>> = examples.par_iter().map(|example| example.input(recipe)).collect();
     let input = Tensor::from_vec(input.concat(), (n, side, side, recipe.input.channels), device)?;
     let target = match recipe.task {
         Task::Segmentation => {
-            let masks: Vec<f32> = pictures.iter().flat_map(|p| p.mask.iter().copied()).collect();
+            let masks: Vec<f32> = examples.iter().flat_map(|e| e.picture.mask.iter().copied()).collect();
             Tensor::from_vec(masks, (n, side, side, 1), device)?
         }
         // The sigmoid speaks of the first class.
@@ -61,13 +94,18 @@ pub struct Loader<'a> {
 
 impl Loader<'_> {
     fn batch(&self, first: usize, items: &[usize]) -> Result<Batch, TrainError> {
+        let rule = &self.recipe.augment;
         let vary = |(i, item): (usize, &usize)| {
             let mut rng = (self.rng)((first + i) as u64);
-            Ok(augment::vary(&self.data.pixels(*item)?, self.side, &self.recipe.augment, &mut rng))
+            // Drawn only where it matters, so that other recipes' examples stay the same.
+            let alone = self.recipe.input.neighbours && rng.random::<f32>() < rule.alone;
+            // From one state of the generator: all slices of an example are varied alike.
+            let make = |pixels: &Pixels| augment::vary(pixels, self.side, rule, &mut rng.clone());
+            Example::new(self.data, *item, self.recipe, alone, make)
         };
-        let pictures: Vec<Varied> = items.par_iter().enumerate().map(vary).collect::<Result<_, TrainError>>()?;
+        let examples: Vec<Example> = items.par_iter().enumerate().map(vary).collect::<Result<_, TrainError>>()?;
         let labels: Vec<usize> = items.iter().map(|i| self.data.items[*i].label).collect();
-        assemble(&pictures, &labels, self.recipe, self.side, self.device)
+        assemble(&examples, &labels, self.recipe, self.side, self.device)
     }
 
     /// Hands `batches`, whose first example is the epoch's number `first`, to `take` one by one in order; the next ones are made

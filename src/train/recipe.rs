@@ -37,6 +37,8 @@ pub struct Augmentation {
     pub blur: f32,
     /// Largest relative brightness change of a smooth field over the picture.
     pub bias_field: f32,
+    /// Probability that a slice is shown without those before and after it, for recipes with `input.neighbours`.
+    pub alone: f32,
     /// Largest side of a rectangle that is blackened in half of the pictures, share of the side (DeVries & Taylor 2017).
     pub cut_out: f32,
 }

@@ -9,7 +9,7 @@ use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use serde::Deserialize;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -27,6 +27,8 @@ pub struct Item {
     /// From the data folder.
     pub file: PathBuf,
     pub outline: Option<Outline>,
+    /// Examples that show the slices before and after.
+    pub beside: [Option<usize>; 2],
     pub patient: String,
     /// Index of the recipe's source.
     pub source: usize,
@@ -48,6 +50,8 @@ pub struct Found {
     /// From the data folder.
     pub file: PathBuf,
     pub outline: Option<Outline>,
+    /// Pictures of the slices before and after, where the list has them.
+    pub beside: [Option<PathBuf>; 2],
     pub patient: String,
     pub class: String,
 }
@@ -90,6 +94,8 @@ pub fn read_outline(data: &Path, outline: &Outline, slice: &Slice) -> Result<Mas
 struct Row {
     file: String,
     patient: String,
+    /// Place among the patient's slices.
+    slice: Option<i64>,
     tumor_pixels: u64,
 }
 
@@ -106,7 +112,7 @@ struct PatientRow {
 /// If a folder or list cannot be read, a class is not the recipe's or too rare, or a patient would be in two parts.
 pub fn list(data: &Path, recipe: &Recipe) -> Result<Vec<Item>, TrainError> {
     let labels = recipe.labels();
-    let mut items = Vec::new();
+    let (mut items, mut beside) = (Vec::new(), Vec::new());
     for (index, source) in recipe.sources.iter().enumerate() {
         let found = find(data, source)?;
         if let Some(unknown) = source.classes.keys().find(|class| found.iter().all(|f| f.class != **class)) {
@@ -130,7 +136,8 @@ pub fn list(data: &Path, recipe: &Recipe) -> Result<Vec<Item>, TrainError> {
             };
             let part = parts[&one.patient];
             let Found { file, outline, patient, .. } = one;
-            items.push(Item { file, outline, patient, source: index, label, part });
+            items.push(Item { file, outline, beside: [None, None], patient, source: index, label, part });
+            beside.push(one.beside);
         }
         if items.len() == before {
             let folder = data.join(&source.folder);
@@ -139,6 +146,10 @@ pub fn list(data: &Path, recipe: &Recipe) -> Result<Vec<Item>, TrainError> {
     }
     check_classes(&items, &labels, data)?;
     check_parts(&items)?;
+    let places: HashMap<PathBuf, usize> = items.iter().enumerate().map(|(i, item)| (item.file.clone(), i)).collect();
+    for (item, beside) in items.iter_mut().zip(beside) {
+        item.beside = beside.map(|file| places.get(&file?).copied());
+    }
     Ok(items)
 }
 
@@ -192,13 +203,18 @@ fn slices(data: &Path, folder: &Path) -> Result<Vec<Found>, TrainError> {
     let list = data.join(folder).join("slices.csv");
     let mut reader = csv::Reader::from_path(&list).map_err(|e| TrainError::file(&list, e))?;
     let rows: Vec<Row> = reader.deserialize().collect::<Result<_, _>>().map_err(|e| TrainError::file(&list, e))?;
-    let found = rows.into_iter().map(|row| {
+    let picture = |row: &Row| folder.join("images").join(&row.file);
+    let places: HashMap<(&str, i64), PathBuf> =
+        rows.iter().filter_map(|row| Some(((row.patient.as_str(), row.slice?), picture(row)))).collect();
+    let found = rows.iter().map(|row| {
+        let beside = |step| places.get(&(row.patient.as_str(), row.slice?.checked_add(step)?)).cloned();
         let outline = Outline { file: folder.join("masks").join(&row.file), pixels: row.tumor_pixels };
         Found {
-            file: folder.join("images").join(&row.file),
+            file: picture(row),
+            beside: [beside(-1), beside(1)],
             outline: (row.tumor_pixels > 0).then_some(outline),
             class: if row.tumor_pixels > 0 { "tumor" } else { "no_tumor" }.into(),
-            patient: row.patient,
+            patient: row.patient.clone(),
         }
     });
     Ok(found.collect())
@@ -226,7 +242,7 @@ fn class_folders(data: &Path, source: &Source) -> Result<Vec<Found>, TrainError>
                     }
                 },
             };
-            found.push(Found { file, outline: None, patient, class: name.clone() });
+            found.push(Found { file, outline: None, beside: [None, None], patient, class: name.clone() });
         }
     }
     Ok(found)
