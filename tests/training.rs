@@ -246,6 +246,7 @@ fn a_classifier_of_three_classes_is_trained_and_written() {
     }
     let mut recipe = recipe(3);
     recipe.id = "three".into();
+    recipe.input.mirrored = true;
     recipe.architecture = Architecture::SmallCnn;
     recipe.task = Task::Multiclass;
     recipe.loss = Loss::SoftmaxCe { smoothing: 0.05, class_weights: Some(vec![1.0, 1.0, 1.0]) };

@@ -145,6 +145,12 @@ fn show(card: &Card) {
     println!("architecture  {}, answers with {}", card.architecture, task_name(card.task));
     println!("classes       {}", card.classes.join(", "));
     println!("input         {0}×{0}×{1}, {2}", card.input.side, card.input.channels, card.input.modality);
+    if card.input.neighbours {
+        println!("sees          a slice among those before and after it; a single picture stands for them");
+    }
+    if card.input.mirrored {
+        println!("answer        mean of those for the slice and for its mirror image");
+    }
     println!("threshold     {}", card.threshold.default);
     println!("sha256        {}", card.sha256);
     println!("licence       {}", card.licence);

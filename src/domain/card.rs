@@ -86,6 +86,9 @@ pub struct InputSpec {
     /// stands for its neighbour.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub neighbours: bool,
+    /// The answer is the mean of those for the slice and for its mirror image, in twice the time.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub mirrored: bool,
     /// What the network was trained on, such as "MR FLAIR, axial, brain".
     pub modality: String,
 }

@@ -76,7 +76,16 @@ impl Detected {
     pub fn range(&self, slice: &Slice, scale: Scale) -> (f32, f32) {
         let (side, channels) = self.input();
         let (resize, luminance) = (Resize::default(), Luminance::default());
-        let spec = InputSpec { side, channels, scale, resize, luminance, neighbours: false, modality: String::new() };
+        let spec = InputSpec {
+            side,
+            channels,
+            scale,
+            resize,
+            luminance,
+            neighbours: false,
+            mirrored: false,
+            modality: String::new(),
+        };
         let values = preprocess::network_input(slice, &spec);
         values.into_iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)))
     }

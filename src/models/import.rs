@@ -378,6 +378,7 @@ fn card(found: &Found, wishes: &Wishes, weights: &[u8]) -> Result<Card, ImportEr
             resize: Resize::Fit,
             luminance: Luminance::Rec601,
             neighbours: false,
+            mirrored: false,
             modality: wishes.modality.clone().unwrap_or_else(|| "unknown".into()),
         },
         sha256: format!("{:x}", Sha256::digest(weights)),

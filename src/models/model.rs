@@ -234,7 +234,7 @@ impl Model {
         ModelRef { id: self.card.id.clone(), sha256: self.card.sha256.clone() }
     }
 
-    /// The network's bare output for each slice, flat, with the time that each took in milliseconds.
+    /// The network's output for each slice, flat, with the time that each took in milliseconds.
     fn run(
         &self,
         slices: &[Neighbourhood],
@@ -243,19 +243,37 @@ impl Model {
         let spec = &self.card.input;
         let inputs: Vec<Vec<f32>> =
             slices.par_iter().map(|slice| preprocess::network_input_among(slice, spec)).collect();
-        let failed = |reason: ExecError| ModelError::Run { id: self.card.id.clone(), reason };
         let started = Instant::now();
-        let x = Tensor::from_vec(inputs.concat(), (slices.len(), spec.side, spec.side, spec.channels), &Device::Cpu)
-            .map_err(|e| failed(e.into()))?;
+        let mut answers = self.infer(inputs.concat(), slices.len(), cancelled)?;
+        if spec.mirrored {
+            let seen = preprocess::mirrored(&inputs.concat(), spec.side, spec.channels);
+            let other = self.infer(seen, slices.len(), cancelled)?;
+            let is_map = self.card.task == Task::Segmentation;
+            let back = if is_map { preprocess::mirrored(&other, spec.side, 1) } else { other };
+            answers.iter_mut().zip(back).for_each(|(answer, back)| *answer = (*answer + back) / 2.0);
+        }
+        let milliseconds = started.elapsed().as_secs_f64() * 1e3 / slices.len().max(1) as f64;
+        let each = answers.len() / slices.len().max(1);
+        Ok((answers.chunks(each.max(1)).map(<[f32]>::to_vec).collect(), milliseconds))
+    }
+
+    /// The network's bare output for a batch of `count` inputs.
+    fn infer(
+        &self,
+        inputs: Vec<f32>,
+        count: usize,
+        cancelled: &(dyn Fn() -> bool + Sync),
+    ) -> Result<Vec<f32>, ModelError> {
+        let failed = |reason: ExecError| ModelError::Run { id: self.card.id.clone(), reason };
+        let InputSpec { side, channels, .. } = self.card.input;
+        let x = Tensor::from_vec(inputs, (count, side, side, channels), &Device::Cpu).map_err(|e| failed(e.into()))?;
         let y = self.network.infer(&x, cancelled).map_err(failed)?;
         let values =
             y.flatten_all().and_then(|t| t.to_dtype(DType::F32)?.to_vec1::<f32>()).map_err(|e| failed(e.into()))?;
-        let milliseconds = started.elapsed().as_secs_f64() * 1e3 / slices.len().max(1) as f64;
         if values.iter().any(|v| !v.is_finite()) {
             return Err(self.silent());
         }
-        let each = values.len() / slices.len().max(1);
-        Ok((values.chunks(each.max(1)).map(<[f32]>::to_vec).collect(), milliseconds))
+        Ok(values)
     }
 
     fn expect(&self, fits: bool, wanted: &'static str) -> Result<(), ModelError> {

@@ -41,6 +41,11 @@ pub fn among(own: Vec<f32>, [before, after]: [Option<Vec<f32>>; 2]) -> Vec<f32> 
     all
 }
 
+/// Rows of `width` pixels of `channels` values, each row from right to left.
+pub fn mirrored(values: &[f32], width: usize, channels: usize) -> Vec<f32> {
+    values.chunks_exact(width * channels).flat_map(|row| row.chunks_exact(channels).rev().flatten().copied()).collect()
+}
+
 /// Scales a square of grey values 0–255 and repeats it over the channels.
 pub fn scaled(square: &[f32], spec: &InputSpec) -> Vec<f32> {
     let channels = spec.channels;
@@ -79,6 +84,7 @@ mod tests {
     fn spec(scale: Scale) -> InputSpec {
         InputSpec {
             neighbours: false,
+            mirrored: false,
             side: 2,
             channels: 3,
             scale,

@@ -17,7 +17,7 @@ pub fn embedded() -> impl Iterator<Item = (&'static str, Source)> {
             })),*]
         };
     }
-    embed!("brain4", "lgg-effunet", "lgg-resnet", "lgg-resunet", "tumor-general").into_iter()
+    embed!("brain4", "lgg-effnet", "lgg-effunet", "lgg-resnet", "lgg-resunet", "tumor-general").into_iter()
 }
 
 /// A model that was found; its weights are read when it is first used.

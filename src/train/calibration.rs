@@ -3,19 +3,17 @@
 use super::evaluate::SliceResult;
 use crate::domain::figures::Case;
 
-impl SliceResult {
-    /// Class probabilities, logits divided by `temperature`; a single logit is that of the first of two classes.
-    fn probabilities(&self, temperature: f64) -> Vec<f64> {
-        let logits = match self.logits.as_slice() {
-            [] => return Vec::new(),
-            [one] => vec![*one, 0.0],
-            several => several.to_vec(),
-        };
-        let largest = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        let powers: Vec<f64> = logits.iter().map(|z| ((z - largest) / temperature).exp()).collect();
-        let total: f64 = powers.iter().sum();
-        powers.into_iter().map(|p| p / total).collect()
-    }
+/// Class probabilities, logits divided by `temperature`; a single logit is that of the first of two classes.
+pub fn probabilities(logits: &[f64], temperature: f64) -> Vec<f64> {
+    let logits = match logits {
+        [] => return Vec::new(),
+        [one] => vec![*one, 0.0],
+        several => several.to_vec(),
+    };
+    let largest = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let powers: Vec<f64> = logits.iter().map(|z| ((z - largest) / temperature).exp()).collect();
+    let total: f64 = powers.iter().sum();
+    powers.into_iter().map(|p| p / total).collect()
 }
 
 /// What the network said at a temperature.
@@ -25,7 +23,7 @@ pub fn cases(results: &[SliceResult], temperature: f64) -> Vec<Case> {
         file: r.file.clone(),
         source: r.source,
         label: r.label,
-        probabilities: r.probabilities(temperature),
+        probabilities: probabilities(&r.logits, temperature),
         overlap: r.overlap,
         shown: true,
     };
@@ -36,7 +34,7 @@ pub fn cases(results: &[SliceResult], temperature: f64) -> Vec<Case> {
 pub fn fit_temperature(results: &[SliceResult]) -> f64 {
     let cost = |log_t: f64| {
         let t = log_t.exp();
-        results.iter().map(|r| -r.probabilities(t)[r.label].max(1e-300).ln()).sum::<f64>()
+        results.iter().map(|r| -probabilities(&r.logits, t)[r.label].max(1e-300).ln()).sum::<f64>()
     };
     let golden = (5f64.sqrt() - 1.0) / 2.0;
     let (mut low, mut high) = (0.25f64.ln(), 8f64.ln());

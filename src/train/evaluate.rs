@@ -1,17 +1,19 @@
 //! Runs a network over labelled slices.
 
 use super::augment;
+use super::calibration;
 use super::dataset::Dataset;
 use super::error::TrainError;
 use super::loader::{self, Example};
 use super::recipe::Recipe;
 use crate::domain::card::Task;
 use crate::domain::figures::Overlap;
+use crate::models::preprocess;
 use crate::nn::exec::Parameters;
 use crate::nn::graph::Graph;
 use crate::nn::network::{Network, Runner};
 use crate::nn::plan::isa::Isa;
-use candle_core::{DType, Device};
+use candle_core::{DType, Device, Tensor};
 use rayon::prelude::*;
 
 /// Slices per batch.
@@ -68,12 +70,19 @@ impl Evaluator<'_> {
         let pictures: Vec<Example> = examples.par_iter().map(plain).collect::<Result<_, TrainError>>()?;
         let labels: Vec<usize> = examples.iter().map(|i| self.data.items[*i].label).collect();
         let batch = loader::assemble(&pictures, &labels, self.recipe, side, self.device)?;
-        let logits = network.infer(&batch.input, &|| false)?.flatten_from(1)?.to_dtype(DType::F32)?.to_vec2::<f32>()?;
-        if logits.iter().flatten().any(|z| !z.is_finite()) {
-            return Err(TrainError::NotANumber);
+        let segments = self.recipe.task == Task::Segmentation;
+        let mut logits = infer(network, &batch.input)?;
+        if self.recipe.input.mirrored {
+            // Columns are the third axis.
+            let columns: Vec<u32> = (0..side as u32).rev().collect();
+            let columns = Tensor::new(columns, self.device)?;
+            let others = infer(network, &batch.input.index_select(&columns, 2)?)?;
+            for (own, other) in logits.iter_mut().zip(others) {
+                *own =
+                    if segments { mean_map(own, &preprocess::mirrored(&other, side, 1)) } else { mean_of(own, &other) };
+            }
         }
         let truth = batch.target.flatten_from(1)?.to_vec2::<f32>()?;
-        let segments = self.recipe.task == Task::Segmentation;
         let results = examples.iter().zip(&logits).zip(&truth).map(|((example, logits), truth)| {
             let item = &self.data.items[*example];
             SliceResult {
@@ -87,6 +96,30 @@ impl Evaluator<'_> {
         });
         Ok(results.collect())
     }
+}
+
+/// A row of logits an example.
+fn infer(network: &Network, input: &Tensor) -> Result<Vec<Vec<f32>>, TrainError> {
+    let logits = network.infer(input, &|| false)?.flatten_from(1)?.to_dtype(DType::F32)?.to_vec2::<f32>()?;
+    if logits.iter().flatten().any(|z| !z.is_finite()) {
+        return Err(TrainError::NotANumber);
+    }
+    Ok(logits)
+}
+
+/// Logits of the mean of two answers' probabilities, as a model gives it whose card says `mirrored`.
+fn mean_of(a: &[f32], b: &[f32]) -> Vec<f32> {
+    let each = [a, b].map(|z| calibration::probabilities(&z.iter().map(|z| f64::from(*z)).collect::<Vec<_>>(), 1.0));
+    let logs = each[0].iter().zip(&each[1]).map(|(a, b)| ((a + b) / 2.0).max(f64::MIN_POSITIVE).ln());
+    match (a.len(), logs.collect::<Vec<_>>().as_slice()) {
+        (1, [yes, no]) => vec![(yes - no) as f32],
+        (_, logs) => logs.iter().map(|z| *z as f32).collect(),
+    }
+}
+
+/// Of a map: the mean logit, which is 0 or more where the mean probability is ½ or more.
+fn mean_map(a: &[f32], b: &[f32]) -> Vec<f32> {
+    a.iter().zip(b).map(|(a, b)| (a + b) / 2.0).collect()
 }
 
 /// A pixel is predicted from logit 0 on.

@@ -42,6 +42,12 @@ fn one(ui: &mut Ui, card: &Card) {
             t!("card.input").into(),
             format!("{0} × {0} × {1}, {2}", card.input.side, card.input.channels, card.input.modality),
         );
+        if card.input.neighbours {
+            row(t!("card.sees").into(), t!("card.neighbours").into());
+        }
+        if card.input.mirrored {
+            row(t!("card.answer").into(), t!("card.mirrored").into());
+        }
         row(t!("card.licence").into(), card.licence.clone());
         row("sha256".into(), card.sha256.get(..12).unwrap_or_default().into());
         if let Some(training) = &card.training {
