@@ -221,6 +221,6 @@ fn neighbouring_slices_feed_a_model_whose_card_asks_for_them() {
     for ((_, p), wanted) in said.classes.iter().zip(&wanted) {
         assert!((p - f64::from(*wanted)).abs() < 1e-5, "{p} {wanted}");
     }
-    let alone = model.classify(&study.slice(1).unwrap(), &|| false).unwrap();
+    let alone = model.classify(study.slice(1).unwrap(), &|| false).unwrap();
     assert!((alone.classes[0].1 - said.classes[0].1).abs() > 1e-4, "alone it stands for its neighbours");
 }

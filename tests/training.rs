@@ -276,7 +276,7 @@ fn a_classifier_of_three_classes_is_trained_and_written() {
     let mut counts = vec![vec![0; 3]; 3];
     for item in set.part(Part::Test).into_iter().map(|i| &set.items[i]) {
         let study = lesionlens::io::load(&folder.path().join("data").join(&item.file)).unwrap();
-        let said = model.classify(&study.slice(0).unwrap(), &|| false).unwrap();
+        let said = model.classify(study.slice(0).unwrap(), &|| false).unwrap();
         assert!((said.classes.iter().map(|(_, p)| p).sum::<f64>() - 1.0).abs() < 1e-9);
         let answer = said.deciding();
         counts[item.label][answer] += 1;
