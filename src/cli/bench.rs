@@ -47,7 +47,7 @@ pub struct Args {
     architecture: Option<Architecture>,
     /// Measure a step of training at batch 16 instead.
     #[arg(long, requires = "architecture")]
-    train: bool,
+    pub train: bool,
     /// Write the figures as JSON to this file, `-` for standard output.
     #[arg(long, value_name = "FILE|-")]
     json: Option<PathBuf>,

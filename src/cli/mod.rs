@@ -56,7 +56,11 @@ enum Command {
 impl Cli {
     /// Whether this command allocates the same large tensors over and over.
     pub fn trains(&self) -> bool {
-        matches!(self.command, Some(Command::Train(_)))
+        match &self.command {
+            Some(Command::Train(_)) => true,
+            Some(Command::Bench(args)) => args.train,
+            _ => false,
+        }
     }
 }
 
