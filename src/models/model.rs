@@ -244,10 +244,11 @@ impl Model {
         let inputs: Vec<Vec<f32>> =
             slices.par_iter().map(|slice| preprocess::network_input_among(slice, spec)).collect();
         let started = Instant::now();
-        let mut answers = self.infer(inputs.concat(), slices.len(), cancelled)?;
-        if spec.mirrored {
-            let seen = preprocess::mirrored(&inputs.concat(), spec.side, spec.channels);
-            let other = self.infer(seen, slices.len(), cancelled)?;
+        let inputs = inputs.concat();
+        let mirrored = spec.mirrored.then(|| preprocess::mirrored(&inputs, spec.side, spec.channels));
+        let mut answers = self.infer(inputs, slices.len(), cancelled)?;
+        if let Some(mirrored) = mirrored {
+            let other = self.infer(mirrored, slices.len(), cancelled)?;
             let is_map = self.card.task == Task::Segmentation;
             let back = if is_map { preprocess::mirrored(&other, spec.side, 1) } else { other };
             answers.iter_mut().zip(back).for_each(|(answer, back)| *answer = (*answer + back) / 2.0);

@@ -54,13 +54,13 @@ impl Dataset {
         self.cache.read(index, self.items[index].outline.is_some())
     }
 
-    /// Those that show the slices before and after example `index`; none where the recipe does not want them or there are none.
+    /// Those that show the slices before and after example `index`, without their outlines; none where the recipe does not want them or there are none.
     ///
     /// # Errors
     /// As [`Self::pixels`].
     pub fn beside(&self, index: usize, wanted: bool) -> Result<[Option<Pixels>; 2], TrainError> {
         let [before, after] =
-            self.items[index].beside.map(|i| i.filter(|_| wanted).map(|i| self.pixels(i)).transpose());
+            self.items[index].beside.map(|i| i.filter(|_| wanted).map(|i| self.cache.read(i, false)).transpose());
         Ok([before?, after?])
     }
 

@@ -74,9 +74,7 @@ impl Evaluator<'_> {
         let mut logits = infer(network, &batch.input)?;
         if self.recipe.input.mirrored {
             // Columns are the third axis.
-            let columns: Vec<u32> = (0..side as u32).rev().collect();
-            let columns = Tensor::new(columns, self.device)?;
-            let others = infer(network, &batch.input.index_select(&columns, 2)?)?;
+            let others = infer(network, &batch.input.flip(&[2])?)?;
             for (own, other) in logits.iter_mut().zip(others) {
                 *own =
                     if segments { mean_map(own, &preprocess::mirrored(&other, side, 1)) } else { mean_of(own, &other) };

@@ -26,6 +26,23 @@ pub fn conv2d(x: &Tensor, kernel: &Tensor, bias: &Tensor, window: Window) -> Res
     apply::<Geometry>(x, kernel, bias, window)
 }
 
+/// What a convolution gives, and the zero rows above and zero columns left of its input.
+///
+/// Errors when the window does not fit or the channels differ.
+pub fn fit(input: Dims, kernel: &Shape, window: Window) -> Result<(Dims, [usize; 2])> {
+    let (filters, channels, rows, columns) = kernel.dims4()?;
+    let sides = (window.output_side(0, input.height), window.output_side(1, input.width));
+    let pads = (window.pads(0, input.height), window.pads(1, input.width));
+    match (sides, pads) {
+        ((Some(height), Some(width)), (Some(top), Some(left)))
+            if channels == input.channels && window.size == [rows, columns] =>
+        {
+            Ok((Dims { batch: input.batch, height, width, channels: filters }, [top.0, left.0]))
+        }
+        _ => bail!("convolution of {input:?} with a kernel of {kernel:?} and {window:?}"),
+    }
+}
+
 /// Adds up the rows of `grad`, each as long as `sums`: the gradient of a bias.
 pub fn add_rows<T: Element>(sums: &mut [T], grad: &[T]) {
     wide(
@@ -167,20 +184,10 @@ impl Filter for Geometry {
     const NAME: &str = "conv2d";
 
     fn new(input: Dims, kernel: &Shape, window: Window) -> Result<Self> {
-        let (filters, channels, rows, columns) = kernel.dims4()?;
-        let sides = (window.output_side(0, input.height), window.output_side(1, input.width));
-        let pads = (window.pads(0, input.height), window.pads(1, input.width));
-        match (sides, pads) {
-            ((Some(height), Some(width)), (Some(top), Some(left)))
-                if channels == input.channels && window.size == [rows, columns] =>
-            {
-                let patch = rows * columns * channels;
-                let tile_rows = (TILE_VALUES / (patch * width).max(1)).clamp(1, height);
-                let output = Dims { batch: input.batch, height, width, channels: filters };
-                Ok(Self { input, output, window, before: [top.0, left.0], patch, tile_rows })
-            }
-            _ => bail!("convolution of {input:?} with a kernel of {kernel:?} and {window:?}"),
-        }
+        let (output, before) = fit(input, kernel, window)?;
+        let patch = window.size[0] * window.size[1] * input.channels;
+        let tile_rows = (TILE_VALUES / (patch * output.width).max(1)).clamp(1, output.height);
+        Ok(Self { input, output, window, before, patch, tile_rows })
     }
 
     fn output(&self) -> Dims {

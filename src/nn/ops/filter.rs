@@ -16,7 +16,7 @@ pub trait Filter: Sized + 'static {
 
     fn forward<T: Element>(&self, x: &[T], kernel: &[T], bias: &[T]) -> Vec<T>;
 
-    /// Gradients of kernel and bias: one partial sum an image, added in order of the images.
+    /// Gradients of kernel and bias: partial sums over a fixed number of images, added in order.
     fn kernel_gradient<T: Element>(&self, x: &[T], grad: &[T]) -> (Vec<T>, Vec<T>);
 
     fn input_gradient<T: Element>(&self, kernel: &[T], grad: &[T]) -> Vec<T>;

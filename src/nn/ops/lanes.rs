@@ -36,6 +36,31 @@ impl<T: Element, const N: usize> Lanes<T, N> {
         to[..N].copy_from_slice(&self.0);
     }
 
+    /// Several, `step` values from one to the next.
+    ///
+    /// # Panics
+    /// As [`Self::load`].
+    #[inline(always)]
+    pub fn load_each<const M: usize>(values: &[T], step: usize) -> [Self; M] {
+        let mut all = [Self::zero(); M];
+        // No `from_fn`: what it calls is compiled without the wide registers.
+        for (i, lanes) in all.iter_mut().enumerate() {
+            *lanes = Self::load(&values[i * step..]);
+        }
+        all
+    }
+
+    /// The way back of [`Self::load_each`].
+    ///
+    /// # Panics
+    /// As [`Self::store`].
+    #[inline(always)]
+    pub fn store_each<const M: usize>(all: [Self; M], to: &mut [T], step: usize) {
+        for (i, lanes) in all.into_iter().enumerate() {
+            lanes.store(&mut to[i * step..]);
+        }
+    }
+
     #[inline(always)]
     pub fn add(mut self, other: Self) -> Self {
         for i in 0..N {

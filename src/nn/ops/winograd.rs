@@ -4,7 +4,7 @@
 //! are taken together, so that every product is a matrix product over tiles. All three products are linear maps and their backward
 //! is exact: the gradient of the input is a convolution with the kernel turned round, that of the kernel Gᵀ[(Bᵀ d B) ⊙ (A y Aᵀ)]G.
 
-use super::conv::add_rows;
+use super::conv::{add_rows, fit};
 use super::filter::Filter;
 use super::lanes::{LANES, Lanes};
 use super::matrix::{View, product};
@@ -126,13 +126,9 @@ impl Winograd {
                         for tile in 0..across {
                             let from = (i * across + tile) * channels;
                             for c in (0..channels).step_by(LANES) {
-                                let mut row = [Lanes::zero(); REACH];
-                                for (j, value) in row.iter_mut().enumerate() {
-                                    *value = Lanes::load(&sums[(k * REACH + j) * plane + from + c..]);
-                                }
-                                for (j, value) in Lanes::gathered(row).into_iter().enumerate() {
-                                    value.store(&mut to[(tile * TILE + j) * channels + c..]);
-                                }
+                                let row = Lanes::load_each(&sums[k * REACH * plane + from + c..], plane);
+                                let to = &mut to[tile * TILE * channels + c..];
+                                Lanes::store_each(Lanes::gathered(row), to, channels);
                             }
                         }
                     }
@@ -140,10 +136,7 @@ impl Winograd {
                     let count = TILE.min(self.output.height - first);
                     for at in (0..row).step_by(LANES) {
                         let bias = Lanes::load(&bias[at % channels..]);
-                        let mut column = [Lanes::zero(); REACH];
-                        for (k, value) in column.iter_mut().enumerate() {
-                            *value = Lanes::load(&lines[k * line + at..]);
-                        }
+                        let column = Lanes::load_each(&lines[at..], line);
                         for (j, value) in Lanes::gathered(column).into_iter().take(count).enumerate() {
                             value.add(bias).store(&mut y[(first + j) * row + at..]);
                         }
@@ -187,21 +180,15 @@ impl<T: Element> Tiles<'_, T> {
                                 *value = Lanes::load(&row[at..]);
                             }
                         }
-                        for (k, value) in transform(column).into_iter().enumerate() {
-                            value.store(&mut lines[k * line + margin + at..]);
-                        }
+                        Lanes::store_each(transform(column), &mut lines[margin + at..], line);
                     }
                     for (k, from) in lines.chunks_exact(line).enumerate() {
                         for tile in 0..across {
                             let to = (i * across + tile) * channels;
                             for c in (0..channels).step_by(LANES) {
-                                let mut row = [Lanes::zero(); N];
-                                for (j, value) in row.iter_mut().enumerate() {
-                                    *value = Lanes::load(&from[(tile * TILE + j) * channels + c..]);
-                                }
-                                for (j, value) in transform(row).into_iter().enumerate() {
-                                    value.store(&mut maps[(k * REACH + j) * plane + to + c..]);
-                                }
+                                let row = Lanes::load_each(&from[tile * TILE * channels + c..], channels);
+                                let to = &mut maps[k * REACH * plane + to + c..];
+                                Lanes::store_each(transform(row), to, plane);
                             }
                         }
                     }
@@ -289,8 +276,8 @@ fn transformed<T: Element>(
                 std::array::from_fn(|j| Lanes(std::array::from_fn(|lane| kernel[tap(first + lane, channel, i, j)])))
             });
             let products = both_ways(g, Lanes::of_kernel);
-            for (k, value) in products.as_flattened().iter().enumerate() {
-                value.store(&mut out[k * filters + first..]);
+            for (k, row) in products.into_iter().enumerate() {
+                Lanes::store_each(row, &mut out[k * REACH * filters + first..], filters);
             }
         }
     });
@@ -301,18 +288,11 @@ impl Filter for Winograd {
     const NAME: &str = "conv2d";
 
     fn new(input: Dims, kernel: &Shape, window: Window) -> Result<Self> {
-        let (filters, channels, ..) = kernel.dims4()?;
-        let sides = (window.output_side(0, input.height), window.output_side(1, input.width));
-        let pads = (window.pads(0, input.height), window.pads(1, input.width));
-        match (sides, pads) {
-            ((Some(height), Some(width)), (Some(top), Some(left)))
-                if channels == input.channels && suits(channels, filters, window) =>
-            {
-                let output = Dims { batch: input.batch, height, width, channels: filters };
-                Ok(Self { input, output, before: [top.0, left.0] })
-            }
-            _ => bail!("convolution of {input:?} with a kernel of {kernel:?} and {window:?}"),
+        let (output, before) = fit(input, kernel, window)?;
+        if !suits(input.channels, output.channels, window) {
+            bail!("Winograd's way of a convolution of {input:?} with a kernel of {kernel:?} and {window:?}");
         }
+        Ok(Self { input, output, before })
     }
 
     fn output(&self) -> Dims {
