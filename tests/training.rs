@@ -18,6 +18,7 @@ use lesionlens::train::recipe::{Layout, Phase, Recipe, Source};
 use lesionlens::train::schedule::Schedule;
 use lesionlens::train::sources::{self, Part};
 use lesionlens::train::start;
+use lesionlens::train::supervision::DeepSupervision;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -96,7 +97,9 @@ fn a_run_that_was_stopped_ends_with_the_very_same_weights() {
     let folder = tempfile::tempdir().unwrap();
     let (whole_folder, broken) = (folder.path().join("whole"), folder.path().join("broken"));
     data(folder.path());
-    let recipe = recipe(2);
+    let mut recipe = recipe(2);
+    // Heads of deep supervision are part of a checkpoint too.
+    recipe.deep_supervision = vec![DeepSupervision { layer: "up2.relu".into(), weight: 0.5 }];
     let set = open(folder.path(), &recipe, &whole_folder).unwrap();
     let (whole, history) = run(&set, &recipe, &whole_folder, None, false).unwrap();
     // It learns: the last epoch is better than the first.
@@ -282,6 +285,42 @@ fn a_classifier_of_three_classes_is_trained_and_written() {
         counts[item.label][answer] += 1;
     }
     assert_eq!(counts, card.confusion.unwrap().counts);
+}
+
+/// A classifier that learns from outlines as well: its inner maps learn where the network's own loss cannot reach them, and
+/// what it leaves has no tensor more than the network.
+#[test]
+fn deep_supervision_teaches_inner_layers_and_leaves_no_trace() {
+    let folder = tempfile::tempdir().unwrap();
+    data(folder.path());
+    let mut recipe = recipe(2);
+    (recipe.architecture, recipe.task) = (Architecture::ResnetClassifier, Task::Binary);
+    recipe.loss = Loss::Bce { smoothing: 0.0 };
+    recipe.card.classes = vec!["tumor".into(), "no_tumor".into()];
+    recipe.ema = 0.0;
+    let graph = recipe.architecture.with(recipe.format(SIDE)).unwrap();
+    let start = start::random(&graph, recipe.seed, &candle_core::Device::Cpu).unwrap();
+    // Logits of zero whatever comes: the network's own loss has no slope towards the maps.
+    let silent: Parameters =
+        [("logit.weight", start["logit.weight"].zeros_like().unwrap())].map(|(n, t)| (n.into(), t)).into();
+    recipe.phases[0].freeze = vec!["logit".into()];
+    recipe.weight_decay = 0.0;
+    let trained = |recipe: &Recipe, name: &str| {
+        let out = folder.path().join(name);
+        let set = open(folder.path(), recipe, &out).unwrap();
+        let device = candle_core::Device::Cpu;
+        let fit = Fit::new(recipe, &set, &device, RunFolder(out), Some(silent.clone())).unwrap();
+        let stop = AtomicBool::new(false);
+        fit.run(&mut Stopper { steps: 0, stop_at: None, stop: &stop }, &stop).unwrap()
+    };
+    let (without, _) = trained(&recipe, "without");
+    assert_eq!(values(&without, "block1.main.weight"), values(&start, "block1.main.weight"));
+    recipe.deep_supervision = vec![DeepSupervision { layer: "block3.relu".into(), weight: 1.0 }];
+    let (with, history) = trained(&recipe, "with");
+    assert_ne!(values(&with, "block1.main.weight"), values(&start, "block1.main.weight"));
+    assert!(history[1].loss < history[0].loss, "{history:?}");
+    let names = |p: &Parameters| p.keys().cloned().collect::<std::collections::BTreeSet<_>>();
+    assert_eq!(names(&with), names(&start));
 }
 
 /// Frozen layers keep every bit, running statistics too, while others learn.

@@ -75,8 +75,18 @@ pub enum ExecError {
 impl Pass<'_> {
     /// The value of node `until` for a batch `x` [batch, rows, columns, channels].
     pub fn run(&mut self, x: &Tensor, until: NodeId) -> std::result::Result<Tensor, ExecError> {
-        let last_uses = self.graph.last_uses();
-        let joined = self.joined(until);
+        let mut values = self.run_to(x, &[until])?;
+        values.pop().ok_or_else(|| candle_core::Error::Msg("the wanted layer was not computed".into()).into())
+    }
+
+    /// The values of several nodes.
+    pub fn run_to(&mut self, x: &Tensor, wanted: &[NodeId]) -> std::result::Result<Vec<Tensor>, ExecError> {
+        let mut last_uses = self.graph.last_uses();
+        for id in wanted {
+            last_uses[id.0] = usize::MAX;
+        }
+        let until = wanted.iter().max().copied().unwrap_or(self.graph.output());
+        let joined = self.joined(until, wanted);
         let mut values: Vec<Option<Tensor>> = vec![None; self.graph.nodes().len()];
         for id in self.graph.ids().take(until.0 + 1) {
             if (self.cancelled)() {
@@ -101,14 +111,11 @@ impl Pass<'_> {
                 }
             }
         }
-        match values[until.0].take() {
-            Some(value) => Ok(self.leave(value)?),
-            None => Err(candle_core::Error::Msg("the wanted layer was not computed".into()).into()),
-        }
+        wanted.iter().filter_map(|id| values[id.0].take()).map(|value| Ok(self.leave(value)?)).collect()
     }
 
     /// Sums and batch-norms that only the ReLU right behind them reads, by that ReLU: both run as one of this crate's operations.
-    fn joined(&self, until: NodeId) -> HashMap<NodeId, NodeId> {
+    fn joined(&self, until: NodeId, wanted: &[NodeId]) -> HashMap<NodeId, NodeId> {
         if self.backend == Backend::Stock {
             return HashMap::new();
         }
@@ -121,7 +128,7 @@ impl Pass<'_> {
                 Op::BatchNorm { .. } => self.learns(id) && relu_ceiling(function).is_some(),
                 _ => false,
             };
-            (fits && next.0 == id.0 + 1 && *next <= until).then_some((*next, id))
+            (fits && next.0 == id.0 + 1 && *next <= until && !wanted.contains(&id)).then_some((*next, id))
         };
         self.graph.ids().filter_map(join).collect()
     }

@@ -4,7 +4,6 @@ use super::cache::{Cache, Pixels};
 use super::error::TrainError;
 use super::recipe::Recipe;
 use super::sources::{self, Item, Part};
-use crate::domain::card::Task;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -30,7 +29,7 @@ impl Dataset {
         progress: &mut dyn FnMut(usize, usize),
     ) -> Result<Self, TrainError> {
         let items = sources::list(data, recipe)?;
-        let masks = recipe.task == Task::Segmentation;
+        let masks = recipe.wants_outlines();
         let cache = Cache::open(folder, data, &items, &recipe.input, masks, &mut |n| progress(n, items.len()))?;
         let sha256 = fingerprint(&items, &cache);
         Ok(Self { items, cache, sha256 })

@@ -11,6 +11,7 @@ use super::optimiser::Optimiser;
 use super::recipe::{Phase, Recipe};
 use super::sources::Part;
 use super::start;
+use super::supervision::Supervised;
 use crate::domain::card::{Epoch, Task};
 use crate::domain::{figures, metrics};
 use crate::nn::exec::{self, Backend, Parameters, Pass, Training};
@@ -21,7 +22,7 @@ use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use sha2::{Digest, Sha256};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Told what happens, for a progress bar.
@@ -46,6 +47,7 @@ pub struct Fit<'a> {
 /// A network at one phase's picture size, and which of its layers are not trained.
 struct Stage {
     graph: Graph,
+    supervised: Supervised,
     phase: Phase,
     frozen: Vec<NodeId>,
 }
@@ -53,8 +55,9 @@ struct Stage {
 impl Stage {
     fn new(recipe: &Recipe, phase: &Phase) -> Result<Self, TrainError> {
         let graph = recipe.architecture.with(recipe.format(phase.side))?;
+        let supervised = Supervised::new(&graph, &recipe.deep_supervision)?;
         let frozen = start::frozen(&graph, &phase.freeze)?;
-        Ok(Self { graph, phase: phase.clone(), frozen })
+        Ok(Self { graph, supervised, phase: phase.clone(), frozen })
     }
 
     fn is_frozen(&self, parameter: &str) -> bool {
@@ -72,6 +75,7 @@ impl<'a> Fit<'a> {
         init: Option<Parameters>,
     ) -> Result<Self, TrainError> {
         let graph = recipe.architecture.with(recipe.format(recipe.input.side))?;
+        let graph = Supervised::new(&graph, &recipe.deep_supervision)?.graph;
         let mut values = start::random(&graph, recipe.seed, device)?;
         for (name, tensor) in init.into_iter().flatten() {
             values.insert(name, tensor.to_device(device)?);
@@ -131,7 +135,13 @@ impl<'a> Fit<'a> {
             self.position.epoch = 0;
             self.save()?;
         }
-        Ok((self.folder.load_best()?, self.position.history))
+        let mut best = self.folder.load_best()?;
+        // The heads of deep supervision have done their work.
+        if let Some(stage) = stages.last() {
+            let kept: HashSet<String> = stage.graph.parameters().into_iter().map(|p| p.name).collect();
+            best.retain(|name, _| kept.contains(name));
+        }
+        Ok((best, self.position.history))
     }
 
     /// Whether this phase's last epochs brought nothing better than those before.
@@ -152,18 +162,18 @@ impl<'a> Fit<'a> {
         let steps = batches.len();
         let place = self.place();
         let varied = |item: u64| place.rng(2, item);
-        let loader =
-            Loader { recipe: self.recipe, data: self.data, side: phase.side, device: self.device, rng: &varied };
+        let (recipe, data, device) = (self.recipe, self.data, self.device);
+        let loader = Loader { recipe, data, side: phase.side, network: &stage.supervised, device, rng: &varied };
         let done = self.position.step;
         let mut rate = 0.0;
-        loader.each(done * phase.batch, &batches[done..], |batch| {
+        loader.each(done * phase.batch, &batches[done..], |batch, inner| {
             if stop.load(Ordering::Relaxed) {
                 self.save()?;
                 return Err(TrainError::Interrupted(self.folder.0.clone()));
             }
             let epoch = self.position.epoch as f64 + self.position.step as f64 / steps as f64;
             rate = phase.learning_rate * phase.schedule.share(epoch, phase.epochs as f64);
-            let loss = self.step(stage, place, &batch, rate)?;
+            let loss = self.step(stage, place, &batch, &inner, rate)?;
             self.position.loss_sum += loss;
             self.position.step += 1;
             observer.step(self.position.phase, self.position.epoch, self.position.step, steps, loss);
@@ -220,7 +230,14 @@ impl<'a> Fit<'a> {
         chosen
     }
 
-    fn step(&mut self, stage: &Stage, place: Place, batch: &Batch, rate: f64) -> Result<f64, TrainError> {
+    fn step(
+        &mut self,
+        stage: &Stage,
+        place: Place,
+        batch: &Batch,
+        inner: &[Tensor],
+        rate: f64,
+    ) -> Result<f64, TrainError> {
         let mut dropout = place.rng(3, self.position.step as u64);
         let mut uniform = |n: usize| (0..n).map(|_| dropout.random::<f32>()).collect();
         let value = |(name, v): (&String, &Var)| {
@@ -230,18 +247,20 @@ impl<'a> Fit<'a> {
         let mut parameters: Parameters = self.variables.iter().map(value).collect();
         let mut input = batch.input.clone();
         if self.recipe.mixed_precision && !self.device.is_cpu() {
-            (parameters, input) = (exec::halved(&stage.graph, parameters, DType::BF16)?, input.to_dtype(DType::BF16)?);
+            (parameters, input) =
+                (exec::halved(&stage.supervised.graph, parameters, DType::BF16)?, input.to_dtype(DType::BF16)?);
         }
         let mut pass = Pass {
-            graph: &stage.graph,
+            graph: &stage.supervised.graph,
             parameters: &parameters,
             backend: Backend::of(self.device),
             training: Some(Training { statistics: Vec::new(), frozen: &stage.frozen, uniform: &mut uniform }),
             cancelled: &|| false,
         };
-        let logits = pass.run(&input, stage.graph.logits())?.to_dtype(DType::F32)?;
+        let answers = pass.run_to(&input, &stage.supervised.outputs())?;
         let statistics = pass.training.map(|t| t.statistics).unwrap_or_default();
-        let loss = self.recipe.loss.of(&logits, &batch.target)?;
+        let own = self.recipe.loss.of(&answers[0].to_dtype(DType::F32)?, &batch.target)?;
+        let loss = stage.supervised.loss(own, &answers[1..], inner)?;
         let value = loss.to_scalar::<f32>()?;
         if !value.is_finite() {
             let Position { epoch, step, .. } = self.position;

@@ -5,6 +5,7 @@ use super::cache::Pixels;
 use super::dataset::Dataset;
 use super::error::TrainError;
 use super::recipe::Recipe;
+use super::supervision::Supervised;
 use crate::domain::card::Task;
 use crate::models::preprocess;
 use candle_core::{Device, Tensor};
@@ -87,13 +88,15 @@ pub struct Loader<'a> {
     pub recipe: &'a Recipe,
     pub data: &'a Dataset,
     pub side: usize,
+    pub network: &'a Supervised,
     pub device: &'a Device,
     /// Generator for the example at a place of the epoch.
     pub rng: &'a (dyn Fn(u64) -> ChaCha8Rng + Sync),
 }
 
 impl Loader<'_> {
-    fn batch(&self, first: usize, items: &[usize]) -> Result<Batch, TrainError> {
+    /// Batch and what the heads of deep supervision should say of it.
+    fn batch(&self, first: usize, items: &[usize]) -> Result<(Batch, Vec<Tensor>), TrainError> {
         let rule = &self.recipe.augment;
         let vary = |(i, item): (usize, &usize)| {
             let mut rng = (self.rng)((first + i) as u64);
@@ -105,7 +108,9 @@ impl Loader<'_> {
         };
         let examples: Vec<Example> = items.par_iter().enumerate().map(vary).collect::<Result<_, TrainError>>()?;
         let labels: Vec<usize> = items.iter().map(|i| self.data.items[*i].label).collect();
-        assemble(&examples, &labels, self.recipe, self.side, self.device)
+        let outlines: Vec<&[f32]> = examples.iter().map(|example| example.picture.mask.as_slice()).collect();
+        let inner = self.network.targets(&outlines, self.side, self.device)?;
+        Ok((assemble(&examples, &labels, self.recipe, self.side, self.device)?, inner))
     }
 
     /// Hands `batches`, whose first example is the epoch's number `first`, to `take` one by one in order; the next ones are made
@@ -114,7 +119,7 @@ impl Loader<'_> {
         &self,
         mut first: usize,
         batches: &[&[usize]],
-        mut take: impl FnMut(Batch) -> Result<(), TrainError>,
+        mut take: impl FnMut(Batch, Vec<Tensor>) -> Result<(), TrainError>,
     ) -> Result<(), TrainError> {
         let (ready, waiting) = crossbeam_channel::bounded(AHEAD);
         std::thread::scope(|scope| {
@@ -131,7 +136,8 @@ impl Loader<'_> {
             // Dropped on the way out, before the scope waits for the maker.
             let waiting = waiting;
             for batch in &waiting {
-                take(batch?)?;
+                let (batch, inner) = batch?;
+                take(batch, inner)?;
             }
             Ok(())
         })

@@ -87,7 +87,7 @@ fn softmax_ce(logits: &Tensor, target: &Tensor, smoothing: f64, class_weights: O
 }
 
 /// Cross-entropy without overflow: max(z, 0) − z·t + ln(1 + e^−|z|).
-fn bce(logits: &Tensor, target: &Tensor) -> Result<Tensor> {
+pub(super) fn bce(logits: &Tensor, target: &Tensor) -> Result<Tensor> {
     let softplus = (logits.abs()?.neg()?.exp()? + 1.0)?.log()?;
     (logits.relu()? - (logits * target)? + softplus)?.mean_all()
 }

@@ -18,3 +18,4 @@ pub mod run_note;
 pub mod schedule;
 pub mod sources;
 pub mod start;
+pub mod supervision;

@@ -4,6 +4,7 @@ use super::error::TrainError;
 use super::loss::Loss;
 use super::optimiser::Rule;
 use super::schedule::Schedule;
+use super::supervision::DeepSupervision;
 use crate::domain::card::{CardText, InputSpec, Task};
 use crate::nn::weights::Precision;
 use crate::nn::zoo::{Architecture, Format};
@@ -153,6 +154,8 @@ pub struct Recipe {
     /// Decay of the running average of the weights, which is what is kept; 0 keeps the last weights.
     pub ema: f64,
     pub loss: Loss,
+    #[serde(default)]
+    pub deep_supervision: Vec<DeepSupervision>,
     pub input: InputSpec,
     pub split: Split,
     #[serde(default)]
@@ -196,6 +199,11 @@ impl Recipe {
         }
     }
 
+    /// Whether training looks at outlines.
+    pub fn wants_outlines(&self) -> bool {
+        self.task == Task::Segmentation || !self.deep_supervision.is_empty()
+    }
+
     fn problem(&self) -> Option<String> {
         if self.phases.is_empty() || self.phases.iter().any(|p| p.batch < 2 || p.epochs == 0) {
             return Some("needs at least one [[phase]] with epochs ≥ 1 and batch ≥ 2".into());
@@ -212,6 +220,12 @@ impl Recipe {
         }
         if self.task == Task::Segmentation && self.sources.iter().any(|s| s.layout != Layout::Slices) {
             return Some("a segmenter learns from outlines: its sources need the layout `slices`".into());
+        }
+        if !self.deep_supervision.is_empty() && self.sources.iter().any(|s| s.layout != Layout::Slices) {
+            return Some("`deep_supervision` needs outlines: all sources must have the layout `slices`".into());
+        }
+        if self.deep_supervision.iter().any(|d| !(d.weight > 0.0 && d.weight.is_finite())) {
+            return Some("weights of `deep_supervision` are numbers above 0".into());
         }
         if !self.loss.fits(self.task) {
             let losses = match self.task {

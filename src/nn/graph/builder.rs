@@ -13,6 +13,14 @@ pub struct Builder {
     error: Option<GraphError>,
 }
 
+/// Goes on from a finished graph.
+impl From<Graph> for Builder {
+    fn from(graph: Graph) -> Self {
+        let names = graph.nodes.iter().map(|node| node.name.clone()).collect();
+        Self { nodes: graph.nodes, names, error: None }
+    }
+}
+
 impl Builder {
     /// Starts with the input; its id is returned beside the builder.
     pub fn new(input: Shape) -> (Self, NodeId) {

@@ -4,11 +4,13 @@
 //! Images are height × width × channels in every shape here (Keras' order), whatever layout an executor prefers.
 
 mod builder;
+mod cells;
 mod matching;
 mod op;
 mod shape;
 
 pub use builder::Builder;
+pub use cells::Cells;
 pub use op::{Activation, Op};
 pub use shape::{Padding, Shape, Window};
 
