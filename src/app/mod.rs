@@ -1,5 +1,6 @@
-//! The window. Panels draw and emit actions; `logic` applies them; nothing here knows tensors or file formats.
+//! The window. Panels draw and emit actions; `actions` applies them; nothing here knows tensors or file formats.
 
+mod actions;
 pub mod command;
 pub mod entry;
 mod export_logic;
@@ -9,6 +10,7 @@ mod logic;
 mod measuring;
 mod notifications;
 mod opener;
+mod replies;
 pub mod session;
 pub mod state;
 mod tasks;

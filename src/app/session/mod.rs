@@ -1,19 +1,18 @@
-//! The open studies, which of their slices is looked at, and what to ask models next.
+//! The open studies and which of their slices is looked at.
 
-use super::entry::{Entry, EntryId, Findings};
+mod answers;
+mod asking;
+
+pub use asking::Wish;
+
+use super::entry::{Entry, EntryId};
 use super::opener::Prepared;
-use crate::domain::prediction::{Classification, Segmentation, Thresholds, Verdict, gate_is_open};
-use crate::domain::study::{Cut, Picture, Place, Study};
+use crate::domain::prediction::Thresholds;
+use crate::domain::study::{Cut, Place, Study};
 use crate::engine::worker::JobId;
-use crate::engine::{Answer, EngineError, Question};
 use crate::io::paths::natural;
+use asking::Job;
 use std::collections::HashMap;
-use std::sync::Arc;
-
-/// Questions under way at once: enough to keep the engine busy, few enough that the slice on show never waits long.
-const MOST_JOBS: usize = 2;
-/// Slices that are asked about together when none of them is on show.
-const BATCH: usize = 8;
 
 /// Order of the list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -36,15 +35,6 @@ pub struct Models {
     pub segmenter: Option<String>,
 }
 
-/// What to ask next.
-pub struct Wish {
-    pub id: EntryId,
-    pub question: Question,
-    pub model: String,
-    pub places: Vec<Place>,
-    pub pictures: Vec<Picture>,
-}
-
 /// Where to go within a study.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
@@ -55,13 +45,6 @@ pub enum Step {
     /// To the nearest positive slice after this one, or before it.
     NextPositive,
     PreviousPositive,
-}
-
-struct Job {
-    id: EntryId,
-    question: Question,
-    model: String,
-    places: Vec<Place>,
 }
 
 pub struct Session {
@@ -224,173 +207,6 @@ impl Session {
         self.paused = false;
         self.arrange();
     }
-
-    /// What the classifier said of the slice on show.
-    pub fn classification<'a>(&self, entry: &'a Entry) -> Option<&'a Classification> {
-        self.classification_at(entry, entry.shown.place)
-    }
-
-    pub fn classification_at<'a>(&self, entry: &'a Entry, place: Place) -> Option<&'a Classification> {
-        entry.classification(place, self.models.classifier.as_ref()?)
-    }
-
-    /// The mask's probabilities, whether or not the classifier lets them be shown.
-    pub fn segmentation<'a>(&self, entry: &'a Entry) -> Option<&'a Arc<Segmentation>> {
-        self.segmentation_at(entry, entry.shown.place)
-    }
-
-    pub fn segmentation_at<'a>(&self, entry: &'a Entry, place: Place) -> Option<&'a Arc<Segmentation>> {
-        entry.findings(place)?.segmentation(self.models.segmenter.as_ref()?)
-    }
-
-    /// Whether a slice's class of interest reaches the threshold.
-    pub fn is_positive(&self, entry: &Entry, place: Place) -> bool {
-        let said = self.classification_at(entry, place);
-        said.is_some_and(|c| matches!(c.verdict(self.thresholds.classifier), Verdict::Positive(_)))
-    }
-
-    /// Whether the cascade shows a mask on the slice on show.
-    pub fn gate_is_open(&self, entry: &Entry) -> bool {
-        self.gate_is_open_at(entry, entry.shown.place)
-    }
-
-    /// Whether the cascade shows a mask on a slice: no classifier chosen, or one that says yes.
-    pub fn gate_is_open_at(&self, entry: &Entry, place: Place) -> bool {
-        let classification = self.classification_at(entry, place);
-        let waiting = self.models.classifier.is_some() && classification.is_none();
-        !waiting && gate_is_open(classification, self.thresholds.classifier)
-    }
-
-    /// The mask's probabilities when the cascade lets them be shown.
-    pub fn shown_segmentation<'a>(&self, entry: &'a Entry) -> Option<&'a Arc<Segmentation>> {
-        self.segmentation(entry).filter(|_| self.gate_is_open(entry))
-    }
-
-    fn failure_of<'a>(&self, entry: &'a Entry, question: Question, model: Option<&String>) -> Option<&'a str> {
-        entry.findings(entry.shown.place)?.failure(question, model?)
-    }
-
-    /// Why the classifier has no answer for the slice on show, if it failed.
-    pub fn classifier_failure<'a>(&self, entry: &'a Entry) -> Option<&'a str> {
-        self.failure_of(entry, Question::Classify, self.models.classifier.as_ref())
-    }
-
-    /// Why a model has no answer for the slice on show, if one failed.
-    pub fn failure<'a>(&self, entry: &'a Entry) -> Option<&'a str> {
-        let segment = || self.failure_of(entry, Question::Segment, self.models.segmenter.as_ref());
-        self.classifier_failure(entry).or_else(segment)
-    }
-
-    /// Classified slices and all slices, for the progress bar.
-    pub fn progress(&self) -> (usize, usize) {
-        let Some(model) = &self.models.classifier else { return (0, 0) };
-        let sum = |f: &dyn Fn(&Entry) -> usize| self.entries.iter().map(f).sum();
-        (sum(&|e| e.classified(model)), sum(&Entry::count))
-    }
-
-    /// Slices that the segmenter is done with and slices that want one, of the selected study.
-    pub fn outlined(&self) -> (usize, usize) {
-        let Some(entry) = self.selected() else { return (0, 0) };
-        let wanted: Vec<Place> = entry.places().filter(|p| self.gate_is_open_at(entry, *p)).collect();
-        let model = self.models.segmenter.as_deref().unwrap_or_default();
-        let is_done = |findings: &Findings| {
-            findings.segmentation(model).is_some() || findings.failure(Question::Segment, model).is_some()
-        };
-        let done = wanted.iter().filter(|p| entry.findings(**p).is_some_and(is_done)).count();
-        (done, wanted.len())
-    }
-
-    /// Whether nothing is left to be said of the selected study.
-    pub fn is_complete(&self) -> bool {
-        let (done, wanted) = self.outlined();
-        let classified = |entry: &Entry| {
-            self.models.classifier.as_ref().is_none_or(|model| entry.classified(model) == entry.count())
-        };
-        self.selected().is_some_and(classified) && (done == wanted || self.models.segmenter.is_none())
-    }
-
-    /// What to ask next: first about the slice on show, then about its study's other slices, the nearest first, then their masks,
-    /// then about the other studies in the order of the list.
-    pub fn next_question(&self) -> Option<Wish> {
-        if self.jobs.len() >= MOST_JOBS {
-            return None;
-        }
-        if let Some(entry) = self.selected() {
-            let here = [entry.place];
-            let first = self.wish(entry, Question::Classify, here).or_else(|| {
-                let open = self.gate_is_open_at(entry, entry.place);
-                open.then(|| self.wish(entry, Question::Segment, here)).flatten()
-            });
-            if first.is_some() {
-                return first;
-            }
-        }
-        if self.paused {
-            return None;
-        }
-        let around = |entry: &Entry| {
-            let mut places: Vec<Place> = entry.places().collect();
-            places.sort_by_key(|place| place.index.abs_diff(entry.place.index));
-            places
-        };
-        let classify = |entry: &Entry| {
-            let open = self.models.classifier.as_ref().is_some_and(|m| entry.classified(m) < entry.count());
-            open.then(|| self.wish(entry, Question::Classify, around(entry))).flatten()
-        };
-        let outline = |entry: &Entry| {
-            let open = around(entry).into_iter().filter(|place| self.gate_is_open_at(entry, *place));
-            self.wish(entry, Question::Segment, open)
-        };
-        let selected = self.selected();
-        selected
-            .and_then(classify)
-            .or_else(|| selected.filter(|entry| entry.count() > 1).and_then(outline))
-            .or_else(|| self.list().find_map(classify))
-    }
-
-    /// A question about as many of these slices as go together.
-    fn wish(&self, entry: &Entry, question: Question, places: impl IntoIterator<Item = Place>) -> Option<Wish> {
-        let model = match question {
-            Question::Classify => self.models.classifier.clone(),
-            Question::Segment => self.models.segmenter.clone(),
-        }?;
-        let is_new = |place: &Place| entry.findings(*place).is_none_or(|f| f.is_new(question, &model));
-        let places: Vec<Place> = places.into_iter().filter(is_new).take(BATCH).collect();
-        let pictures = places.iter().map(|place| entry.picture(*place)).collect();
-        (!places.is_empty()).then_some(Wish { id: entry.id, question, model, places, pictures })
-    }
-
-    /// Notes that a question is under way.
-    pub fn asked(&mut self, job: JobId, id: EntryId, question: Question, model: String, places: Vec<Place>) {
-        if let Some(entry) = self.get_mut(id) {
-            entry.asked(&places, question, &model);
-        }
-        self.jobs.insert(job, Job { id, question, model, places });
-    }
-
-    /// Files the answers of a job; returns a message when there is a failure worth telling.
-    pub fn answered(&mut self, job: JobId, results: Vec<Result<Answer, EngineError>>) -> Option<String> {
-        let Job { id, question, model, places } = self.jobs.remove(&job)?;
-        let entry = self.get_mut(id)?;
-        let mut told = None;
-        for (place, result) in places.into_iter().zip(results) {
-            if let Some(why) = entry.answered(place, question, &model, result) {
-                let file = entry.study.file(place).display().to_string();
-                // A slice that could not be read names its file itself.
-                told = Some(if why.contains(&file) { why } else { format!("{file}: {why}") });
-            }
-        }
-        if self.sort == Sort::Probability {
-            self.arrange();
-        }
-        told
-    }
-
-    /// Forgets which questions were under way, as after a change of engine; answers stay.
-    pub fn restart(&mut self) {
-        self.jobs.clear();
-        self.entries.iter_mut().for_each(Entry::restart);
-    }
 }
 
 #[cfg(test)]
@@ -399,8 +215,8 @@ mod tests {
     use crate::app::opener::prepare;
     use crate::domain::slice::{Depth, Slice};
     use crate::domain::study::Neighbourhood;
-    use crate::engine::Engine;
     use crate::engine::mock::MockEngine;
+    use crate::engine::{Engine, Question};
     use std::path::Path;
 
     fn slice(brightest: f32) -> Slice {

@@ -1,0 +1,254 @@
+//! What the reader asks for, by panel or key, is done here.
+
+use super::command::Command;
+use super::measuring::{Stroke, Tool};
+use super::session::Step;
+use super::tasks::Pick;
+use super::view::View;
+use super::{Action, App, Dialog, default_thresholds, theme};
+use rust_i18n::t;
+
+/// Step of the threshold keys.
+const THRESHOLD_STEP: f64 = 0.01;
+const OPACITY_STEP: f32 = 0.05;
+
+impl App {
+    /// Does what a panel asked for.
+    pub(super) fn apply(&mut self, action: Action) {
+        let slice = self.session.selected().map(|e| e.shown.slice.clone());
+        let looking = self.view.as_mut().map(|(_, view)| view).zip(slice.as_deref());
+        match action {
+            Action::Run(command) => self.run(command),
+            Action::Open(paths) => {
+                self.session.paused = false;
+                self.show_next = true;
+                paths.iter().rev().for_each(|path| self.settings.remember(path));
+                if let Some(opener) = &self.opener {
+                    opener.open(paths);
+                }
+            }
+            Action::Select(id) => self.session.select(id),
+            Action::Go(step) => {
+                self.session.go(step);
+            }
+            Action::Cut(cut) => self.session.cut(cut),
+            Action::Draw(stroke) => self.draw(stroke),
+            Action::InstallModel => self.install_model(),
+            Action::Calibrate(mm_per_pixel) => {
+                self.close(Dialog::Calibrate);
+                if let Some(entry) = self.session.selected_mut() {
+                    entry.calibration = Some(mm_per_pixel);
+                }
+            }
+            Action::Sort(sort) => self.session.set_sort(sort),
+            Action::Continue => self.session.paused = false,
+            Action::ResetMaskThreshold => {
+                self.session.thresholds.mask = default_thresholds(&self.cards, &self.session.models).mask;
+            }
+            Action::Threshold(t) => self.session.thresholds.classifier = t.clamp(0.01, 0.99),
+            Action::MaskThreshold(t) => self.session.thresholds.mask = t.clamp(0.01, 0.99),
+            Action::DragWindow(by) => {
+                if let Some((view, slice)) = looking {
+                    view.drag_window(slice, self.viewport, by);
+                }
+            }
+            Action::Pan(by) => {
+                if let Some((view, slice)) = looking {
+                    view.pan(slice, self.viewport, by);
+                }
+            }
+            Action::Zoom { about, factor } => {
+                if let Some((view, slice)) = looking {
+                    view.zoom_about(slice, self.viewport, about, factor);
+                }
+            }
+            Action::Viewport(rect) => self.viewport = rect,
+            Action::Overlay(style) => self.settings.overlay = style,
+            Action::ShowOverlay(on) => self.settings.show_overlay = on,
+            Action::Models(models) => {
+                let (old, fresh) = (&self.session.models, default_thresholds(&self.cards, &models));
+                // A threshold belongs to its model: the other one's stays where the reader put it.
+                if old.classifier != models.classifier {
+                    self.session.thresholds.classifier = fresh.classifier;
+                }
+                if old.segmenter != models.segmenter {
+                    self.session.thresholds.mask = fresh.mask;
+                }
+                self.session.set_models(models);
+                self.prepare_models();
+            }
+            Action::Theme(choice) => {
+                self.settings.theme = choice;
+                theme::choose(&self.ctx, choice);
+            }
+            Action::Language(language) => {
+                self.settings.language = language;
+                rust_i18n::set_locale(language.code());
+            }
+            Action::Interpolation(interpolation) => self.settings.interpolation = interpolation,
+            Action::Device(device) => {
+                self.settings.device = device;
+                self.start_engine();
+            }
+            Action::Magnification(magnification) => self.settings.magnification = magnification,
+            Action::ExportName(on) => self.settings.export_name = on,
+            Action::ExportKind(kind) => {
+                self.fields.export_kind = kind;
+                let path = std::path::PathBuf::from(self.fields.export_path.trim());
+                self.fields.export_path = kind.rename(&path).display().to_string();
+            }
+            Action::ChooseExportPath => {
+                self.tasks.pick(Pick::Export(self.fields.export_kind), self.settings.export_folder.clone());
+            }
+            Action::ExportTo(path) => self.export(path),
+            Action::Close(dialog) => self.close(dialog),
+        }
+    }
+
+    pub(super) fn run(&mut self, command: Command) {
+        let folder = self.settings.recent.first().and_then(|p| p.parent()).map(std::path::Path::to_path_buf);
+        let thresholds = self.session.thresholds;
+        let opacity = |by: f32| (self.settings.overlay.opacity + by).clamp(0.0, 1.0);
+        match command {
+            Command::Open => self.tasks.pick(Pick::Files, folder),
+            Command::OpenFolder => self.tasks.pick(Pick::Folder, folder),
+            Command::OpenTruth => {
+                if let Some(entry) = self.session.selected() {
+                    self.tasks.pick(Pick::Truth(entry.id), folder);
+                }
+            }
+            Command::Export => self.start_export(),
+            Command::Remove => self.session.remove_selected(),
+            Command::Next => self.along(true),
+            Command::Previous => self.along(false),
+            Command::First => _ = self.session.go(Step::First),
+            Command::Last => _ = self.session.go(Step::Last),
+            Command::NextPositive => self.go_to_positive(Step::NextPositive),
+            Command::PreviousPositive => self.go_to_positive(Step::PreviousPositive),
+            Command::Distance => self.take(Tool::Distance),
+            Command::Area => self.take(Tool::Area),
+            Command::ClearMeasurements => {
+                if let Some(entry) = self.session.selected() {
+                    self.measuring.clear(entry);
+                }
+            }
+            Command::NextStudy => self.session.step(true),
+            Command::PreviousStudy => self.session.step(false),
+            Command::ToggleOverlay => self.settings.show_overlay = !self.settings.show_overlay,
+            Command::ToggleContour => self.settings.overlay.contour = !self.settings.overlay.contour,
+            Command::MoreOpacity => self.settings.overlay.opacity = opacity(OPACITY_STEP),
+            Command::LessOpacity => self.settings.overlay.opacity = opacity(-OPACITY_STEP),
+            Command::RaiseThreshold => self.apply(Action::Threshold(thresholds.classifier + THRESHOLD_STEP)),
+            Command::LowerThreshold => self.apply(Action::Threshold(thresholds.classifier - THRESHOLD_STEP)),
+            Command::ResetThreshold => {
+                self.session.thresholds.classifier = default_thresholds(&self.cards, &self.session.models).classifier;
+            }
+            Command::ResetView => self.change_view(|view, slice| *view = View::of(slice)),
+            Command::Fit => self.change_view(View::fit),
+            Command::Invert => self.change_view(|view, _| view.invert = !view.invert),
+            Command::Preset(n) => self.change_view(|view, slice| view.set_preset(slice, n)),
+            Command::Cancel => self.cancel(),
+            Command::Settings => self.toggle(Dialog::Settings),
+            Command::ModelCard => self.toggle(Dialog::ModelCard),
+            Command::Shortcuts => self.toggle(Dialog::Shortcuts),
+        }
+    }
+
+    /// Along the slices of a study; a study of a single slice is left for its neighbour.
+    fn along(&mut self, onwards: bool) {
+        if self.session.selected().is_some_and(|entry| entry.count() > 1) {
+            self.session.go(Step::By(if onwards { 1 } else { -1 }));
+        } else {
+            self.session.step(onwards);
+        }
+    }
+
+    fn install_model(&mut self) {
+        let slice = self.session.selected().map(|entry| entry.shown.slice.clone());
+        match (&mut self.importing, &self.models_folder) {
+            (Some(importing), Some(folder)) => {
+                importing.busy = true;
+                let (detected, wishes) = (importing.detected.clone(), importing.wishes.clone());
+                self.tasks.install_model(detected, wishes, folder.clone(), slice);
+            }
+            _ => self.notifications.error(t!("import.no_folder")),
+        }
+    }
+
+    /// The same tool again puts it away.
+    fn take(&mut self, tool: Tool) {
+        self.measuring.tool = if self.measuring.tool == tool { Tool::Window } else { tool };
+        let unknown = self.session.selected().is_some_and(|entry| entry.spacing().is_none());
+        if self.measuring.tool != Tool::Window && unknown {
+            self.notifications.info(t!("measure.no_mm"));
+        }
+    }
+
+    fn draw(&mut self, stroke: Stroke) {
+        let Some(entry) = self.session.selected() else { return };
+        let finished = self.measuring.draw(entry, stroke);
+        // The first line on a picture without mm can give it mm.
+        if finished && self.measuring.tool == Tool::Distance && entry.spacing().is_none() {
+            self.open(Dialog::Calibrate);
+        }
+    }
+
+    fn go_to_positive(&mut self, step: Step) {
+        if !self.session.go(step) {
+            self.notifications.info(t!("strip.no_positive"));
+        }
+    }
+
+    fn change_view(&mut self, change: impl FnOnce(&mut View, &crate::domain::slice::Slice)) {
+        if let (Some((_, view)), Some(entry)) = (&mut self.view, self.session.selected()) {
+            change(view, &entry.shown.slice);
+        }
+    }
+
+    fn toggle(&mut self, dialog: Dialog) {
+        if self.dialogs.contains(&dialog) {
+            self.close(dialog);
+        } else {
+            self.open(dialog);
+        }
+    }
+
+    pub(super) fn open(&mut self, dialog: Dialog) {
+        if !self.dialogs.contains(&dialog) {
+            self.dialogs.push(dialog);
+        }
+    }
+
+    pub(super) fn close(&mut self, dialog: Dialog) {
+        self.dialogs.retain(|open| *open != dialog);
+        if dialog == Dialog::Import {
+            self.importing = None;
+            self.offer_next();
+        }
+    }
+
+    /// Escape: the topmost thing goes: a dialog, the work under way, a message.
+    fn cancel(&mut self) {
+        if let Some(dialog) = self.dialogs.last().copied() {
+            self.close(dialog);
+            return;
+        }
+        if self.exporting.take().is_some() {
+            self.stop_export.store(true, std::sync::atomic::Ordering::Relaxed);
+            return;
+        }
+        let (done, total) = self.session.progress();
+        if self.opening.is_some() || (done < total && !self.session.paused) {
+            if let Some(opener) = &self.opener {
+                opener.cancel();
+            }
+            if let Some(worker) = &self.worker {
+                worker.cancel_all();
+            }
+            self.opening = None;
+            self.session.paused = true;
+            return;
+        }
+        self.notifications.dismiss_latest();
+    }
+}

@@ -1,0 +1,138 @@
+//! What other threads report: opened studies, answers, finished tasks.
+
+use super::entry::EntryId;
+use super::importing::Importing;
+use super::opener::Event;
+use super::tasks::Done;
+use super::{Action, App, Dialog};
+use crate::domain::card::{Card, Task};
+use crate::domain::study::{Place, Study};
+use crate::engine::importing::Detected;
+use crate::engine::worker::Reply;
+use crate::io::Truth;
+use rust_i18n::t;
+use std::sync::Arc;
+
+impl App {
+    pub(super) fn opened(&mut self, event: Event) {
+        match event {
+            Event::Opened(study, prepared) => {
+                let id = self.session.add(*study, *prepared);
+                // The first study of a batch is shown; the rest only join the list.
+                if std::mem::take(&mut self.show_next) || self.session.selected().is_none() {
+                    self.session.select(id);
+                }
+            }
+            Event::Failed(error) => self.notifications.error(error.to_string()),
+            Event::Outline(path) => self.load_truth(self.session.selected().map(|e| e.id), path),
+            Event::Model(path) => self.tasks.detect_model(path),
+            Event::Progress { done, total } => self.opening = (done < total).then_some((done, total)),
+        }
+    }
+
+    pub(super) fn replied(&mut self, reply: Reply) {
+        match reply {
+            Reply::Ready { device, notice } => {
+                self.device = Some(device);
+                if let Some(notice) = notice {
+                    self.notifications.info(notice);
+                }
+            }
+            Reply::Prepared(Ok(())) => {}
+            Reply::Prepared(Err(error)) => self.notifications.error(error.to_string()),
+            Reply::Done { id, results } => {
+                if let Some(why) = self.session.answered(id, results) {
+                    self.notifications.error(why);
+                }
+            }
+        }
+    }
+
+    pub(super) fn finished(&mut self, done: Done) {
+        match done {
+            Done::Picked(paths) => self.apply(Action::Open(paths)),
+            Done::NoDialog => self.notifications.info(t!("export.no_chooser")),
+            Done::TruthPicked(id, path) => self.load_truth(Some(id), path),
+            Done::ExportPathPicked(path) => self.fields.export_path = path.display().to_string(),
+            Done::Truth(id, place, Ok(truth)) => self.set_truth(id, place, truth),
+            Done::Slice(id, shown) => {
+                self.coming = None;
+                if let Some(entry) = self.session.get_mut(id) {
+                    entry.show(*shown);
+                }
+            }
+            Done::NoSlice(id, place, why) => {
+                self.coming = None;
+                if let Some(entry) = self.session.get_mut(id) {
+                    entry.unreadable = Some((place, why));
+                }
+            }
+            Done::Exported(Err(why)) => {
+                self.exporting = None;
+                self.notifications.error(why);
+            }
+            Done::Truth(_, _, Err(why)) | Done::SettingsFailed(why) => self.notifications.error(why),
+            Done::Detected(Ok(detected)) => {
+                self.offered.push_back(Importing::new(*detected));
+                self.offer_next();
+            }
+            Done::Installed(detected, Ok(card)) => self.installed(&detected, *card),
+            Done::Installed(detected, Err(why)) => {
+                if let Some(importing) = self.importing.as_mut().filter(|i| Arc::ptr_eq(&i.detected, &detected)) {
+                    importing.busy = false;
+                }
+                self.notifications.error(why);
+            }
+            Done::Detected(Err(why)) => self.notifications.error(why),
+            Done::Exporting(done, total) => self.exporting = Some((done, total)),
+            Done::Exported(Ok(path)) => {
+                self.exporting = None;
+                self.settings.export_folder = path.parent().map(std::path::Path::to_path_buf);
+                self.notifications.info(t!("export.done", path = path.display()));
+            }
+        }
+    }
+
+    fn load_truth(&mut self, id: Option<EntryId>, path: std::path::PathBuf) {
+        let entry = self.session.list().find(|e| Some(e.id) == id);
+        if let Some(entry) = entry {
+            self.tasks.load_truth(entry.id, path, entry.study.clone(), entry.shown.place);
+        }
+    }
+
+    fn set_truth(&mut self, id: EntryId, place: Place, truth: Truth) {
+        let Some(entry) = self.session.get_mut(id) else { return };
+        match truth {
+            Truth::Slice(mask) => entry.set_outline(place, mask),
+            Truth::Study(frames) => {
+                entry.study = Arc::new(Study { truth: Some(frames), ..Study::clone(&entry.study) });
+                // The slice on show is made anew, with its outline.
+                self.tasks.show_slice(entry.id, entry.study.clone(), entry.shown.place);
+            }
+        }
+    }
+
+    /// Shows the next of the models that were dropped.
+    pub(super) fn offer_next(&mut self) {
+        if self.importing.is_none() {
+            self.importing = self.offered.pop_front();
+            if self.importing.is_some() {
+                self.open(Dialog::Import);
+            }
+        }
+    }
+
+    /// A new model is in use at once; the engine starts anew to know it.
+    fn installed(&mut self, detected: &Arc<Detected>, card: Card) {
+        if self.importing.as_ref().is_some_and(|i| Arc::ptr_eq(&i.detected, detected)) {
+            self.close(Dialog::Import);
+        }
+        self.notifications.info(t!("import.done", id = card.id));
+        let mut models = self.session.models.clone();
+        let slot = if card.task == Task::Segmentation { &mut models.segmenter } else { &mut models.classifier };
+        *slot = Some(card.id.clone());
+        self.cards.insert(card.id.clone(), card);
+        self.start_engine();
+        self.apply(Action::Models(models));
+    }
+}

@@ -1,0 +1,94 @@
+//! What the models in use said, and what is shown of it.
+
+use super::Session;
+use crate::app::entry::{Entry, Findings};
+use crate::domain::prediction::{Classification, Segmentation, Verdict, gate_is_open};
+use crate::domain::study::Place;
+use crate::engine::Question;
+use std::sync::Arc;
+
+impl Session {
+    /// What the classifier said of the slice on show.
+    pub fn classification<'a>(&self, entry: &'a Entry) -> Option<&'a Classification> {
+        self.classification_at(entry, entry.shown.place)
+    }
+
+    pub fn classification_at<'a>(&self, entry: &'a Entry, place: Place) -> Option<&'a Classification> {
+        entry.classification(place, self.models.classifier.as_ref()?)
+    }
+
+    /// The mask's probabilities, whether or not the classifier lets them be shown.
+    pub fn segmentation<'a>(&self, entry: &'a Entry) -> Option<&'a Arc<Segmentation>> {
+        self.segmentation_at(entry, entry.shown.place)
+    }
+
+    pub fn segmentation_at<'a>(&self, entry: &'a Entry, place: Place) -> Option<&'a Arc<Segmentation>> {
+        entry.findings(place)?.segmentation(self.models.segmenter.as_ref()?)
+    }
+
+    /// Whether a slice's class of interest reaches the threshold.
+    pub fn is_positive(&self, entry: &Entry, place: Place) -> bool {
+        let said = self.classification_at(entry, place);
+        said.is_some_and(|c| matches!(c.verdict(self.thresholds.classifier), Verdict::Positive(_)))
+    }
+
+    /// Whether the cascade shows a mask on the slice on show.
+    pub fn gate_is_open(&self, entry: &Entry) -> bool {
+        self.gate_is_open_at(entry, entry.shown.place)
+    }
+
+    /// Whether the cascade shows a mask on a slice: no classifier chosen, or one that says yes.
+    pub fn gate_is_open_at(&self, entry: &Entry, place: Place) -> bool {
+        let classification = self.classification_at(entry, place);
+        let waiting = self.models.classifier.is_some() && classification.is_none();
+        !waiting && gate_is_open(classification, self.thresholds.classifier)
+    }
+
+    /// The mask's probabilities when the cascade lets them be shown.
+    pub fn shown_segmentation<'a>(&self, entry: &'a Entry) -> Option<&'a Arc<Segmentation>> {
+        self.segmentation(entry).filter(|_| self.gate_is_open(entry))
+    }
+
+    fn failure_of<'a>(&self, entry: &'a Entry, question: Question, model: Option<&String>) -> Option<&'a str> {
+        entry.findings(entry.shown.place)?.failure(question, model?)
+    }
+
+    /// Why the classifier has no answer for the slice on show, if it failed.
+    pub fn classifier_failure<'a>(&self, entry: &'a Entry) -> Option<&'a str> {
+        self.failure_of(entry, Question::Classify, self.models.classifier.as_ref())
+    }
+
+    /// Why a model has no answer for the slice on show, if one failed.
+    pub fn failure<'a>(&self, entry: &'a Entry) -> Option<&'a str> {
+        let segment = || self.failure_of(entry, Question::Segment, self.models.segmenter.as_ref());
+        self.classifier_failure(entry).or_else(segment)
+    }
+
+    /// Classified slices and all slices, for the progress bar.
+    pub fn progress(&self) -> (usize, usize) {
+        let Some(model) = &self.models.classifier else { return (0, 0) };
+        let sum = |f: &dyn Fn(&Entry) -> usize| self.entries.iter().map(f).sum();
+        (sum(&|e| e.classified(model)), sum(&Entry::count))
+    }
+
+    /// Slices that the segmenter is done with and slices that want one, of the selected study.
+    pub fn outlined(&self) -> (usize, usize) {
+        let Some(entry) = self.selected() else { return (0, 0) };
+        let wanted: Vec<Place> = entry.places().filter(|p| self.gate_is_open_at(entry, *p)).collect();
+        let model = self.models.segmenter.as_deref().unwrap_or_default();
+        let is_done = |findings: &Findings| {
+            findings.segmentation(model).is_some() || findings.failure(Question::Segment, model).is_some()
+        };
+        let done = wanted.iter().filter(|p| entry.findings(**p).is_some_and(is_done)).count();
+        (done, wanted.len())
+    }
+
+    /// Whether nothing is left to be said of the selected study.
+    pub fn is_complete(&self) -> bool {
+        let (done, wanted) = self.outlined();
+        let classified = |entry: &Entry| {
+            self.models.classifier.as_ref().is_none_or(|model| entry.classified(model) == entry.count())
+        };
+        self.selected().is_some_and(classified) && (done == wanted || self.models.segmenter.is_none())
+    }
+}
