@@ -6,7 +6,8 @@ use crate::app::session::Sort;
 use crate::app::{Action, App, theme};
 use crate::domain::prediction::Verdict;
 use egui::{
-    Align2, Color32, ComboBox, FontId, Pos2, Rect, ScrollArea, Sense, Stroke, StrokeKind, Ui, WidgetInfo, pos2, vec2,
+    Align2, Color32, ComboBox, FontId, Pos2, Rect, RichText, ScrollArea, Sense, Stroke, StrokeKind, TextStyle,
+    TextWrapMode, Ui, WidgetInfo, WidgetText, pos2, vec2,
 };
 use rust_i18n::t;
 
@@ -26,7 +27,6 @@ fn sort_name(sort: Sort) -> String {
 
 pub fn show(app: &mut App, ui: &mut Ui, out: &mut Actions) {
     ui.horizontal(|ui| {
-        ui.heading(t!("list.title"));
         ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
             let combo = ComboBox::from_id_salt("sort").selected_text(sort_name(app.session.sort)).width(112.0);
             let response = combo.show_ui(ui, |ui| {
@@ -37,6 +37,9 @@ pub fn show(app: &mut App, ui: &mut Ui, out: &mut Actions) {
                 }
             });
             response.response.accessible_name(t!("list.sort")).on_hover_text(t!("list.sort"));
+            ui.with_layout(egui::Layout::left_to_right(egui::Align::Center), |ui| {
+                ui.add(egui::Label::new(RichText::new(t!("list.title")).heading()).truncate());
+            });
         });
     });
     ui.add_space(4.0);
@@ -112,8 +115,9 @@ fn row(app: &App, ui: &mut Ui, entry: &Entry, texture: &egui::TextureHandle, out
         visuals.text_color(),
     );
     painter.circle_filled(pos2(left + 4.0, rect.bottom() - 14.0), 4.0, colour);
-    let small = FontId::proportional(12.5);
-    painter.text(pos2(left + 14.0, rect.bottom() - 14.0), Align2::LEFT_CENTER, text, small, visuals.weak_text_color());
+    let small = RichText::new(text).size(12.5).color(visuals.weak_text_color());
+    let said = WidgetText::from(small).into_galley(ui, Some(TextWrapMode::Truncate), room - 14.0, TextStyle::Small);
+    painter.galley(pos2(left + 14.0, rect.bottom() - 14.0 - said.size().y / 2.0), said, Color32::PLACEHOLDER);
     response.on_hover_text(entry.study.source.display().to_string());
 }
 
