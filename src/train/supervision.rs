@@ -56,7 +56,7 @@ impl Supervised {
         [self.logits].into_iter().chain(self.heads.iter().map(|head| head.node)).collect()
     }
 
-    /// What each head should say of outlines [side²] of 0 and 1: the share of tumour in each cell, [n, rows, columns, 1].
+    /// What each head should say of outlines of side² pixels, each 0 or 1: the share of tumour in each cell, n × rows × columns × 1.
     pub fn targets(&self, outlines: &[&[f32]], side: usize, device: &Device) -> Result<Vec<Tensor>> {
         let target = |head: &Head| {
             let [rows, columns] = head.cells;

@@ -38,7 +38,12 @@ pub fn show(app: &mut App, ui: &mut Ui, out: &mut Actions) {
             });
             response.response.accessible_name(t!("list.sort")).on_hover_text(t!("list.sort"));
             ui.with_layout(egui::Layout::left_to_right(egui::Align::Center), |ui| {
-                ui.add(egui::Label::new(RichText::new(t!("list.title")).heading()).truncate());
+                let title = RichText::new(t!("list.title")).heading();
+                let title = WidgetText::from(title).into_galley(ui, None, f32::INFINITY, TextStyle::Heading);
+                // A narrow window has no room for it, and what the list is needs no word.
+                if title.size().x <= ui.available_width() {
+                    ui.label(title);
+                }
             });
         });
     });
