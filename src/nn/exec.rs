@@ -86,7 +86,7 @@ impl Pass<'_> {
             last_uses[id.0] = usize::MAX;
         }
         let until = wanted.iter().max().copied().unwrap_or(self.graph.output());
-        let joined = self.joined(until, wanted);
+        let joined = self.joined(wanted);
         let mut values: Vec<Option<Tensor>> = vec![None; self.graph.nodes().len()];
         for id in self.graph.ids().take(until.0 + 1) {
             if (self.cancelled)() {
@@ -115,7 +115,7 @@ impl Pass<'_> {
     }
 
     /// Sums and batch-norms that only the ReLU right behind them reads, by that ReLU: both run as one of this crate's operations.
-    fn joined(&self, until: NodeId, wanted: &[NodeId]) -> HashMap<NodeId, NodeId> {
+    fn joined(&self, wanted: &[NodeId]) -> HashMap<NodeId, NodeId> {
         if self.backend == Backend::Stock {
             return HashMap::new();
         }
@@ -128,7 +128,7 @@ impl Pass<'_> {
                 Op::BatchNorm { .. } => self.learns(id) && relu_ceiling(function).is_some(),
                 _ => false,
             };
-            (fits && next.0 == id.0 + 1 && *next <= until && !wanted.contains(&id)).then_some((*next, id))
+            (fits && next.0 == id.0 + 1 && !wanted.contains(&id)).then_some((*next, id))
         };
         self.graph.ids().filter_map(join).collect()
     }

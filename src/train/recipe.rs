@@ -218,11 +218,10 @@ impl Recipe {
         if self.task == Task::Binary && self.card.classes.len() != 2 {
             return Some("a binary recipe needs two classes in [card], the sigmoid's first".into());
         }
-        if self.task == Task::Segmentation && self.sources.iter().any(|s| s.layout != Layout::Slices) {
-            return Some("a segmenter learns from outlines: its sources need the layout `slices`".into());
-        }
-        if !self.deep_supervision.is_empty() && self.sources.iter().any(|s| s.layout != Layout::Slices) {
-            return Some("`deep_supervision` needs outlines: all sources must have the layout `slices`".into());
+        if self.wants_outlines() && self.sources.iter().any(|s| s.layout != Layout::Slices) {
+            return Some(
+                "a segmenter or `deep_supervision` learns from outlines: its sources need the layout `slices`".into(),
+            );
         }
         if self.deep_supervision.iter().any(|d| !(d.weight > 0.0 && d.weight.is_finite())) {
             return Some("weights of `deep_supervision` are numbers above 0".into());

@@ -78,17 +78,17 @@ impl Supervised {
 
 /// The mean of an outline in each cell's own square, row by row; 0 beyond the picture.
 fn shares(outline: &[f32], side: usize, [rows, columns]: [Cells; 2]) -> Vec<f32> {
+    let width = |cells: Cells| cells.step.round().max(1.0);
     let spans = |cells: Cells| -> Vec<std::ops::Range<usize>> {
-        let width = cells.step.round().max(1.0) as isize;
-        let inside = |edge: isize| edge.clamp(0, side as isize) as usize;
+        let inside = |edge: f64| edge.clamp(0.0, side as f64) as usize;
         let span = |i: usize| {
-            let from = (cells.first + i as f64 * cells.step - (width - 1) as f64 / 2.0).round() as isize;
-            inside(from)..inside(from + width)
+            let from = (cells.first + i as f64 * cells.step - (width(cells) - 1.0) / 2.0).round();
+            inside(from)..inside(from + width(cells))
         };
         (0..cells.count).map(span).collect()
     };
     let (down, across) = (spans(rows), spans(columns));
-    let area = (rows.step.round() * columns.step.round()).max(1.0) as f32;
+    let area = (width(rows) * width(columns)) as f32;
     let share = |y: &std::ops::Range<usize>, x: &std::ops::Range<usize>| {
         y.clone().map(|row| outline[row * side..][x.clone()].iter().sum::<f32>()).sum::<f32>() / area
     };

@@ -48,7 +48,6 @@ impl Cells {
             | Op::AveragePool { window } => (self.shift(window, axis), window.stride[axis] as f64),
             Op::Upsample { factor } => (0.5 / *factor as f64 - 0.5, 1.0 / *factor as f64),
             Op::ZeroPad { rows, columns } => (-([rows, columns][axis][0] as f64), 1.0),
-            Op::GlobalAveragePool => ((self.count as f64 - 1.0) / 2.0, self.count as f64),
             _ => (0.0, 1.0),
         };
         Self { count, step: self.step * stride, first: self.first + self.step * shift }
