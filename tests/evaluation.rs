@@ -144,6 +144,35 @@ fn class_folders_are_leaky_unless_patients_are_named() {
     assert_eq!(counted, 6);
 }
 
+/// Outlines without `slices.csv` mean what they mean with it, but whose they are must be said.
+#[test]
+fn outlines_need_no_list_but_are_leaky_without_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let names = labelled_folder(&folder.path().join("data"), 64, 2, 2);
+    let data = folder.path().join("data");
+    let args = ["evaluate", "--data", "data", "--classifier", "none", "--segmenter", "lgg-resunet", "--json", "-"];
+    let listed = json(folder.path(), &args);
+    std::fs::remove_file(data.join("slices.csv")).unwrap();
+    let mut patients = String::from("file,patient\n");
+    for (name, patient, _) in &names {
+        let mask = data.join("masks").join(name);
+        std::fs::rename(&mask, mask.with_extension("mask")).unwrap();
+        patients += &format!("images/{name},{patient}\n");
+    }
+    std::fs::write(data.join("patients.csv"), patients).unwrap();
+    let known = json(folder.path(), &[&args[..], &["--patients", "data/patients.csv"]].concat());
+    assert_eq!(known, listed);
+    let leaky = json(folder.path(), &args);
+    assert_eq!((leaky["level"].as_str(), leaky["patients"].as_u64()), (Some("slice-level (leaky)"), Some(4)));
+    std::fs::remove_file(data.join("masks/p1_0.mask")).unwrap();
+    let output = lesionlens(folder.path(), &args);
+    assert!(
+        !output.status.success() && text(&output.stderr).contains("p1_0.png: has no mask"),
+        "{}",
+        text(&output.stderr)
+    );
+}
+
 /// A small run from the command line: its folder, its lines in `runs`, its plots, and a model that opens.
 #[test]
 fn a_run_is_trained_listed_compared_and_opened() {

@@ -14,7 +14,7 @@ use lesionlens::train::error::TrainError;
 use lesionlens::train::fit::{Fit, Observer};
 use lesionlens::train::loss::Loss;
 use lesionlens::train::outcome::{self, Provenance};
-use lesionlens::train::recipe::{Layout, Phase, Recipe, Source};
+use lesionlens::train::recipe::{Layout, Phase, Recipe, Shares, Source};
 use lesionlens::train::schedule::Schedule;
 use lesionlens::train::sources::{self, Part};
 use lesionlens::train::start;
@@ -340,6 +340,38 @@ fn frozen_layers_stay_as_they_are() {
         let is_frozen = name.starts_with("stem");
         assert_eq!(values(&trained, name) == values(&start, name), is_frozen, "{name}");
     }
+}
+
+/// A segmenter may learn from a second set that only has pictures and outlines, and is measured on the first.
+#[test]
+fn outlines_of_a_second_source_are_trained_on_too() {
+    let folder = tempfile::tempdir().unwrap();
+    data(&folder.path().join("own"));
+    data(&folder.path().join("more"));
+    std::fs::remove_file(folder.path().join("more/slices.csv")).unwrap();
+    let mut recipe = recipe(1);
+    let source = |name: &str, layout| Source { name: name.into(), folder: name.into(), layout, ..Source::default() };
+    let more = Source { split: Some(Shares { validation: 0.0, test: 0.0 }), ..source("more", Layout::Outlines) };
+    recipe.sources = vec![source("own", Layout::Slices), more];
+    let set = open(folder.path(), &recipe, &folder.path().join("out")).unwrap();
+    // In the order of names, since a folder is listed by name and a list as it stands.
+    let of = |source: usize| {
+        let mut items: Vec<_> = set.items.iter().filter(|item| item.source == source).collect();
+        items.sort_by_key(|item| item.file.file_name());
+        items
+    };
+    let (own, more) = (of(0), of(1));
+    assert_eq!((own.len(), more.len()), (48, 48));
+    assert!(more.iter().all(|item| item.part == Part::Train));
+    for (a, b) in own.iter().zip(&more) {
+        let [a, b] = [a, b].map(|i| (i.file.file_name(), i.label, i.outline.as_ref().map(|o| o.pixels)));
+        assert_eq!(a, b);
+    }
+    // Class folders have no outlines to learn from.
+    let text = toml::to_string(&recipe).unwrap().replace("\"outlines\"", "\"class-folders\"");
+    std::fs::write(folder.path().join("bad.toml"), text).unwrap();
+    let error = Recipe::read(&folder.path().join("bad.toml")).unwrap_err().to_string();
+    assert!(error.contains("layout `slices` or `outlines`"), "{error}");
 }
 
 /// Two recipes over one folder have the same test patients, whatever classes they use.

@@ -78,9 +78,9 @@ impl App {
     /// Keeps the engine busy with what is wanted most.
     fn ask(&mut self) {
         let Some(worker) = &mut self.worker else { return };
-        while let Some(Wish { id, question, model, places, pictures }) = self.session.next_question() {
-            match worker.ask(question, &model, pictures) {
-                Some(job) => self.session.asked(job, id, question, model, places),
+        while let Some(Wish { job, pictures }) = self.session.next_question() {
+            match worker.ask(job.question, &job.model, pictures) {
+                Some(number) => self.session.asked(number, job),
                 None => return,
             }
         }

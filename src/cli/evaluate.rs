@@ -27,7 +27,7 @@ const PICTURES: usize = 12;
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// Folder with images/, masks/ and slices.csv, or with a folder a class.
+    /// Folder with images/ and masks/, with slices.csv or without, or with a folder a class.
     #[arg(long)]
     data: PathBuf,
     #[command(flatten)]
@@ -35,7 +35,7 @@ pub struct Args {
     /// Keep to these patients: a text file with a name a line, or a model's card.toml for its unseen test patients.
     #[arg(long, value_name = "FILE")]
     split: Option<PathBuf>,
-    /// For class folders: CSV with columns `file` and `patient`.
+    /// Where there is no slices.csv: CSV with columns `file` and `patient`.
     #[arg(long, value_name = "FILE")]
     patients: Option<PathBuf>,
     /// Find the threshold that catches this share of tumour slices.
@@ -51,7 +51,7 @@ pub struct Args {
 
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let device = args.asking.open_device()?;
-    let layout = if args.data.join("slices.csv").is_file() { Layout::Slices } else { Layout::ClassFolders };
+    let layout = sources::layout_of(&args.data);
     if layout == Layout::Slices && args.patients.is_some() {
         bail!("slices.csv already names the patients; leave --patients away");
     }

@@ -118,7 +118,7 @@ impl Panel<'_> {
     }
 
     fn outline(&self, data: &Path, found: &Found, seen: Neighbourhood) -> Result<Look, TrainError> {
-        let truth = found.outline.as_ref().map(|outline| read_outline(data, outline, &seen.slice)).transpose()?;
+        let truth = found.outline.as_ref().map(|outline| read_outline(data, &outline.file, &seen.slice)).transpose()?;
         let segmentation = self.segmenter.map(|model| model.segment(seen.clone(), &|| false)).transpose()?;
         Ok(Look { predicted: segmentation.map(|s| s.mask(self.mask_threshold)), truth, slice: seen.slice })
     }

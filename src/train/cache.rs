@@ -173,12 +173,12 @@ fn decode(data: &Path, item: &Item, spec: &InputSpec, masks: bool) -> Result<Vec
     Ok(bytes)
 }
 
-/// The outline, as large as its list says.
+/// The outline, as large as when it was listed.
 fn mask(data: &Path, outline: &Outline, slice: &Slice) -> Result<Mask, TrainError> {
-    let mask = read_outline(data, outline, slice)?;
+    let mask = read_outline(data, &outline.file, slice)?;
     let found = mask.area() as u64;
     if found != outline.pixels {
-        let problem = format!("has {found} tumour pixels, slices.csv says {}", outline.pixels);
+        let problem = format!("has {found} tumour pixels, not the {} that it is listed with", outline.pixels);
         return Err(TrainError::file(&data.join(&outline.file), problem));
     }
     Ok(mask)

@@ -106,6 +106,8 @@ pub enum Layout {
     /// `images/`, `masks/` with the same names and `slices.csv`; its classes are `tumor` and `no_tumor`.
     #[default]
     Slices,
+    /// `images/` and `masks/` with a mask of the same name, whatever the extension, for every picture; classes as of `slices`.
+    Outlines,
     /// A folder a class.
     ClassFolders,
 }
@@ -121,8 +123,8 @@ pub struct Source {
     /// Class of the model for each class of the source; a class that is not named is left out. Empty for classes that are called
     /// the same.
     pub classes: BTreeMap<String, String>,
-    /// A CSV with columns `file` (from the CSV's folder) and `patient`, from the source's folder. Without it every picture of class
-    /// folders counts as a patient of its own, and figures are labelled leaky.
+    /// A CSV with columns `file` (from the CSV's folder) and `patient`, from the source's folder, where there is no `slices.csv`.
+    /// Without it every picture counts as a patient of its own, and figures are labelled leaky.
     pub patients: Option<PathBuf>,
     /// Instead of the recipe's.
     pub split: Option<Shares>,
@@ -218,9 +220,9 @@ impl Recipe {
         if self.task == Task::Binary && self.card.classes.len() != 2 {
             return Some("a binary recipe needs two classes in [card], the sigmoid's first".into());
         }
-        if self.wants_outlines() && self.sources.iter().any(|s| s.layout != Layout::Slices) {
+        if self.wants_outlines() && self.sources.iter().any(|s| s.layout == Layout::ClassFolders) {
             return Some(
-                "a segmenter or `deep_supervision` learns from outlines: its sources need the layout `slices`".into(),
+                "a segmenter or `deep_supervision` learns from outlines: its sources need the layout `slices` or `outlines`".into(),
             );
         }
         if self.deep_supervision.iter().any(|d| !(d.weight > 0.0 && d.weight.is_finite())) {

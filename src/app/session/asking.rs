@@ -11,21 +11,18 @@ const MOST_JOBS: usize = 2;
 /// Slices that are asked about together when none of them is on show.
 const BATCH: usize = 8;
 
-/// What to ask next.
-pub struct Wish {
+/// What is asked of a model about slices of one entry.
+pub struct Job {
     pub id: EntryId,
     pub question: Question,
     pub model: String,
     pub places: Vec<Place>,
-    pub pictures: Vec<Picture>,
 }
 
-/// A question under way.
-pub(super) struct Job {
-    id: EntryId,
-    question: Question,
-    model: String,
-    places: Vec<Place>,
+/// What to ask next: a job and the pictures it is about.
+pub struct Wish {
+    pub job: Job,
+    pub pictures: Vec<Picture>,
 }
 
 impl Session {
@@ -77,20 +74,20 @@ impl Session {
         let is_new = |place: &Place| entry.findings(*place).is_none_or(|f| f.is_new(question, &model));
         let places: Vec<Place> = places.into_iter().filter(is_new).take(BATCH).collect();
         let pictures = places.iter().map(|place| entry.picture(*place)).collect();
-        (!places.is_empty()).then_some(Wish { id: entry.id, question, model, places, pictures })
+        (!places.is_empty()).then_some(Wish { job: Job { id: entry.id, question, model, places }, pictures })
     }
 
-    /// Notes that a question is under way.
-    pub fn asked(&mut self, job: JobId, id: EntryId, question: Question, model: String, places: Vec<Place>) {
-        if let Some(entry) = self.get_mut(id) {
-            entry.asked(&places, question, &model);
+    /// Notes that a job is under way.
+    pub fn asked(&mut self, number: JobId, job: Job) {
+        if let Some(entry) = self.get_mut(job.id) {
+            entry.asked(&job.places, job.question, &job.model);
         }
-        self.jobs.insert(job, Job { id, question, model, places });
+        self.jobs.insert(number, job);
     }
 
     /// Files the answers of a job; returns a message when there is a failure worth telling.
-    pub fn answered(&mut self, job: JobId, results: Vec<Result<Answer, EngineError>>) -> Option<String> {
-        let Job { id, question, model, places } = self.jobs.remove(&job)?;
+    pub fn answered(&mut self, number: JobId, results: Vec<Result<Answer, EngineError>>) -> Option<String> {
+        let Job { id, question, model, places } = self.jobs.remove(&number)?;
         let entry = self.get_mut(id)?;
         let mut told = None;
         for (place, result) in places.into_iter().zip(results) {

@@ -239,13 +239,13 @@ mod tests {
     /// Asks and answers until nothing is wanted; returns what was asked.
     fn settle(session: &mut Session) -> Vec<(EntryId, Question, Vec<usize>)> {
         let mut asked = Vec::new();
-        while let Some(Wish { id, question, model, places, pictures }) = session.next_question() {
-            let job = asked.len() as JobId;
+        while let Some(Wish { job, pictures }) = session.next_question() {
+            let number = asked.len() as JobId;
             let slices: Vec<Neighbourhood> = pictures.iter().map(|p| p.among(false).unwrap()).collect();
-            session.asked(job, id, question, model.clone(), places.clone());
-            let answers = MockEngine.answer(question, &model, &slices, &|| false).unwrap();
-            assert_eq!(session.answered(job, answers.into_iter().map(Ok).collect()), None);
-            asked.push((id, question, places.iter().map(|p| p.index).collect()));
+            let answers = MockEngine.answer(job.question, &job.model, &slices, &|| false).unwrap();
+            asked.push((job.id, job.question, job.places.iter().map(|p| p.index).collect()));
+            session.asked(number, job);
+            assert_eq!(session.answered(number, answers.into_iter().map(Ok).collect()), None);
         }
         asked
     }
