@@ -82,6 +82,12 @@ pub fn patient_overlap(patient: &Patient) -> Overlap {
     Overlap::sum(patient.1.iter().filter_map(|case| case.overlap))
 }
 
+/// Mean Dice of patients whose mask or true outline is not empty; `None` without any.
+pub fn mean_dice(cases: &[Case]) -> Option<f64> {
+    let dice: Vec<f64> = by_patient(cases).iter().filter_map(|patient| patient_overlap(patient).dice()).collect();
+    metrics::mean(&dice)
+}
+
 fn pooled<'a>(patients: &[&Patient<'a>]) -> Vec<&'a Case> {
     patients.iter().flat_map(|(_, cases)| cases.iter().copied()).collect()
 }

@@ -1,7 +1,56 @@
-//! Logits → calibrated probabilities.
+//! Logits → calibrated probabilities and masks.
 
 use super::evaluate::SliceResult;
-use crate::domain::figures::Case;
+use crate::domain::figures::{self, Case, Overlap};
+
+/// A probability from which pixels may belong to a mask: 0.1, 0.2 … 0.9.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MaskThreshold(usize);
+
+impl MaskThreshold {
+    const COUNT: usize = 9;
+    pub const HALF: Self = Self(4);
+
+    pub fn value(self) -> f64 {
+        (self.0 + 1) as f64 / 10.0
+    }
+
+    fn all() -> impl Iterator<Item = Self> {
+        (0..Self::COUNT).map(Self)
+    }
+
+    /// The one with the largest mean Dice over patients.
+    pub fn best(results: &[SliceResult]) -> Self {
+        let dice = |threshold| figures::mean_dice(&cases(results, 1.0, threshold)).unwrap_or(0.0);
+        // Strictly better, so that without any tumour it stays at a half.
+        Self::all().fold((Self::HALF, dice(Self::HALF)), |best, t| if dice(t) > best.1 { (t, dice(t)) } else { best }).0
+    }
+}
+
+/// Pixels of a predicted mask and the true one at every [`MaskThreshold`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Overlaps([Overlap; MaskThreshold::COUNT]);
+
+impl Overlaps {
+    /// `truth` is above ½ inside.
+    pub fn of(logits: &[f32], truth: &[f32]) -> Self {
+        let inside = truth.iter().filter(|t| **t > 0.5).count();
+        let mut all = [Overlap { truth: inside, ..Overlap::default() }; MaskThreshold::COUNT];
+        for (overlap, threshold) in all.iter_mut().zip(MaskThreshold::all()) {
+            let p = threshold.value();
+            let least = (p / (1.0 - p)).ln() as f32;
+            for (_, truth) in logits.iter().zip(truth).filter(|(z, _)| **z >= least) {
+                overlap.predicted += 1;
+                overlap.both += usize::from(*truth > 0.5);
+            }
+        }
+        Self(all)
+    }
+
+    pub fn at(&self, threshold: MaskThreshold) -> Overlap {
+        self.0[threshold.0]
+    }
+}
 
 /// Class probabilities, logits divided by `temperature`; a single logit is that of the first of two classes.
 pub fn probabilities(logits: &[f64], temperature: f64) -> Vec<f64> {
@@ -16,15 +65,15 @@ pub fn probabilities(logits: &[f64], temperature: f64) -> Vec<f64> {
     powers.into_iter().map(|p| p / total).collect()
 }
 
-/// What the network said at a temperature.
-pub fn cases(results: &[SliceResult], temperature: f64) -> Vec<Case> {
+/// What the network said at a temperature and a mask's threshold.
+pub fn cases(results: &[SliceResult], temperature: f64, mask: MaskThreshold) -> Vec<Case> {
     let case = |r: &SliceResult| Case {
         patient: r.patient.clone(),
         file: r.file.clone(),
         source: r.source,
         label: r.label,
         probabilities: probabilities(&r.logits, temperature),
-        overlap: r.overlap,
+        overlap: r.overlaps.map(|overlaps| overlaps.at(mask)),
         shown: true,
     };
     results.iter().map(case).collect()
@@ -51,7 +100,7 @@ mod tests {
 
     fn result(logits: &[f64], label: usize) -> SliceResult {
         let (patient, file, logits) = ("p".into(), String::new(), logits.to_vec());
-        SliceResult { patient, file, source: 0, label, logits, overlap: None }
+        SliceResult { patient, file, source: 0, label, logits, overlaps: None }
     }
 
     #[test]
@@ -69,9 +118,23 @@ mod tests {
     #[test]
     fn probabilities_by_hand() {
         // Softmax of (2, 0, 1) at temperature ½: e⁴ of e⁴ + 1 + e².
-        let p = &cases(&[result(&[2.0, 0.0, 1.0], 0)], 0.5)[0].probabilities;
+        let p = &cases(&[result(&[2.0, 0.0, 1.0], 0)], 0.5, MaskThreshold::HALF)[0].probabilities;
         assert!((p[0] - 4f64.exp() / (4f64.exp() + 1.0 + 2f64.exp())).abs() < 1e-12);
-        let p = &cases(&[result(&[3f64.ln()], 0)], 1.0)[0].probabilities;
+        let p = &cases(&[result(&[3f64.ln()], 0)], 1.0, MaskThreshold::HALF)[0].probabilities;
         assert!((p[0] - 0.75).abs() < 1e-12 && (p[1] - 0.25).abs() < 1e-12);
+    }
+
+    #[test]
+    fn the_mask_threshold_is_the_one_with_the_largest_mean_dice() {
+        // Two tumour pixels at 0.35 and 0.8, one other at 0.25: from 0.3 to 0.35 the mask is right.
+        let logits: Vec<f32> = [0.35f64, 0.8, 0.25].map(|p| (p / (1.0 - p)).ln() as f32).to_vec();
+        let overlaps = Overlaps::of(&logits, &[1.0, 1.0, 0.0]);
+        let counted = |step: usize| overlaps.at(MaskThreshold(step));
+        assert_eq!(counted(1), Overlap { both: 2, predicted: 3, truth: 2 });
+        assert_eq!(counted(2), Overlap { both: 2, predicted: 2, truth: 2 });
+        assert_eq!(counted(8), Overlap { both: 0, predicted: 0, truth: 2 });
+        let seen = SliceResult { overlaps: Some(overlaps), ..result(&[], 0) };
+        assert_eq!(MaskThreshold::best(&[seen]).value(), 0.3);
+        assert_eq!(MaskThreshold::best(&[]).value(), 0.5);
     }
 }

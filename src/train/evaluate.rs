@@ -1,13 +1,12 @@
 //! Runs a network over labelled slices.
 
 use super::augment;
-use super::calibration;
+use super::calibration::{self, Overlaps};
 use super::dataset::Dataset;
 use super::error::TrainError;
 use super::loader::{self, Example};
 use super::recipe::Recipe;
 use crate::domain::card::Task;
-use crate::domain::figures::Overlap;
 use crate::models::preprocess;
 use crate::nn::exec::Parameters;
 use crate::nn::graph::Graph;
@@ -30,8 +29,8 @@ pub struct SliceResult {
     pub label: usize,
     /// Of every class for a softmax; one, of the first class, for yes or no; none of a segmenter.
     pub logits: Vec<f64>,
-    /// At probability ½; of a segmenter only.
-    pub overlap: Option<Overlap>,
+    /// Of a segmenter only.
+    pub overlaps: Option<Overlaps>,
 }
 
 /// A network with what it takes to run it over labelled slices.
@@ -76,8 +75,12 @@ impl Evaluator<'_> {
             // Columns are the third axis.
             let others = infer(network, &batch.input.flip(&[2])?)?;
             for (own, other) in logits.iter_mut().zip(others) {
-                *own =
-                    if segments { mean_map(own, &preprocess::mirrored(&other, side, 1)) } else { mean_of(own, &other) };
+                *own = if segments {
+                    let other = preprocess::mirrored(&other, side, 1);
+                    own.iter().zip(&other).map(|(a, b)| mean_logit(*a, *b)).collect()
+                } else {
+                    mean_of(own, &other)
+                };
             }
         }
         let truth = batch.target.flatten_from(1)?.to_vec2::<f32>()?;
@@ -89,7 +92,7 @@ impl Evaluator<'_> {
                 source: item.source,
                 label: item.label,
                 logits: if segments { Vec::new() } else { logits.iter().map(|z| f64::from(*z)).collect() },
-                overlap: segments.then(|| overlap(logits, truth)),
+                overlaps: segments.then(|| Overlaps::of(logits, truth)),
             }
         });
         Ok(results.collect())
@@ -107,21 +110,15 @@ fn infer(network: &Network, input: &Tensor) -> Result<Vec<Vec<f32>>, TrainError>
 
 /// Logits of the mean of two answers' probabilities, as a model gives it whose card says `mirrored`.
 fn mean_of(a: &[f32], b: &[f32]) -> Vec<f32> {
-    let each = [a, b].map(|z| calibration::probabilities(&z.iter().map(|z| f64::from(*z)).collect::<Vec<_>>(), 1.0));
-    let logs = each[0].iter().zip(&each[1]).map(|(a, b)| ((a + b) / 2.0).max(f64::MIN_POSITIVE).ln());
-    match (a.len(), logs.collect::<Vec<_>>().as_slice()) {
-        (1, [yes, no]) => vec![(yes - no) as f32],
-        (_, logs) => logs.iter().map(|z| *z as f32).collect(),
+    if let ([a], [b]) = (a, b) {
+        return vec![mean_logit(*a, *b)];
     }
+    let each = [a, b].map(|z| calibration::probabilities(&z.iter().map(|z| f64::from(*z)).collect::<Vec<_>>(), 1.0));
+    each[0].iter().zip(&each[1]).map(|(a, b)| ((a + b) / 2.0).max(f64::MIN_POSITIVE).ln() as f32).collect()
 }
 
-/// Of a map: the mean logit, which is 0 or more where the mean probability is ½ or more.
-fn mean_map(a: &[f32], b: &[f32]) -> Vec<f32> {
-    a.iter().zip(b).map(|(a, b)| (a + b) / 2.0).collect()
-}
-
-/// A pixel is predicted from logit 0 on.
-fn overlap(logits: &[f32], truth: &[f32]) -> Overlap {
-    let count = |inside: fn(f32, f32) -> bool| logits.iter().zip(truth).filter(|(z, t)| inside(**z, **t)).count();
-    Overlap { both: count(|z, t| z >= 0.0 && t > 0.5), predicted: count(|z, _| z >= 0.0), truth: count(|_, t| t > 0.5) }
+/// Logit of the mean of two sigmoids.
+fn mean_logit(a: f32, b: f32) -> f32 {
+    let sum = |a: f32, b: f32| [a, b].map(|z| 1.0 / (1.0 + (-f64::from(z)).exp())).iter().sum::<f64>();
+    (sum(a, b).max(f64::MIN_POSITIVE).ln() - sum(-a, -b).max(f64::MIN_POSITIVE).ln()) as f32
 }

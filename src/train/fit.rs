@@ -1,7 +1,7 @@
 //! The training loop. Every random choice is drawn from (seed, phase, epoch, position), never from shared state, so a run is
 //! the same whatever the thread count and however often it is stopped and resumed.
 
-use super::calibration;
+use super::calibration::{self, MaskThreshold};
 use super::checkpoint::{Position, RunFolder, write_atomically};
 use super::dataset::Dataset;
 use super::error::TrainError;
@@ -316,12 +316,9 @@ impl<'a> Fit<'a> {
         let Self { recipe, data, device, .. } = *self;
         let results =
             Evaluator { graph, parameters, recipe, data, device }.run(&data.part(Part::Validation), |_| {})?;
-        let cases = calibration::cases(&results, 1.0);
+        let cases = calibration::cases(&results, 1.0, MaskThreshold::HALF);
         let figure = match recipe.task {
-            Task::Segmentation => {
-                let dice = |patient| figures::patient_overlap(patient).dice();
-                metrics::mean(&figures::by_patient(&cases).iter().filter_map(dice).collect::<Vec<_>>())
-            }
+            Task::Segmentation => figures::mean_dice(&cases),
             Task::Binary => metrics::auc(&figures::scores(&cases)),
             Task::Multiclass => figures::balanced_accuracy(&cases, recipe.card.classes.len()),
         };

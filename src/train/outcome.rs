@@ -1,6 +1,6 @@
 //! What a run leaves: a model folder whose card says how good the weights are, and on whom.
 
-use super::calibration;
+use super::calibration::{self, MaskThreshold};
 use super::checkpoint::{RunFolder, write_atomically};
 use super::dataset::Dataset;
 use super::error::TrainError;
@@ -56,8 +56,10 @@ pub fn write(
     let mut card = Card::unmeasured(identity, recipe.card.clone());
     card.training = Some(training_note(recipe, data, &provenance));
     card.history = provenance.history;
-    calibrate(&mut card, &validation);
-    judge(&mut card, recipe, data, &test);
+    let mask = MaskThreshold::best(&validation);
+    calibrate(&mut card, &validation, mask);
+    let temperature = card.calibration.map_or(1.0, |c| c.temperature);
+    judge(&mut card, recipe, data, &calibration::cases(&test, temperature, mask));
     write_atomically(&folder.0.join("model.safetensors"), &bytes)?;
     let path = folder.0.join("card.toml");
     let text = toml::to_string(&card).map_err(|e| TrainError::file(&path, e))?;
@@ -84,14 +86,15 @@ fn training_note(recipe: &Recipe, data: &Dataset, provenance: &Provenance) -> Tr
     }
 }
 
-/// Temperature and threshold from validation patients.
-fn calibrate(card: &mut Card, validation: &[SliceResult]) {
+/// Temperature and threshold from validation patients; `mask` is a segmenter's.
+fn calibrate(card: &mut Card, validation: &[SliceResult], mask: MaskThreshold) {
     if card.task == Task::Segmentation {
+        card.threshold.default = mask.value();
         return;
     }
     let temperature = calibration::fit_temperature(validation);
     let error = |t: f64| {
-        let cases = calibration::cases(validation, t);
+        let cases = calibration::cases(validation, t, mask);
         match card.task {
             Task::Binary => metrics::expected_calibration_error(&figures::scores(&cases)),
             _ => figures::confidence_error(&cases),
@@ -99,25 +102,24 @@ fn calibrate(card: &mut Card, validation: &[SliceResult]) {
     };
     card.calibration = Some(Calibration { temperature, ece_before: error(1.0), ece_after: error(temperature) });
     if card.task == Task::Binary {
-        let scores = figures::scores(&calibration::cases(validation, temperature));
+        let scores = figures::scores(&calibration::cases(validation, temperature, mask));
         let found = metrics::threshold_for_recall(&metrics::operating_curve(&scores), WANTED_RECALL);
         card.threshold.default = found.map_or(0.5, |p| p.threshold);
     }
 }
 
 /// Figures on the test patients; without any, nothing is claimed.
-fn judge(card: &mut Card, recipe: &Recipe, data: &Dataset, test: &[SliceResult]) {
-    if test.is_empty() {
+fn judge(card: &mut Card, recipe: &Recipe, data: &Dataset, cases: &[Case]) {
+    if cases.is_empty() {
         return;
     }
     let threshold = card.threshold.default;
-    let cases = calibration::cases(test, card.calibration.map_or(1.0, |c| c.temperature));
     let judge = Judge { task: recipe.task, classes: &recipe.card.classes, threshold };
     let level = |sources: &[&Source]| {
         if sources.iter().all(|s| s.knows_patients()) { Level::Patient } else { Level::SliceLeaky }
     };
     let used: Vec<&Source> = cases.iter().map(|case| &recipe.sources[case.source]).collect();
-    card.metrics = judge.figures(&cases, level(&used));
+    card.metrics = judge.figures(cases, level(&used));
     if recipe.sources.len() > 1 {
         for (index, source) in recipe.sources.iter().enumerate() {
             let own: Vec<Case> = cases.iter().filter(|case| case.source == index).cloned().collect();
@@ -128,7 +130,7 @@ fn judge(card: &mut Card, recipe: &Recipe, data: &Dataset, test: &[SliceResult])
     }
     card.measured_on = Some(MeasuredOn {
         patients: data.known_patients(recipe, Part::Test).len(),
-        slices: test.len(),
+        slices: cases.len(),
         slices_of_unknown_patients: used.iter().filter(|s| !s.knows_patients()).count(),
         source: recipe.card.data.clone(),
     });
@@ -136,9 +138,9 @@ fn judge(card: &mut Card, recipe: &Recipe, data: &Dataset, test: &[SliceResult])
     match recipe.task {
         Task::Segmentation => {}
         Task::Binary => {
-            card.operating_curve = metrics::operating_curve(&figures::scores(&cases));
-            card.confusion = Some(figures::confusion(&cases, classes, Some(threshold)));
+            card.operating_curve = metrics::operating_curve(&figures::scores(cases));
+            card.confusion = Some(figures::confusion(cases, classes, Some(threshold)));
         }
-        Task::Multiclass => card.confusion = Some(figures::confusion(&cases, classes, None)),
+        Task::Multiclass => card.confusion = Some(figures::confusion(cases, classes, None)),
     }
 }
