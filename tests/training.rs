@@ -12,6 +12,7 @@ use lesionlens::train::checkpoint::RunFolder;
 use lesionlens::train::dataset::Dataset;
 use lesionlens::train::error::TrainError;
 use lesionlens::train::fit::{Fit, Observer};
+use lesionlens::train::folders;
 use lesionlens::train::loss::Loss;
 use lesionlens::train::outcome::{self, Provenance};
 use lesionlens::train::recipe::{Layout, Phase, Recipe, Shares, Source};
@@ -212,7 +213,7 @@ fn neighbouring_slices_are_channels_in_training_as_in_use() {
     let mut recipe = recipe(1);
     recipe.input.neighbours = true;
     let set = open(folder.path(), &recipe, &folder.path().join("out")).unwrap();
-    let slice = |name: &str| sources::read_slice(folder.path(), &Path::new("images").join(name)).unwrap();
+    let slice = |name: &str| folders::read_slice(folder.path(), &Path::new("images").join(name)).unwrap();
     // Four slices a patient: one with both neighbours, and both ends.
     for (own, before, after) in [
         ("p3_1.png", Some("p3_0.png"), Some("p3_2.png")),

@@ -13,8 +13,8 @@ use crate::export::png;
 use crate::models::model::Model;
 use crate::models::registry::Registry;
 use crate::train::assess::{Classes, Panel};
+use crate::train::folders::{self, Found};
 use crate::train::recipe::{Layout, Source};
-use crate::train::sources::{self, Found};
 use anyhow::{Context, bail};
 use candle_core::Device;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -51,12 +51,12 @@ pub struct Args {
 
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let device = args.asking.open_device()?;
-    let layout = sources::layout_of(&args.data);
+    let layout = folders::layout_of(&args.data);
     if layout == Layout::Slices && args.patients.is_some() {
         bail!("slices.csv already names the patients; leave --patients away");
     }
     let source = Source { layout, patients: absolute(args.patients.as_deref())?, ..Source::default() };
-    let found = kept(&args, sources::find(&args.data, &source)?)?;
+    let found = kept(&args, folders::find(&args.data, &source)?)?;
     let models = Models::load(&args, layout, &device)?;
     let panel = models.panel(&found)?;
     let bar = ProgressBar::new(found.len() as u64);

@@ -1,7 +1,7 @@
 //! Asks installed models about labelled slices, as the window and the command line would.
 
 use super::error::TrainError;
-use super::sources::{Found, read_outline, read_slice};
+use super::folders::{Found, read_outline, read_slice};
 use crate::domain::card::{Card, Task, is_normal_class, is_tumour_class, same_class};
 use crate::domain::figures::{Case, Overlap};
 use crate::domain::mask::Mask;

@@ -2,7 +2,8 @@
 //! system's page cache. (Positional reads, not a memory map: as fast here, and a file that shrinks is an error, not a crash.)
 
 use super::error::TrainError;
-use super::sources::{Item, Outline, read_outline, read_slice};
+use super::folders::{Outline, read_outline, read_slice};
+use super::sources::Item;
 use crate::domain::card::InputSpec;
 use crate::domain::mask::Mask;
 use crate::domain::resample::Placement;

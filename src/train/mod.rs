@@ -9,6 +9,7 @@ pub mod dataset;
 pub mod error;
 pub mod evaluate;
 pub mod fit;
+pub mod folders;
 pub mod loader;
 pub mod loss;
 pub mod optimiser;
