@@ -1,4 +1,4 @@
-//! What every target does: opens bytes as a user would open a file, and looks at its first, middle and last slice.
+//! What the targets do: open bytes as a user would open a file, a study or a network.
 
 use lesionlens::domain::study::Place;
 use std::path::PathBuf;
@@ -11,9 +11,14 @@ static FILE: LazyLock<PathBuf> = LazyLock::new(|| {
     folder.join(format!("lesionlens-fuzz-{}", std::process::id()))
 });
 
-/// Errors are welcome; panics that reach this, hangs and memory without measure are not.
-pub fn open(bytes: &[u8]) {
+fn write(bytes: &[u8]) {
     std::fs::write(&*FILE, bytes).expect("a place for the file");
+}
+
+/// Opens a study and looks at its first, middle and last slice. Errors are welcome; panics that reach this, hangs and memory without
+/// measure are not.
+pub fn open(bytes: &[u8]) {
+    write(bytes);
     let Ok(study) = lesionlens::io::load(&FILE) else { return };
     for plane in study.frames.planes().iter().copied().chain([study.frames.native()]) {
         let count = study.frames.count(plane);
@@ -24,4 +29,10 @@ pub fn open(bytes: &[u8]) {
             }
         }
     }
+}
+
+/// Finds out which network a file of weights holds. As with [`open`], only errors may come of it.
+pub fn inspect(bytes: &[u8]) {
+    write(bytes);
+    let _ = std::hint::black_box(lesionlens::models::import::inspect(&FILE, None, None));
 }

@@ -17,7 +17,8 @@ pub fn embedded() -> impl Iterator<Item = (&'static str, Source)> {
             })),*]
         };
     }
-    embed!("brain4", "lgg-effnet", "lgg-effunet", "lgg-resnet", "lgg-resunet", "tumor-general").into_iter()
+    embed!("brain4", "lgg-effnet", "lgg-effunet", "lgg-resnet", "lgg-resunet", "tumor-general", "tumor-outline")
+        .into_iter()
 }
 
 /// A model that was found; its weights are read when it is first used.
