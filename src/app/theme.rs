@@ -35,6 +35,8 @@ pub fn install(ctx: &egui::Context) {
         .into();
         style.spacing.item_spacing = vec2(8.0, 6.0);
         style.spacing.button_padding = vec2(9.0, 4.0);
+        // A bar that appears under the pointer never covers what it scrolls.
+        style.spacing.scroll.floating_allocated_width = style.spacing.scroll.bar_width;
         style.spacing.interact_size.y = 24.0;
         style.interaction.selectable_labels = false;
     });
