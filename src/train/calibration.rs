@@ -15,15 +15,27 @@ impl MaskThreshold {
         (self.0 + 1) as f64 / 10.0
     }
 
+    /// In ascending order.
     fn all() -> impl Iterator<Item = Self> {
         (0..Self::COUNT).map(Self)
+    }
+
+    fn logit(self) -> f32 {
+        let p = self.value();
+        (p / (1.0 - p)).ln() as f32
     }
 
     /// The one with the largest mean Dice over patients.
     pub fn best(results: &[SliceResult]) -> Self {
         let dice = |threshold| figures::mean_dice(&cases(results, 1.0, threshold)).unwrap_or(0.0);
-        // Strictly better, so that without any tumour it stays at a half.
-        Self::all().fold((Self::HALF, dice(Self::HALF)), |best, t| if dice(t) > best.1 { (t, dice(t)) } else { best }).0
+        let mut best = (Self::HALF, dice(Self::HALF));
+        for (threshold, dice) in Self::all().map(|threshold| (threshold, dice(threshold))) {
+            // Strictly better, so that without any tumour it stays at a half.
+            if dice > best.1 {
+                best = (threshold, dice);
+            }
+        }
+        best.0
     }
 }
 
@@ -36,10 +48,10 @@ impl Overlaps {
     pub fn of(logits: &[f32], truth: &[f32]) -> Self {
         let inside = truth.iter().filter(|t| **t > 0.5).count();
         let mut all = [Overlap { truth: inside, ..Overlap::default() }; MaskThreshold::COUNT];
-        for (overlap, threshold) in all.iter_mut().zip(MaskThreshold::all()) {
-            let p = threshold.value();
-            let least = (p / (1.0 - p)).ln() as f32;
-            for (_, truth) in logits.iter().zip(truth).filter(|(z, _)| **z >= least) {
+        let least: Vec<f32> = MaskThreshold::all().map(MaskThreshold::logit).collect();
+        for (z, truth) in logits.iter().zip(truth) {
+            // Most pixels do not reach the first.
+            for (overlap, _) in all.iter_mut().zip(&least).take_while(|(_, least)| z >= *least) {
                 overlap.predicted += 1;
                 overlap.both += usize::from(*truth > 0.5);
             }

@@ -141,7 +141,7 @@ fn outlines(data: &Path, source: &Source) -> Result<Vec<Found>, TrainError> {
         let outline = Outline { file: mask, pixels };
         Ok(Found {
             class: class_of(&outline).into(),
-            patient: patients.of(path, &file)?,
+            patient: patients.of(path, &file)?.ok_or_else(|| unlisted(source, path))?,
             outline: (pixels > 0).then_some(outline),
             beside: [None, None],
             file,
@@ -158,13 +158,12 @@ fn class_folders(data: &Path, source: &Source) -> Result<Vec<Found>, TrainError>
         let is_used = source.classes.is_empty() || source.classes.contains_key(&class);
         for path in pictures(&folder)? {
             let file = below(data, &path);
-            match patients.of(&path, &file) {
-                Ok(patient) => {
-                    found.push(Found { file, outline: None, beside: [None, None], patient, class: class.clone() })
-                }
-                Err(_) if !is_used => {}
-                Err(error) => return Err(error),
-            }
+            let patient = match patients.of(&path, &file)? {
+                Some(patient) => patient,
+                None if !is_used => continue,
+                None => return Err(unlisted(source, &path)),
+            };
+            found.push(Found { file, outline: None, beside: [None, None], patient, class: class.clone() });
         }
     }
     Ok(found)
@@ -174,10 +173,7 @@ fn class_folders(data: &Path, source: &Source) -> Result<Vec<Found>, TrainError>
 enum Patients {
     /// Every picture counts as one.
     Unknown,
-    Listed {
-        list: PathBuf,
-        by_picture: BTreeMap<PathBuf, String>,
-    },
+    Listed(BTreeMap<PathBuf, String>),
 }
 
 impl Patients {
@@ -194,22 +190,24 @@ impl Patients {
                 by_picture.insert(picture, row.patient);
             }
         }
-        Ok(Self::Listed { list: list.clone(), by_picture })
+        Ok(Self::Listed(by_picture))
     }
 
-    /// The patient of a picture at `path`, which is called `file`.
-    fn of(&self, path: &Path, file: &Path) -> Result<String, TrainError> {
+    /// The patient of a picture at `path`, which is called `file`; `None` when the list does not have it.
+    fn of(&self, path: &Path, file: &Path) -> Result<Option<String>, TrainError> {
         match self {
-            Self::Unknown => Ok(file.display().to_string()),
-            Self::Listed { list, by_picture } => {
+            Self::Unknown => Ok(Some(file.display().to_string())),
+            Self::Listed(by_picture) => {
                 let place = path.canonicalize().map_err(|e| TrainError::file(path, e))?;
-                by_picture
-                    .get(&place)
-                    .cloned()
-                    .ok_or_else(|| TrainError::file(path, format!("has no patient in {}; add a row", list.display())))
+                Ok(by_picture.get(&place).cloned())
             }
         }
     }
+}
+
+fn unlisted(source: &Source, picture: &Path) -> TrainError {
+    let list = source.patients.as_deref().unwrap_or(Path::new("")).display();
+    TrainError::file(picture, format!("has no patient in {list}; add a row"))
 }
 
 fn below(data: &Path, path: &Path) -> PathBuf {
