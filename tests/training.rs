@@ -225,7 +225,7 @@ fn neighbouring_slices_are_channels_in_training_as_in_use() {
         for alone in [false, true] {
             let seen = if alone { seen.slice.clone().into() } else { seen.clone() };
             let wanted = preprocess::network_input_among(&seen, &recipe.input);
-            let example = Example::new(&set, index, &recipe, alone, |pixels| plain(pixels, SIDE)).unwrap();
+            let example = Example::new(&set.seen(index, !alone).unwrap(), |pixels| plain(pixels, SIDE));
             let batch = assemble(&[example], &[0], &recipe, SIDE, &candle_core::Device::Cpu).unwrap();
             let input = batch.input.flatten_all().unwrap().to_vec1::<f32>().unwrap();
             assert!(input.iter().zip(&wanted).all(|(a, b)| (a - b).abs() < 1e-5), "{own}, alone: {alone}");
@@ -233,6 +233,61 @@ fn neighbouring_slices_are_channels_in_training_as_in_use() {
             assert_eq!(differs, !alone, "{own}");
         }
     }
+}
+
+/// A tumour-free slice is given a lesion of another patient from about the same height, with its neighbours' parts of it; the same
+/// generator gives the same, and a recipe that does not ask for it sees what it saw.
+#[test]
+fn lesions_of_other_patients_are_laid_over_slices() {
+    use lesionlens::train::lesions::Lesions;
+    use rand::{Rng, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+    let folder = tempfile::tempdir().unwrap();
+    data(folder.path());
+    let mut recipe = recipe(1);
+    recipe.input.neighbours = true;
+    let set = open(folder.path(), &recipe, &folder.path().join("out")).unwrap();
+    let healthy: Vec<usize> = set.part(Part::Train).into_iter().filter(|i| set.items[*i].outline.is_none()).collect();
+    assert!(!healthy.is_empty());
+    let none = Lesions::new(&recipe, &set);
+    recipe.augment.transplant = 1.0;
+    recipe.augment.fade = 0.3;
+    let some = Lesions::new(&recipe, &set);
+    let mut laid = 0;
+    for item in healthy {
+        let plain = set.seen(item, true).unwrap();
+        let varied = |lesions: &Lesions| {
+            let (mut seen, mut rng) = (plain.clone(), ChaCha8Rng::seed_from_u64(item as u64));
+            lesions.vary(&mut seen, item, &set, &mut rng).unwrap();
+            (seen, rng.random::<u64>())
+        };
+        assert_eq!(varied(&none), (plain.clone(), ChaCha8Rng::seed_from_u64(item as u64).random::<u64>()));
+        let (seen, next) = varied(&some);
+        assert_eq!(varied(&some), (seen.clone(), next));
+        if !seen.picture.mask.is_empty() {
+            laid += 1;
+            let changed = (0..SIDE * SIDE).filter(|i| seen.picture.grey[*i] != plain.picture.grey[*i]);
+            let outlined = seen.picture.mask.iter().filter(|m| **m == 1).count();
+            assert!(outlined > 0 && changed.count() * 2 >= outlined);
+        }
+    }
+    assert!(laid > 0);
+}
+
+/// There is no outline to change in a classifier's pictures, and a lesion without any contrast is none.
+#[test]
+fn impossible_changes_of_lesions_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("recipe.toml");
+    let problem = |recipe: &str, line: &str| {
+        let recipes = Path::new(env!("CARGO_MANIFEST_DIR")).join("recipes");
+        let text = std::fs::read_to_string(recipes.join(recipe)).unwrap();
+        std::fs::write(&path, text.replace("[augment]", &format!("[augment]\n{line}"))).unwrap();
+        Recipe::read(&path).map_or_else(|e| e.to_string(), |_| String::new())
+    };
+    assert!(problem("brain4.toml", "transplant = 0.5").contains("segmenters"));
+    assert!(problem("lgg-resunet.toml", "fade = 1.0").contains("below 1"));
+    assert_eq!(problem("lgg-resunet.toml", "transplant = 0.5\nfade = 0.4"), "");
 }
 
 /// Class folders, a softmax and early stopping, to a model folder that the program opens.
@@ -368,6 +423,15 @@ fn outlines_of_a_second_source_are_trained_on_too() {
         let [a, b] = [a, b].map(|i| (i.file.file_name(), i.label, i.outline.as_ref().map(|o| o.pixels)));
         assert_eq!(a, b);
     }
+    // A mask is found by its name, so there may be one alone.
+    let masks = folder.path().join("more/masks");
+    std::fs::copy(masks.join("p1_0.png"), masks.join("p1_0.jpg")).unwrap();
+    let error = sources::list(folder.path(), &recipe).unwrap_err().to_string();
+    assert!(error.contains("p1_0.png") && error.contains("p1_0.jpg") && error.contains("keep one"), "{error}");
+    std::fs::rename(masks.join("p1_0.jpg"), folder.path().join("away.jpg")).unwrap();
+    std::fs::remove_file(masks.join("p1_0.png")).unwrap();
+    let error = sources::list(folder.path(), &recipe).unwrap_err().to_string();
+    assert!(error.contains("no mask of the same name"), "{error}");
     // Class folders have no outlines to learn from.
     let text = toml::to_string(&recipe).unwrap().replace("\"outlines\"", "\"class-folders\"");
     std::fs::write(folder.path().join("bad.toml"), text).unwrap();

@@ -137,7 +137,7 @@ pub fn plain(example: &Pixels, side: usize) -> Varied {
 }
 
 /// Interpolates a square of values; black outside.
-fn bilinear(side: usize, x: f32, y: f32, value: impl Fn(usize) -> f32) -> f32 {
+pub(super) fn bilinear(side: usize, x: f32, y: f32, value: impl Fn(usize) -> f32) -> f32 {
     let (x0, y0) = (x.floor(), y.floor());
     let (fx, fy) = (x - x0, y - y0);
     let at = |dx: f32, dy: f32| {

@@ -8,6 +8,26 @@ use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 use std::path::Path;
 
+/// A slice, and those before and after it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Seen {
+    pub picture: Pixels,
+    pub beside: [Option<Pixels>; 2],
+}
+
+impl Seen {
+    /// Before, itself, after.
+    pub fn slices(&self) -> [Option<&Pixels>; 3] {
+        [self.beside[0].as_ref(), Some(&self.picture), self.beside[1].as_ref()]
+    }
+
+    /// As [`Self::slices`].
+    pub fn slices_mut(&mut self) -> [Option<&mut Pixels>; 3] {
+        let [before, after] = &mut self.beside;
+        [before.as_mut(), Some(&mut self.picture), after.as_mut()]
+    }
+}
+
 /// Everything a run trains and is measured on.
 #[derive(Debug)]
 pub struct Dataset {
@@ -45,22 +65,14 @@ impl Dataset {
         (0..self.items.len()).filter(|i| self.items[*i].part == part).collect()
     }
 
-    /// Example `index` at the recipe's size.
+    /// Example `index` at the recipe's size, with the slices before and after it if it shall be seen among its neighbours and has any.
     ///
     /// # Errors
     /// If the cache was cut short or removed meanwhile.
-    pub fn pixels(&self, index: usize) -> Result<Pixels, TrainError> {
-        self.cache.read(index, self.items[index].outline.is_some())
-    }
-
-    /// Those that show the slices before and after example `index`, without their outlines; none where the recipe does not want them or there are none.
-    ///
-    /// # Errors
-    /// As [`Self::pixels`].
-    pub fn beside(&self, index: usize, wanted: bool) -> Result<[Option<Pixels>; 2], TrainError> {
-        let [before, after] =
-            self.items[index].beside.map(|i| i.filter(|_| wanted).map(|i| self.cache.read(i, false)).transpose());
-        Ok([before?, after?])
+    pub fn seen(&self, index: usize, among_neighbours: bool) -> Result<Seen, TrainError> {
+        let read = |index: usize| self.cache.read(index, self.items[index].outline.is_some());
+        let [before, after] = self.items[index].beside.map(|i| i.filter(|_| among_neighbours).map(read).transpose());
+        Ok(Seen { picture: read(index)?, beside: [before?, after?] })
     }
 
     /// Sorted names of a part's patients.

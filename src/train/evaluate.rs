@@ -65,7 +65,10 @@ impl Evaluator<'_> {
 
     fn batch(&self, network: &Network, examples: &[usize]) -> Result<Vec<SliceResult>, TrainError> {
         let side = self.graph.input_shape().rows();
-        let plain = |i: &usize| Example::new(self.data, *i, self.recipe, false, |pixels| augment::plain(pixels, side));
+        let plain = |i: &usize| -> Result<Example, TrainError> {
+            let seen = self.data.seen(*i, self.recipe.input.neighbours)?;
+            Ok(Example::new(&seen, |pixels| augment::plain(pixels, side)))
+        };
         let pictures: Vec<Example> = examples.par_iter().map(plain).collect::<Result<_, TrainError>>()?;
         let labels: Vec<usize> = examples.iter().map(|i| self.data.items[*i].label).collect();
         let batch = loader::assemble(&pictures, &labels, self.recipe, side, self.device)?;

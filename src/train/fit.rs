@@ -6,6 +6,7 @@ use super::checkpoint::{Position, RunFolder, write_atomically};
 use super::dataset::Dataset;
 use super::error::TrainError;
 use super::evaluate::Evaluator;
+use super::lesions::Lesions;
 use super::loader::{Batch, Loader};
 use super::optimiser::Optimiser;
 use super::recipe::{Phase, Recipe};
@@ -163,7 +164,8 @@ impl<'a> Fit<'a> {
         let place = self.place();
         let varied = |item: u64| place.rng(2, item);
         let (recipe, data, device) = (self.recipe, self.data, self.device);
-        let loader = Loader { recipe, data, side: phase.side, network: &stage.supervised, device, rng: &varied };
+        let (side, network, lesions) = (phase.side, &stage.supervised, Lesions::new(recipe, data));
+        let loader = Loader { recipe, data, side, lesions, network, device, rng: &varied };
         let done = self.position.step;
         let mut rate = 0.0;
         loader.each(done * phase.batch, &batches[done..], |batch, inner| {

@@ -127,15 +127,24 @@ fn class_of(outline: &Outline) -> &'static str {
 fn outlines(data: &Path, source: &Source) -> Result<Vec<Found>, TrainError> {
     let patients = Patients::read(data, source)?;
     let masks = data.join(&source.folder).join(MASKS);
-    let by_name: HashMap<OsString, PathBuf> =
-        children(&masks)?.into_iter().filter_map(|path| Some((path.file_stem()?.to_owned(), path))).collect();
+    let mut by_name: HashMap<OsString, Vec<PathBuf>> = HashMap::new();
+    for mask in children(&masks)? {
+        by_name.entry(mask.file_stem().unwrap_or_default().to_owned()).or_default().push(mask);
+    }
     let find = |path: &PathBuf| {
-        let mask = path.file_stem().and_then(|name| by_name.get(name)).ok_or_else(|| {
-            TrainError::file(
-                path,
-                format!("has no mask of the same name in {}; add it, black where there is none", masks.display()),
-            )
-        })?;
+        let name = path.file_stem().unwrap_or_default();
+        let mask = match by_name.get(name).map_or(&[][..], Vec::as_slice) {
+            [mask] => mask,
+            [] => {
+                let problem =
+                    format!("has no mask of the same name in {}; add it, black where there is none", masks.display());
+                return Err(TrainError::file(path, problem));
+            }
+            [one, other, ..] => {
+                let problem = format!("has two masks, {} and {}; keep one", one.display(), other.display());
+                return Err(TrainError::file(path, problem));
+            }
+        };
         let (file, mask) = (below(data, path), below(data, mask));
         let pixels = read_outline(data, &mask, &*read_slice(data, &file)?)?.area() as u64;
         let outline = Outline { file: mask, pixels };

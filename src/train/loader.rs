@@ -2,8 +2,9 @@
 
 use super::augment::{self, Varied};
 use super::cache::Pixels;
-use super::dataset::Dataset;
+use super::dataset::{Dataset, Seen};
 use super::error::TrainError;
+use super::lesions::Lesions;
 use super::recipe::Recipe;
 use super::supervision::Supervised;
 use crate::domain::card::Task;
@@ -30,20 +31,15 @@ pub struct Example {
 }
 
 impl Example {
-    /// Example `index` as `make` varies or resizes it, and those beside it alike unless it shall stand `alone`.
-    ///
-    /// # Errors
-    /// As [`Dataset::pixels`].
-    pub fn new(
-        data: &Dataset,
-        index: usize,
-        recipe: &Recipe,
-        alone: bool,
-        make: impl Fn(&Pixels) -> Varied,
-    ) -> Result<Self, TrainError> {
-        let beside = data.beside(index, recipe.input.neighbours && !alone)?;
-        let beside = beside.map(|pixels| pixels.map(|pixels| make(&pixels).grey));
-        Ok(Self { picture: make(&data.pixels(index)?), beside })
+    /// `seen` as `make` varies or resizes its slices, all alike.
+    pub fn new(seen: &Seen, make: impl Fn(&Pixels) -> Varied) -> Self {
+        let beside = seen.beside.each_ref().map(|pixels| {
+            // Nobody asks for the outlines of neighbours.
+            pixels.as_ref().map(|Pixels { side, grey, .. }| {
+                make(&Pixels { side: *side, grey: grey.clone(), mask: Vec::new() }).grey
+            })
+        });
+        Self { picture: make(&seen.picture), beside }
     }
 
     /// [side, side, channels]
@@ -88,6 +84,7 @@ pub struct Loader<'a> {
     pub recipe: &'a Recipe,
     pub data: &'a Dataset,
     pub side: usize,
+    pub lesions: Lesions,
     pub network: &'a Supervised,
     pub device: &'a Device,
     /// Generator for the example at a place of the epoch.
@@ -101,10 +98,12 @@ impl Loader<'_> {
         let vary = |(i, item): (usize, &usize)| {
             let mut rng = (self.rng)((first + i) as u64);
             // Drawn only where it matters, so that other recipes' examples stay the same.
-            let alone = self.recipe.input.neighbours && rng.random::<f32>() < rule.alone;
+            let neighbours = self.recipe.input.neighbours;
+            let alone = neighbours && rng.random::<f32>() < rule.alone;
+            let mut seen = self.data.seen(*item, neighbours && !alone)?;
+            self.lesions.vary(&mut seen, *item, self.data, &mut rng)?;
             // From one state of the generator: all slices of an example are varied alike.
-            let make = |pixels: &Pixels| augment::vary(pixels, self.side, rule, &mut rng.clone());
-            Example::new(self.data, *item, self.recipe, alone, make)
+            Ok(Example::new(&seen, |pixels| augment::vary(pixels, self.side, rule, &mut rng.clone())))
         };
         let examples: Vec<Example> = items.par_iter().enumerate().map(vary).collect::<Result<_, TrainError>>()?;
         let labels: Vec<usize> = items.iter().map(|i| self.data.items[*i].label).collect();

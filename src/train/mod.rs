@@ -10,6 +10,7 @@ pub mod error;
 pub mod evaluate;
 pub mod fit;
 pub mod folders;
+pub mod lesions;
 pub mod loader;
 pub mod loss;
 pub mod optimiser;

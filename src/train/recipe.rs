@@ -42,6 +42,11 @@ pub struct Augmentation {
     pub alone: f32,
     /// Largest side of a rectangle that is blackened in half of the pictures, share of the side (DeVries & Taylor 2017).
     pub cut_out: f32,
+    /// Probability that a lesion of another training patient of the same source is laid over a segmenter's picture, turned, sized and
+    /// moved at random ([`super::lesions`]).
+    pub transplant: f32,
+    /// Share of its contrast to the tissue around it that a lesion loses.
+    pub fade: f32,
 }
 
 /// A stretch of training at one picture size.
@@ -227,6 +232,13 @@ impl Recipe {
         }
         if self.deep_supervision.iter().any(|d| !(d.weight > 0.0 && d.weight.is_finite())) {
             return Some("weights of `deep_supervision` are numbers above 0".into());
+        }
+        let Augmentation { transplant, fade, .. } = self.augment;
+        if !((0.0..=1.0).contains(&transplant) && (0.0..1.0).contains(&fade)) {
+            return Some("`transplant` is a probability, and `fade` a share below 1".into());
+        }
+        if (transplant > 0.0 || fade > 0.0) && self.task != Task::Segmentation {
+            return Some("`transplant` and `fade` change outlined lesions: they are for segmenters".into());
         }
         if !self.loss.fits(self.task) {
             let losses = match self.task {
