@@ -5,7 +5,7 @@ use super::cache::Pixels;
 use super::dataset::{Dataset, Seen};
 use super::error::TrainError;
 use super::recipe::{Augmentation, Recipe};
-use super::sources::Part;
+use super::sources::{Item, Part};
 use rand::Rng;
 use rand::seq::IndexedRandom;
 
@@ -33,10 +33,17 @@ pub struct Lesions {
 
 impl Lesions {
     pub fn new(recipe: &Recipe, data: &Dataset) -> Self {
-        let Augmentation { transplant, fade, .. } = recipe.augment;
-        let donors = data.part(Part::Train).into_iter().filter(|i| data.items[*i].outline.is_some()).collect();
-        let heights = (0..data.items.len()).map(|i| height(data, i)).collect();
-        Self { transplant, fade, donors, heights }
+        Self::among(&data.items, &recipe.augment)
+    }
+
+    fn among(items: &[Item], rule: &Augmentation) -> Self {
+        let may_give = |i: &usize| items[*i].part == Part::Train && items[*i].outline.is_some();
+        Self {
+            transplant: rule.transplant,
+            fade: rule.fade,
+            donors: (0..items.len()).filter(may_give).collect(),
+            heights: (0..items.len()).map(|i| height(items, i)).collect(),
+        }
     }
 
     /// Varies the lesions of example `item`, which is `seen`. Draws from `rng` only what the recipe asks for, so that the examples of
@@ -53,7 +60,7 @@ impl Lesions {
         }
         if self.transplant > 0.0 && rng.random::<f32>() < self.transplant {
             let contrast = 1.0 - rng.random_range(0.0..=self.fade);
-            let Some(donor) = self.donor(item, data, rng) else { return Ok(()) };
+            let Some(donor) = self.donor(item, &data.items, rng) else { return Ok(()) };
             let donor = data.seen(donor, seen.beside.iter().any(Option::is_some))?;
             let Some(place) = Place::random(&seen.picture, &donor.picture, rng) else { return Ok(()) };
             for pair in seen.slices_mut().into_iter().zip(donor.slices()) {
@@ -67,9 +74,9 @@ impl Lesions {
 
     /// An example of another patient with a lesion, of the same kind of pictures, from about the same height; `None` if none was
     /// found soon.
-    fn donor(&self, item: usize, data: &Dataset, rng: &mut impl Rng) -> Option<usize> {
+    fn donor(&self, item: usize, items: &[Item], rng: &mut impl Rng) -> Option<usize> {
         let suits = |donor: usize| {
-            let [a, b] = [donor, item].map(|i| &data.items[i]);
+            let [a, b] = [donor, item].map(|i| &items[i]);
             let far = (self.heights[donor] - self.heights[item]).abs();
             a.source == b.source && a.patient != b.patient && far <= HEIGHT
         };
@@ -78,11 +85,10 @@ impl Lesions {
 }
 
 /// Slices on one side of an example over those of its whole stack but one.
-fn height(data: &Dataset, index: usize) -> f32 {
-    let count = |direction: usize| {
-        std::iter::successors(data.items[index].beside[direction], |i| data.items[*i].beside[direction]).count()
-    };
-    let (before, after) = (count(0), count(1));
+fn height(items: &[Item], index: usize) -> f32 {
+    let next = |i: usize, direction: usize| items[i].beside[direction];
+    let [before, after] =
+        [0, 1].map(|direction| std::iter::successors(next(index, direction), |i| next(*i, direction)).count());
     if before + after == 0 { 0.5 } else { before as f32 / (before + after) as f32 }
 }
 
@@ -327,18 +333,46 @@ mod tests {
             // 50 above its own surroundings, so 50 above these, or half of it.
             assert_eq!(at(&host, 45, 20), wanted);
             assert_eq!((at(&host, 45, 40), at(&host, 20, 30)), (150, 150));
-            // The square in its new place but its corners, which the soft edge gives less than a half.
-            let inside = |x: usize, y: usize| x.abs_diff(45) <= 5 && y.abs_diff(20) <= 5;
-            let corner = |x: usize, y: usize| x.abs_diff(45) == 5 && y.abs_diff(20) == 5;
+            // The square in its new place, rounded: at an edge 3 of 5 pixels are the lesion's, one further in 4, then all, and an
+            // outlined pixel has half of its 25.
+            let count = |from_middle: usize| [5, 5, 5, 5, 4, 3].get(from_middle).copied().unwrap_or(0);
             for (i, m) in host.mask.iter().enumerate() {
                 let (x, y) = (i % SIDE, i / SIDE);
-                assert_eq!(*m == 1, inside(x, y) && !corner(x, y), "({x}, {y})");
+                assert_eq!(*m == 1, count(x.abs_diff(45)) * count(y.abs_diff(20)) * 2 >= 25, "({x}, {y})");
             }
         }
         // A slice beside the donor's that shows no lesion gives none.
         let mut host = Pixels { mask: Vec::new(), ..head(150, 150) };
         transplant(&mut host, &Pixels { mask: Vec::new(), ..head(60, 60) }, &place, 1.0);
         assert_eq!(host, Pixels { mask: Vec::new(), ..head(150, 150) });
+    }
+
+    /// Sixteen slices a patient, so that a step is a fifteenth of the stack; one patient is not trained on, another is of other pictures.
+    #[test]
+    fn donors_are_other_patients_of_the_same_source_at_the_same_height() {
+        use super::super::folders::Outline;
+        let slice = |patient: usize, i: usize| Item {
+            file: format!("{patient}-{i}.png").into(),
+            outline: (i != 7).then(|| Outline { file: "mask.png".into(), pixels: 9 }),
+            beside: [(i > 0).then(|| patient * 16 + i - 1), (i < 15).then(|| patient * 16 + i + 1)],
+            patient: patient.to_string(),
+            source: usize::from(patient == 4),
+            label: 0,
+            part: if patient == 3 { Part::Validation } else { Part::Train },
+        };
+        let items: Vec<Item> = (0..5).flat_map(|patient| (0..16).map(move |i| slice(patient, i))).collect();
+        let lesions = Lesions::among(&items, &Augmentation { transplant: 1.0, ..Augmentation::default() });
+        assert_eq!((lesions.heights[0], lesions.heights[3], lesions.heights[15]), (0.0, 0.2, 1.0));
+        let mut rng = ChaCha8Rng::seed_from_u64(3);
+        // A slice of the first patient without lesion.
+        let found: Vec<usize> = (0..300).filter_map(|_| lesions.donor(7, &items, &mut rng)).collect();
+        assert!(found.len() > 100, "{}", found.len());
+        for donor in found {
+            let (patient, slice) = (donor / 16, donor % 16);
+            assert!([1, 2].contains(&patient) && [6, 8].contains(&slice), "slice {slice} of patient {patient}");
+        }
+        // Nobody else has pictures like the last patient's.
+        assert_eq!((0..100).find_map(|_| lesions.donor(64 + 4, &items, &mut rng)), None);
     }
 
     /// A turned, sized and mirrored lesion keeps its area times the scale squared, and lies on tissue.
@@ -357,8 +391,8 @@ mod tests {
             let outline: Vec<usize> = (0..SIDE * SIDE).filter(|i| laid.mask[*i] == 1).collect();
             let beside = outline.iter().filter(|i| *i % SIDE >= SIDE / 2).count();
             assert!(beside * 20 <= outline.len(), "seed {seed}: {beside} of {} pixels in the air", outline.len());
-            // 11² less four corners; 15 % for the edge's pixels.
-            let wanted = 117.0 * place.scale * place.scale;
+            // 11² less three at each corner; 15 % for the edge's pixels.
+            let wanted = 109.0 * place.scale * place.scale;
             let area = outline.len() as f32;
             let is_whole =
                 outline.iter().all(|i| (1..SIDE - 1).contains(&(i % SIDE)) && (1..SIDE - 1).contains(&(i / SIDE)));
