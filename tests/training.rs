@@ -250,9 +250,9 @@ fn lesions_of_other_patients_are_laid_over_slices() {
     let set = open(folder.path(), &recipe, &folder.path().join("out")).unwrap();
     let healthy: Vec<usize> = set.part(Part::Train).into_iter().filter(|i| set.items[*i].outline.is_none()).collect();
     assert!(!healthy.is_empty());
+    (recipe.augment.transplant, recipe.augment.fade) = (0.0, 0.0);
     let none = Lesions::new(&recipe, &set);
-    recipe.augment.transplant = 1.0;
-    recipe.augment.fade = 0.3;
+    (recipe.augment.transplant, recipe.augment.fade) = (1.0, 0.3);
     let some = Lesions::new(&recipe, &set);
     let mut laid = 0;
     for item in healthy {
@@ -280,15 +280,16 @@ fn lesions_of_other_patients_are_laid_over_slices() {
 fn impossible_changes_of_lesions_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("recipe.toml");
-    let problem = |recipe: &str, line: &str| {
-        let recipes = Path::new(env!("CARGO_MANIFEST_DIR")).join("recipes");
-        let text = std::fs::read_to_string(recipes.join(recipe)).unwrap();
-        std::fs::write(&path, text.replace("[augment]", &format!("[augment]\n{line}"))).unwrap();
+    let problem = |name: &str, transplant: f32, fade: f32| {
+        let mut recipe = Recipe::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("recipes").join(name)).unwrap();
+        (recipe.augment.transplant, recipe.augment.fade) = (transplant, fade);
+        std::fs::write(&path, toml::to_string(&recipe).unwrap()).unwrap();
         Recipe::read(&path).map_or_else(|e| e.to_string(), |_| String::new())
     };
-    assert!(problem("brain4.toml", "transplant = 0.5").contains("segmenters"));
-    assert!(problem("lgg-resunet.toml", "fade = 1.0").contains("below 1"));
-    assert_eq!(problem("lgg-resunet.toml", "transplant = 0.5\nfade = 0.4"), "");
+    assert!(problem("brain4.toml", 0.5, 0.0).contains("segmenters"));
+    assert!(problem("lgg-resunet.toml", 0.5, 1.0).contains("below 1"));
+    assert!(problem("lgg-resunet.toml", 1.1, 0.4).contains("a probability"));
+    assert_eq!(problem("lgg-resunet.toml", 0.5, 0.4), "");
 }
 
 /// Class folders, a softmax and early stopping, to a model folder that the program opens.
