@@ -225,7 +225,7 @@ fn neighbouring_slices_are_channels_in_training_as_in_use() {
         for alone in [false, true] {
             let seen = if alone { seen.slice.clone().into() } else { seen.clone() };
             let wanted = preprocess::network_input_among(&seen, &recipe.input);
-            let example = Example::new(&set.seen(index, !alone).unwrap(), |pixels| plain(pixels, SIDE));
+            let example = Example::new(set.seen(index, !alone).unwrap(), |pixels| plain(pixels, SIDE));
             let batch = assemble(&[example], &[0], &recipe, SIDE, &candle_core::Device::Cpu).unwrap();
             let input = batch.input.flatten_all().unwrap().to_vec1::<f32>().unwrap();
             assert!(input.iter().zip(&wanted).all(|(a, b)| (a - b).abs() < 1e-5), "{own}, alone: {alone}");

@@ -67,7 +67,7 @@ impl Evaluator<'_> {
         let side = self.graph.input_shape().rows();
         let plain = |i: &usize| -> Result<Example, TrainError> {
             let seen = self.data.seen(*i, self.recipe.input.neighbours)?;
-            Ok(Example::new(&seen, |pixels| augment::plain(pixels, side)))
+            Ok(Example::new(seen, |pixels| augment::plain(pixels, side)))
         };
         let pictures: Vec<Example> = examples.par_iter().map(plain).collect::<Result<_, TrainError>>()?;
         let labels: Vec<usize> = examples.iter().map(|i| self.data.items[*i].label).collect();

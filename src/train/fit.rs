@@ -127,10 +127,11 @@ impl<'a> Fit<'a> {
         // All of them now: a mistake in the last phase must not be found hours later.
         let stages: Vec<Stage> =
             self.recipe.phases.iter().map(|phase| Stage::new(self.recipe, phase)).collect::<Result<_, _>>()?;
+        let lesions = Lesions::new(self.recipe, self.data);
         while let Some(stage) = stages.get(self.position.phase) {
             let phase = &stage.phase;
             while self.position.epoch < phase.epochs && !self.has_stalled(phase) {
-                self.epoch(stage, observer, stop)?;
+                self.epoch(stage, &lesions, observer, stop)?;
             }
             self.position.phase += 1;
             self.position.epoch = 0;
@@ -155,7 +156,13 @@ impl<'a> Fit<'a> {
         split > 0 && best(&of_phase[split..]) <= best(&of_phase[..split])
     }
 
-    fn epoch(&mut self, stage: &Stage, observer: &mut dyn Observer, stop: &AtomicBool) -> Result<(), TrainError> {
+    fn epoch(
+        &mut self,
+        stage: &Stage,
+        lesions: &Lesions,
+        observer: &mut dyn Observer,
+        stop: &AtomicBool,
+    ) -> Result<(), TrainError> {
         let phase = &stage.phase;
         let order = self.order();
         // A last batch of one example has no batch statistics worth the name.
@@ -164,7 +171,7 @@ impl<'a> Fit<'a> {
         let place = self.place();
         let varied = |item: u64| place.rng(2, item);
         let (recipe, data, device) = (self.recipe, self.data, self.device);
-        let (side, network, lesions) = (phase.side, &stage.supervised, Lesions::new(recipe, data));
+        let (side, network) = (phase.side, &stage.supervised);
         let loader = Loader { recipe, data, side, lesions, network, device, rng: &varied };
         let done = self.position.step;
         let mut rate = 0.0;

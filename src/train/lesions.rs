@@ -62,10 +62,12 @@ impl Lesions {
             let contrast = 1.0 - rng.random_range(0.0..=self.fade);
             let Some(donor) = self.donor(item, &data.items, rng) else { return Ok(()) };
             let donor = data.seen(donor, seen.beside.iter().any(Option::is_some))?;
-            let Some(place) = Place::random(&seen.picture, &donor.picture, rng) else { return Ok(()) };
-            for pair in seen.slices_mut().into_iter().zip(donor.slices()) {
-                if let (Some(host), Some(donor)) = pair {
-                    transplant(host, donor, &place, contrast);
+            let lesions = donor.slices().map(|pixels| pixels.and_then(Lesion::of));
+            let place = lesions[1].as_ref().and_then(|lesion| Place::random(&seen.picture, lesion, rng));
+            let Some(place) = place else { return Ok(()) };
+            for pair in seen.slices_mut().into_iter().zip(&lesions) {
+                if let (Some(host), Some(lesion)) = pair {
+                    transplant(host, lesion, &place, contrast);
                 }
             }
         }
@@ -94,28 +96,21 @@ fn height(items: &[Item], index: usize) -> f32 {
 
 /// Brings the lesion's grey values closer to the tissue around it.
 fn fade(pixels: &mut Pixels, contrast: f32) {
-    let Some(lesion) = Lesion::of(pixels) else { return };
-    for (x, y) in lesion.bounds.grown(2, pixels.side).pixels() {
-        let grey = &mut pixels.grey[y * pixels.side + x];
+    let Some(Lesion { weights, around, .. }) = Lesion::of(pixels) else { return };
+    for (grey, weight) in pixels.grey.iter_mut().zip(weights).filter(|(_, weight)| *weight > 0.0) {
         let value = f32::from(*grey);
-        let weight = lesion.weight(x as f32, y as f32);
-        *grey = (value + weight * (1.0 - contrast) * (lesion.around - value)).round() as u8;
+        *grey = (value + weight * (1.0 - contrast) * (around - value)).round() as u8;
     }
 }
 
-/// Lays the donor's lesion on the host, as much brighter or darker than what it covers as it is against its own surroundings, and
-/// adds it to the host's outline. A donor without lesion changes nothing.
-fn transplant(host: &mut Pixels, donor: &Pixels, place: &Place, contrast: f32) {
-    let Some(lesion) = Lesion::of(donor) else { return };
+/// Lays a donor's lesion on the host, as much brighter or darker than what it covers as it is against its own surroundings, and adds
+/// it to the host's outline.
+fn transplant(host: &mut Pixels, lesion: &Lesion, place: &Place, contrast: f32) {
     let side = host.side;
     let covered: Vec<(usize, f32, f32)> = place
-        .bounds(&lesion, side)
-        .pixels()
-        .filter_map(|(x, y)| {
-            let (u, v) = place.origin(x as f32, y as f32);
-            let weight = lesion.weight(u, v);
-            (weight > 0.0).then(|| (y * side + x, weight, bilinear(&donor.grey, side, u, v)))
-        })
+        .covered(lesion)
+        .filter(|(_, weight, _)| *weight > 0.0)
+        .map(|(i, weight, (u, v))| (i, weight, bilinear(&lesion.pixels.grey, side, u, v)))
         .collect();
     let weights: f32 = covered.iter().map(|(_, weight, _)| weight).sum();
     if weights <= 0.0 {
@@ -136,18 +131,18 @@ fn transplant(host: &mut Pixels, donor: &Pixels, place: &Place, contrast: f32) {
 }
 
 /// A lesion in a picture.
-struct Lesion {
+struct Lesion<'a> {
+    pixels: &'a Pixels,
     bounds: Bounds,
-    side: usize,
     /// 0–1, soft at the edge; of the whole picture.
     weights: Vec<f32>,
     /// Mean grey value of tissue beside it.
     around: f32,
 }
 
-impl Lesion {
+impl<'a> Lesion<'a> {
     /// `None` without lesion, or without tissue beside it.
-    fn of(pixels: &Pixels) -> Option<Self> {
+    fn of(pixels: &'a Pixels) -> Option<Self> {
         let side = pixels.side;
         let bounds = Bounds::of(&pixels.mask, side)?;
         let mut weights = vec![0.0; side * side];
@@ -164,11 +159,7 @@ impl Lesion {
             .map(|i| f32::from(pixels.grey[i]))
             .collect();
         let around = beside.iter().sum::<f32>() / beside.len() as f32;
-        (!beside.is_empty()).then_some(Self { bounds, side, weights, around })
-    }
-
-    fn weight(&self, x: f32, y: f32) -> f32 {
-        bilinear(&self.weights, self.side, x, y)
+        (!beside.is_empty()).then_some(Self { pixels, bounds, weights, around })
     }
 }
 
@@ -190,8 +181,7 @@ struct Place {
 
 impl Place {
     /// A place where the lesion lies on tissue; `None` if none was found soon.
-    fn random(host: &Pixels, donor: &Pixels, rng: &mut impl Rng) -> Option<Self> {
-        let lesion = Lesion::of(donor)?;
+    fn random(host: &Pixels, lesion: &Lesion, rng: &mut impl Rng) -> Option<Self> {
         let least = tissue(host);
         let side = host.side as f32;
         let from = lesion.bounds.centre();
@@ -205,7 +195,7 @@ impl Place {
             let to = (start.0 + shift(), start.1 + shift());
             let inverse = [[mirror * cos / scale, mirror * sin / scale], [-sin / scale, cos / scale]];
             let place = Self { from, to, inverse, scale };
-            place.is_on_tissue(host, &lesion, least).then_some(place)
+            place.is_on_tissue(host, lesion, least).then_some(place)
         })
     }
 
@@ -217,7 +207,8 @@ impl Place {
     }
 
     /// Pixels of the host that `lesion`, of the donor or of a slice beside it, may cover.
-    fn bounds(&self, lesion: &Lesion, side: usize) -> Bounds {
+    fn bounds(&self, lesion: &Lesion) -> Bounds {
+        let side = lesion.pixels.side;
         let Bounds { left, right, top, bottom } = lesion.bounds;
         let far = |a: usize, b: usize, from: f32| (a as f32 - from).abs().max((b as f32 - from).abs());
         let radius = far(left, right, self.from.0).hypot(far(top, bottom, self.from.1)) * self.scale + 4.0;
@@ -230,14 +221,20 @@ impl Place {
         }
     }
 
+    /// Pixels of the host that `lesion` may cover: index, weight, and where in the donor's picture each lies.
+    fn covered(&self, lesion: &Lesion) -> impl Iterator<Item = (usize, f32, (f32, f32))> {
+        let side = lesion.pixels.side;
+        self.bounds(lesion).pixels().map(move |(x, y)| {
+            let (u, v) = self.origin(x as f32, y as f32);
+            (y * side + x, bilinear(&lesion.weights, side, u, v), (u, v))
+        })
+    }
+
     fn is_on_tissue(&self, host: &Pixels, lesion: &Lesion, least: f32) -> bool {
         let (mut all, mut good) = (0, 0);
-        for (x, y) in self.bounds(lesion, host.side).pixels() {
-            let (u, v) = self.origin(x as f32, y as f32);
-            if lesion.weight(u, v) >= 0.5 {
-                all += 1;
-                good += usize::from(f32::from(host.grey[y * host.side + x]) >= least);
-            }
+        for (i, ..) in self.covered(lesion).filter(|(_, weight, _)| *weight >= 0.5) {
+            all += 1;
+            good += usize::from(f32::from(host.grey[i]) >= least);
         }
         all > 0 && good * 20 >= all * 19
     }
@@ -302,6 +299,12 @@ mod tests {
         }
     }
 
+    fn lay(host: &mut Pixels, donor: &Pixels, place: &Place, contrast: f32) {
+        if let Some(lesion) = Lesion::of(donor) {
+            transplant(host, &lesion, place, contrast);
+        }
+    }
+
     fn at(pixels: &Pixels, x: usize, y: usize) -> u8 {
         pixels.grey[y * SIDE + x]
     }
@@ -329,7 +332,7 @@ mod tests {
         let place = Place { from: (20.0, 30.0), to: (45.0, 20.0), inverse: [[1.0, 0.0], [0.0, 1.0]], scale: 1.0 };
         for (contrast, wanted) in [(1.0, 200), (0.5, 175)] {
             let mut host = Pixels { mask: Vec::new(), ..head(150, 150) };
-            transplant(&mut host, &donor, &place, contrast);
+            lay(&mut host, &donor, &place, contrast);
             // 50 above its own surroundings, so 50 above these, or half of it.
             assert_eq!(at(&host, 45, 20), wanted);
             assert_eq!((at(&host, 45, 40), at(&host, 20, 30)), (150, 150));
@@ -343,7 +346,7 @@ mod tests {
         }
         // A slice beside the donor's that shows no lesion gives none.
         let mut host = Pixels { mask: Vec::new(), ..head(150, 150) };
-        transplant(&mut host, &Pixels { mask: Vec::new(), ..head(60, 60) }, &place, 1.0);
+        lay(&mut host, &Pixels { mask: Vec::new(), ..head(60, 60) }, &place, 1.0);
         assert_eq!(host, Pixels { mask: Vec::new(), ..head(150, 150) });
     }
 
@@ -382,12 +385,13 @@ mod tests {
         // Tissue in the left half alone.
         let grey = (0..SIDE * SIDE).map(|i| if i % SIDE < SIDE / 2 { 150 } else { 0 }).collect();
         let host = Pixels { side: SIDE, grey, mask: Vec::new() };
+        let lesion = Lesion::of(&donor).unwrap();
         let mut found = 0;
         for seed in 0..200 {
-            let Some(place) = Place::random(&host, &donor, &mut ChaCha8Rng::seed_from_u64(seed)) else { continue };
+            let Some(place) = Place::random(&host, &lesion, &mut ChaCha8Rng::seed_from_u64(seed)) else { continue };
             found += 1;
             let mut laid = host.clone();
-            transplant(&mut laid, &donor, &place, 1.0);
+            lay(&mut laid, &donor, &place, 1.0);
             let outline: Vec<usize> = (0..SIDE * SIDE).filter(|i| laid.mask[*i] == 1).collect();
             let beside = outline.iter().filter(|i| *i % SIDE >= SIDE / 2).count();
             assert!(beside * 20 <= outline.len(), "seed {seed}: {beside} of {} pixels in the air", outline.len());

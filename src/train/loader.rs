@@ -32,14 +32,11 @@ pub struct Example {
 
 impl Example {
     /// `seen` as `make` varies or resizes its slices, all alike.
-    pub fn new(seen: &Seen, make: impl Fn(&Pixels) -> Varied) -> Self {
-        let beside = seen.beside.each_ref().map(|pixels| {
-            // Nobody asks for the outlines of neighbours.
-            pixels.as_ref().map(|Pixels { side, grey, .. }| {
-                make(&Pixels { side: *side, grey: grey.clone(), mask: Vec::new() }).grey
-            })
-        });
-        Self { picture: make(&seen.picture), beside }
+    pub fn new(seen: Seen, make: impl Fn(&Pixels) -> Varied) -> Self {
+        let Seen { picture, beside } = seen;
+        // Nobody asks for the outlines of neighbours.
+        let grey = |pixels: Pixels| make(&Pixels { mask: Vec::new(), ..pixels }).grey;
+        Self { picture: make(&picture), beside: beside.map(|pixels| pixels.map(grey)) }
     }
 
     /// [side, side, channels]
@@ -84,7 +81,7 @@ pub struct Loader<'a> {
     pub recipe: &'a Recipe,
     pub data: &'a Dataset,
     pub side: usize,
-    pub lesions: Lesions,
+    pub lesions: &'a Lesions,
     pub network: &'a Supervised,
     pub device: &'a Device,
     /// Generator for the example at a place of the epoch.
@@ -103,7 +100,7 @@ impl Loader<'_> {
             let mut seen = self.data.seen(*item, neighbours && !alone)?;
             self.lesions.vary(&mut seen, *item, self.data, &mut rng)?;
             // From one state of the generator: all slices of an example are varied alike.
-            Ok(Example::new(&seen, |pixels| augment::vary(pixels, self.side, rule, &mut rng.clone())))
+            Ok(Example::new(seen, |pixels| augment::vary(pixels, self.side, rule, &mut rng.clone())))
         };
         let examples: Vec<Example> = items.par_iter().enumerate().map(vary).collect::<Result<_, TrainError>>()?;
         let labels: Vec<usize> = items.iter().map(|i| self.data.items[*i].label).collect();
