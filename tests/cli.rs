@@ -202,3 +202,13 @@ fn a_reader_may_stop_reading() {
     let said = String::from_utf8_lossy(&ended.stderr);
     assert!(!said.contains("panicked"), "{said}");
 }
+
+/// A constant instead of a static would copy every model to each place that uses it.
+#[test]
+fn the_program_holds_each_model_once() {
+    let program = std::fs::read(env!("CARGO_BIN_EXE_lesionlens")).unwrap();
+    for model in lesionlens_weights::MODELS {
+        let copies = memchr::memmem::find_iter(&program, model.weights).count();
+        assert_eq!(copies, 1, "copies of {} in the program", model.id);
+    }
+}

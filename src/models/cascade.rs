@@ -2,9 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The built-in pair, as `weights/default.cascade.toml` declares it.
-const DEFAULT: &str = include_str!("../../weights/default.cascade.toml");
-
 /// A pair of models by id.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -23,7 +20,7 @@ impl Cascade {
 
     /// The pair inside the program.
     pub fn built_in() -> Result<Self, toml::de::Error> {
-        toml::from_str(DEFAULT)
+        toml::from_str(lesionlens_weights::DEFAULT_CASCADE)
     }
 }
 

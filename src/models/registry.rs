@@ -4,21 +4,14 @@ use super::cascade::Cascade;
 use super::model::{Model, ModelError, Source, read_card};
 use crate::domain::card::{Card, Task};
 use candle_core::Device;
+use lesionlens_weights::EmbeddedModel;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// The models inside the program, by id.
+/// Models inside the program, with their ids.
 pub fn embedded() -> impl Iterator<Item = (&'static str, Source)> {
-    macro_rules! embed {
-        ($($id:literal),* $(,)?) => {
-            [$(($id, Source::Embedded {
-                card: include_str!(concat!("../../weights/", $id, "/card.toml")),
-                weights: include_bytes!(concat!("../../weights/", $id, "/model.safetensors")),
-            })),*]
-        };
-    }
-    embed!("brain4", "lgg-effnet", "lgg-effunet", "lgg-resnet", "lgg-resunet", "tumor-general", "tumor-outline")
-        .into_iter()
+    let source = |model: &EmbeddedModel| Source::Embedded { card: model.card, weights: model.weights };
+    lesionlens_weights::MODELS.iter().map(move |model| (model.id, source(model)))
 }
 
 /// A model that was found; its weights are read when it is first used.
