@@ -1,10 +1,20 @@
 //! The window, driven by what is written on it.
 
 mod common;
+#[path = "common/dicom.rs"]
+mod dicom;
 mod ui_common;
 
+use dicom_core::VR;
+use dicom_dictionary_std::tags;
 use egui::{Key, Modifiers, Role};
 use egui_kittest::kittest::Queryable as _;
+use lesionlens::domain::phantom::Phantom;
+use lesionlens::engine::candle::CandleEngine;
+use lesionlens::engine::device::{self, DeviceChoice};
+use lesionlens::engine::worker::Started;
+use lesionlens::models::registry::Registry;
+use std::sync::Arc;
 use ui_common::{drop_file, shows, wait, window, with_example};
 
 #[test]
@@ -144,6 +154,18 @@ fn save_export(window: &mut ui_common::Window, target: &std::path::Path) {
     save_as(window, target);
 }
 
+/// Opens the export window and chooses what to write.
+fn choose_export(window: &mut ui_common::Window, kind: &str) {
+    window.key_press_modifiers(Modifiers::COMMAND, Key::E);
+    wait(window, "the export window", |w| shows(w, "What to write"));
+    window.get_by_role_and_label(Role::ComboBox, "What to write").click();
+    window.step();
+    window.step();
+    window.get_by_label(kind).click();
+    window.step();
+    window.step();
+}
+
 /// Types the file's name into the open export window and saves.
 fn save_as(window: &mut ui_common::Window, target: &std::path::Path) {
     let field = window.get_by_role_and_label(Role::TextInput, "File");
@@ -206,14 +228,7 @@ fn a_stack_is_walked_through_triaged_measured_and_exported() {
     window.key_press(Key::L);
     wait(&mut window, "the reason", |w| shows(w, "No mm here"));
     for (kind, target) in [("Positive slices on one sheet (PNG)", &sheet), ("Results by slice (CSV)", &table)] {
-        window.key_press_modifiers(Modifiers::COMMAND, Key::E);
-        wait(&mut window, "the export window", |w| shows(w, "What to write"));
-        window.get_by_role_and_label(Role::ComboBox, "What to write").click();
-        window.step();
-        window.step();
-        window.get_by_label(kind).click();
-        window.step();
-        window.step();
+        choose_export(&mut window, kind);
         save_as(&mut window, target);
     }
     assert!(image::open(&sheet).unwrap().width() >= 64);
@@ -256,4 +271,46 @@ fn a_dropped_model_is_installed_and_used() {
     drop_file(&mut window, &damaged);
     wait(&mut window, "the reason", |w| shows(w, "damaged.keras"));
     assert_eq!(window.state().session().count(), 1);
+}
+
+/// A series with a gap, of a modality that the models were not made for, asked with the shipped models on both sides.
+#[test]
+fn the_window_exports_the_report_that_predict_writes() {
+    let home = tempfile::tempdir().unwrap();
+    let (series, target) = (home.path().join("series"), home.path().join("window.json"));
+    std::fs::create_dir(&series).unwrap();
+    for (i, z) in [0, 5, 17].into_iter().enumerate() {
+        let example = Phantom::example();
+        let drawn = Phantom { lesion: example.lesion.filter(|_| z == 5), ..example };
+        let pixels: Vec<u16> = drawn.draw().0.values().iter().map(|v| *v as u16).collect();
+        dicom::write(&series.join(format!("IM{i}")), 256, &pixels, |o| {
+            dicom::place(o, r"1\0\0\0\1\0", &format!(r"-128\-128\{z}"), r"1\1");
+            dicom::put(o, tags::MODALITY, VR::CS, "CT");
+        });
+    }
+    let engine = |_| {
+        let device = device::open(DeviceChoice::Cpu).device;
+        Started { engine: Box::new(CandleEngine::new(Arc::new(Registry::scan_in(&[])), device)), notice: None }
+    };
+    let mut window = ui_common::window_with_engine(vec![series.clone()], [1280.0, 720.0], None, Arc::new(engine));
+    wait(&mut window, "every answer", |w| w.state().session().is_complete());
+    choose_export(&mut window, "Results of the study (JSON)");
+    window.get_by_role_and_label(Role::CheckBox, "Write the file's name into it").click();
+    window.step();
+    save_as(&mut window, &target);
+    let output = common::lesionlens(home.path(), &["predict", series.to_str().unwrap(), "--json", "predict.json"]);
+    assert!(output.status.success(), "{}", common::text(&output.stderr));
+    let report = |name: &str| {
+        let text = std::fs::read(home.path().join(name)).unwrap();
+        let mut report: serde_json::Value = serde_json::from_slice(&text).unwrap();
+        for slice in report["results"].as_array_mut().unwrap() {
+            slice.as_object_mut().unwrap().remove("timings_ms").unwrap();
+        }
+        report
+    };
+    let (of_window, of_predict) = (report("window.json"), report("predict.json"));
+    assert_eq!(of_window, of_predict);
+    let warnings = of_predict["studies"][0]["warnings"].to_string();
+    assert!(warnings.contains("uneven-slice-distances") && warnings.contains("the model was made for"), "{warnings}");
+    assert_eq!(of_predict["results"].as_array().unwrap().len(), 3);
 }

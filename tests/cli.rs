@@ -69,12 +69,33 @@ fn inputs_are_never_overwritten() {
     phantom_png(&scan);
     let before = std::fs::read(&scan).unwrap();
     let (path, here) = (scan.to_str().unwrap(), folder.path().to_str().unwrap());
-    let output = lesionlens(folder.path(), &["predict", path, "--mask", here]);
+    let output = lesionlens(folder.path(), &["predict", path, "--mask", here, "--json", "-"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output.stderr).contains("was not overwritten"), "{}", text(&output.stderr));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["results"].as_array().unwrap().len(), 1, "the answers are there all the same");
     let both = lesionlens(folder.path(), &["predict", path, "--mask", here, "--overlay", here]);
     assert_eq!(both.status.code(), Some(1));
     assert!(std::fs::read(&scan).unwrap() == before);
+}
+
+/// A picture is no DICOM series, so that no segmentation can refer to it.
+#[test]
+fn a_mask_that_cannot_be_written_costs_no_result() {
+    let folder = tempfile::tempdir().unwrap();
+    let scan = folder.path().join("a.png");
+    phantom_png(&scan);
+    let args = ["--always-segment", "--mask", "masks", "--mask-format", "seg", "--json", "-", "--csv", "out.csv"];
+    let output = lesionlens(folder.path(), &[&["predict", scan.to_str().unwrap()], args.as_slice()].concat());
+    assert_eq!(output.status.code(), Some(1));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(report["results"][0]["segmenter"]["mask_pixels"].as_u64() > Some(0));
+    let (study, error) = (&report["studies"][0], report["errors"][0]["error"].as_str().unwrap());
+    assert!(study["mask_file"].is_null() && study["mask"]["voxels"].as_u64() > Some(0));
+    assert!(error.contains("export the mask as PNG"), "{error}");
+    let warnings = study["warnings"].as_array().unwrap();
+    assert!(warnings.iter().any(|w| *w == format!("mask-not-written: {error}").as_str()), "{warnings:?}");
+    assert_eq!(std::fs::read_to_string(folder.path().join("out.csv")).unwrap().lines().count(), 2);
 }
 
 #[test]

@@ -1,13 +1,14 @@
 //! Slow things done on threads of their own: file dialogs, reading outlines, writing exports.
 
 use super::entry::{EntryId, Shown};
-use super::exporting::{Export, ExportKind};
 use super::opener;
 use super::state::Settings;
 use crate::domain::card::Card;
 use crate::domain::slice::Slice;
 use crate::domain::study::{Place, Study};
 use crate::engine::importing::{self, Detected, Wishes};
+use crate::export::kind::ExportKind;
+use crate::export::{self, Export};
 use crate::io::paths::EXTENSIONS;
 use crate::io::{self, Truth};
 use crossbeam_channel::{Receiver, Sender, unbounded};
@@ -161,7 +162,7 @@ impl Tasks {
     }
 
     /// Writes an export, until `cancelled`.
-    pub fn export(&self, export: Export, path: PathBuf, cancelled: Arc<AtomicBool>) {
+    pub fn export(&self, export: Box<dyn Export>, path: PathBuf, cancelled: Arc<AtomicBool>) {
         let (outbox, ctx) = (self.outbox.clone(), self.ctx.clone());
         self.spawn(move || {
             let progress = |done: usize, total: usize| {
@@ -170,7 +171,7 @@ impl Tasks {
                 ctx.request_repaint();
                 !cancelled.load(Ordering::Relaxed)
             };
-            let written = export.write(&path, &progress).map_err(|e| e.to_string());
+            let written = export::write(export.as_ref(), &path, &progress).map_err(|e| e.to_string());
             Some(Done::Exported(written.map(|()| path)))
         });
     }

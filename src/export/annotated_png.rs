@@ -1,9 +1,7 @@
 //! The annotated picture: scan with overlay, and below it what the models said and which models they were.
 
 use super::{ExportError, png};
-use crate::files::write_atomically;
 use ab_glyph::{Font, FontRef, PxScale, ScaleFont, point};
-use std::path::Path;
 
 /// Whole-number enlargement of the scan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
@@ -60,12 +58,6 @@ struct Canvas {
     width: usize,
     height: usize,
     pixels: Vec<[u8; 3]>,
-}
-
-/// Writes the picture as PNG, whole or not at all.
-pub fn write(path: &Path, picture: &Annotated) -> Result<(), ExportError> {
-    let bytes = bytes(picture)?;
-    write_atomically(path, &bytes).map_err(|reason| ExportError::file(path, reason))
 }
 
 /// The picture as PNG.

@@ -1,29 +1,72 @@
 //! Many slices on one picture, each with its mask and number.
 
-use super::annotated_png::{Annotated, Label, Magnification};
+use super::annotated_png::{self, Annotated, Label, Magnification};
+use super::{Export, ExportError, Looks, Progress, go_on};
+use crate::domain::prediction::Segmentation;
 use crate::domain::resample::resize;
+use crate::domain::study::{Place, Study};
+use std::sync::Arc;
 
 /// Slices on a sheet at most; of more, every n-th.
-pub const MOST: usize = 48;
+const MOST: usize = 48;
 /// Slices side by side.
 const COLUMNS: usize = 6;
 /// Longest side of a slice on the sheet, in pixels.
 const SIDE: usize = 240;
 const GAP: usize = 4;
 
+/// A study's positive slices as one picture, ready to be written.
+pub struct SheetExport {
+    pub study: Arc<Study>,
+    /// Every slice, in order.
+    pub slices: Vec<SheetSlice>,
+    /// Probability in 0–1 from which a pixel belongs to the mask.
+    pub mask_threshold: f32,
+    pub looks: Looks,
+    /// Lines of the footer.
+    pub lines: Vec<String>,
+}
+
+/// A slice that may stand on the sheet.
+pub struct SheetSlice {
+    pub place: Place,
+    pub is_positive: bool,
+    /// Probabilities of the mask, where it is shown.
+    pub segmentation: Option<Arc<Segmentation>>,
+}
+
+impl Export for SheetExport {
+    /// The positive slices, or all of a study that has none.
+    fn bytes(&self, progress: Progress) -> Result<Vec<u8>, ExportError> {
+        let positive: Vec<usize> = (0..self.slices.len()).filter(|i| self.slices[*i].is_positive).collect();
+        let all: Vec<usize> = (0..self.slices.len()).collect();
+        let chosen = chosen(if positive.is_empty() { &all } else { &positive });
+        let mut cells = Vec::new();
+        for (done, one) in chosen.iter().map(|i| &self.slices[*i]).enumerate() {
+            go_on(progress, done, chosen.len())?;
+            // A damaged slice leaves a gap on the sheet, nothing more.
+            let Ok(slice) = self.study.frames.slice(one.place) else { continue };
+            let mask = one.segmentation.as_ref().map(|s| s.mask(self.mask_threshold));
+            let rgb = self.looks.paint(&slice, mask.as_ref(), None);
+            cells.push(Cell::new(one.place.index + 1, slice.width(), slice.height(), rgb));
+        }
+        annotated_png::bytes(&Sheet::new(&cells).annotated(&self.lines))
+    }
+}
+
 /// One slice under its window, with its mask.
-pub struct Cell {
+struct Cell {
     /// From 1, as the reader counts.
-    pub number: usize,
-    pub width: usize,
-    pub height: usize,
+    number: usize,
+    width: usize,
+    height: usize,
     /// Row by row.
-    pub rgb: Vec<[u8; 3]>,
+    rgb: Vec<[u8; 3]>,
 }
 
 impl Cell {
     /// No larger than it is on the sheet.
-    pub fn new(number: usize, width: usize, height: usize, rgb: Vec<[u8; 3]>) -> Self {
+    fn new(number: usize, width: usize, height: usize, rgb: Vec<[u8; 3]>) -> Self {
         let longest = width.max(height);
         if longest <= SIDE {
             return Self { number, width, height, rgb };
@@ -41,12 +84,12 @@ impl Cell {
 }
 
 /// The slices to put on a sheet: these, thinned out evenly when they are too many.
-pub fn chosen(slices: &[usize]) -> Vec<usize> {
+fn chosen(slices: &[usize]) -> Vec<usize> {
     slices.iter().copied().step_by(slices.len().div_ceil(MOST).max(1)).collect()
 }
 
 /// The sheet's pixels and labels.
-pub struct Sheet {
+struct Sheet {
     width: usize,
     height: usize,
     rgb: Vec<[u8; 3]>,
@@ -54,7 +97,7 @@ pub struct Sheet {
 }
 
 impl Sheet {
-    pub fn new(cells: &[Cell]) -> Self {
+    fn new(cells: &[Cell]) -> Self {
         let widest = cells.iter().map(|c| c.width).max().unwrap_or(1);
         let highest = cells.iter().map(|c| c.height).max().unwrap_or(1);
         let columns = cells.len().clamp(1, COLUMNS);
@@ -73,7 +116,7 @@ impl Sheet {
     }
 
     /// With the lines of its footer.
-    pub fn annotated<'a>(&'a self, lines: &'a [String]) -> Annotated<'a> {
+    fn annotated<'a>(&'a self, lines: &'a [String]) -> Annotated<'a> {
         let magnification = Magnification::X1;
         Annotated { width: self.width, height: self.height, rgb: &self.rgb, magnification, labels: &self.labels, lines }
     }

@@ -13,6 +13,7 @@ use dicom_dictionary_std::{tags, uids};
 use dicom_object::{FileMetaTableBuilder, InMemDicomObject, OpenFileOptions, Tag};
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// What stands in a segmentation's pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,11 +92,11 @@ pub fn binary(study: &Study, cut: Cut, masks: &[(usize, Mask)], model: &ModelRef
 pub fn fractional(
     study: &Study,
     cut: Cut,
-    maps: &[(usize, prediction::Segmentation)],
+    maps: &[(usize, Arc<prediction::Segmentation>)],
     model: &ModelRef,
 ) -> Result<Vec<u8>, ExportError> {
     let frame =
-        |(index, map): &(usize, prediction::Segmentation)| Frame { index: *index, values: map.probability_map() };
+        |(index, map): &(usize, Arc<prediction::Segmentation>)| Frame { index: *index, values: map.probability_map() };
     let something = |frame: &Frame| frame.values.iter().any(|v| *v >= 0.5 / 255.0);
     let frames: Vec<Frame> = maps.iter().map(frame).filter(something).collect();
     write(&Segmentation { kind: Kind::Fractional, study, cut, layout: layout(study, cut)?, frames: &frames, model })
@@ -111,13 +112,13 @@ fn layout(study: &Study, cut: Cut) -> Result<Layout, ExportError> {
 /// # Errors
 /// If the source files are no DICOM or do not say where they lie in the patient, or nothing was outlined.
 fn write(seg: &Segmentation) -> Result<Vec<u8>, ExportError> {
+    if seg.frames.is_empty() {
+        return Err(ExportError::NothingOutlined);
+    }
     let refused = |why: &str| ExportError::Segmentation(why.to_string());
     let Some(affine) = seg.layout.slices_affine() else {
         return Err(refused("the source does not say where its slices lie in the patient; export the mask as PNG"));
     };
-    if seg.frames.is_empty() {
-        return Err(refused("nothing was outlined, and a segmentation without a pixel is no segmentation"));
-    }
     let sources = sources(seg)?;
     let head = open(seg.study.file(Place { cut: seg.cut, index: 0 }))?;
     if uid(&head, tags::FRAME_OF_REFERENCE_UID).is_none() || uid(&head, tags::STUDY_INSTANCE_UID).is_none() {

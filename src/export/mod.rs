@@ -1,16 +1,70 @@
 //! Results on disk: annotated pictures, masks, tables. Every file is written whole or not at all.
+//!
+//! [`kind::ExportKind`] lists the kinds of files; whatever can be written as one is an [`Export`].
 
 pub mod annotated_png;
 mod clock;
 pub mod contact_sheet;
 pub mod dicom_seg;
 pub mod evaluation_page;
+pub mod kind;
+pub mod mask_volume;
 pub mod nifti;
 pub mod plot;
 pub mod png;
 pub mod report;
 
+use crate::domain::mask::Mask;
+use crate::domain::overlay::{self, OverlayStyle};
+use crate::domain::slice::Slice;
+use crate::domain::window::Window;
+use crate::files::write_atomically;
 use std::path::{Path, PathBuf};
+
+/// Called with the number of slices done and to do; says whether to go on.
+pub type Progress<'a> = &'a dyn Fn(usize, usize) -> bool;
+
+/// The content of one file that is to be written.
+pub trait Export: Send {
+    /// Makes the bytes of the file.
+    ///
+    /// # Errors
+    /// If a slice cannot be read, the study lacks what the format needs, or `progress` says no.
+    fn bytes(&self, progress: Progress) -> Result<Vec<u8>, ExportError>;
+}
+
+/// Writes an export whole or not at all.
+///
+/// # Errors
+/// As [`Export::bytes`], and if the file cannot be written.
+pub fn write(export: &dyn Export, path: &Path, progress: Progress) -> Result<(), ExportError> {
+    let bytes = export.bytes(progress)?;
+    write_atomically(path, &bytes).map_err(|reason| ExportError::file(path, reason))
+}
+
+/// Reports progress before the next slice.
+///
+/// # Errors
+/// [`ExportError::Cancelled`] if `progress` says no.
+pub fn go_on(progress: Progress, done: usize, total: usize) -> Result<(), ExportError> {
+    if progress(done, total) { Ok(()) } else { Err(ExportError::Cancelled) }
+}
+
+/// How the scan looks in exported pictures.
+#[derive(Debug, Clone, Copy)]
+pub struct Looks {
+    pub window: Window,
+    pub invert: bool,
+    pub style: OverlayStyle,
+}
+
+impl Looks {
+    /// Pixels of the slice with masks painted over it, row by row at the slice's own size.
+    pub fn paint(&self, slice: &Slice, prediction: Option<&Mask>, truth: Option<&Mask>) -> Vec<[u8; 3]> {
+        let painted = overlay::paint(prediction, truth, self.style);
+        overlay::composite(&slice.shades(self.window, self.invert), painted.as_deref())
+    }
+}
 
 /// Why nothing was written.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +81,8 @@ pub enum ExportError {
     Plot(String),
     #[error("cannot write the segmentation: {0}")]
     Segmentation(String),
+    #[error("nothing was outlined, and a segmentation without a pixel is no segmentation")]
+    NothingOutlined,
     #[error("cannot write the volume: {0}")]
     Nifti(String),
     #[error("{0}; nothing was written")]

@@ -1,8 +1,8 @@
 //! PNG bytes of pictures and masks.
 
-use super::ExportError;
+use super::{ExportError, Looks};
 use crate::domain::mask::Mask;
-use crate::domain::overlay::{self, OverlayStyle};
+use crate::domain::overlay::OverlayStyle;
 use crate::domain::slice::Slice;
 
 fn encode(width: usize, height: usize, colour: png::ColorType, data: &[u8]) -> Result<Vec<u8>, ExportError> {
@@ -33,9 +33,8 @@ pub fn overlay(
     truth: Option<&Mask>,
     style: OverlayStyle,
 ) -> Result<Vec<u8>, ExportError> {
-    let painted = overlay::paint(prediction, truth, style);
-    let grey = slice.shades(slice.default_window(), false);
-    rgb(slice.width(), slice.height(), &overlay::composite(&grey, painted.as_deref()))
+    let looks = Looks { window: slice.default_window(), invert: false, style };
+    rgb(slice.width(), slice.height(), &looks.paint(slice, prediction, truth))
 }
 
 /// The slice under its default window.

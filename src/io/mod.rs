@@ -159,9 +159,7 @@ pub fn load_outline(path: &Path, slice: &Slice) -> Result<Mask, LoadError> {
 pub struct Hashes(HashMap<PathBuf, String>);
 
 impl Hashes {
-    /// # Errors
-    /// If the file cannot be read.
-    pub fn of(&mut self, path: &Path) -> std::io::Result<String> {
+    fn of(&mut self, path: &Path) -> std::io::Result<String> {
         if let Some(known) = self.0.get(path) {
             return Ok(known.clone());
         }
@@ -170,6 +168,18 @@ impl Hashes {
         let hash = format!("{:x}", hash.finalize());
         self.0.insert(path.to_path_buf(), hash.clone());
         Ok(hash)
+    }
+
+    /// Hash of the file that a slice comes from; empty for a study that is no file, such as the example.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub fn of_slice(&mut self, study: &Study, place: Place) -> Result<String, FrameError> {
+        let file = study.file(place);
+        if !file.is_file() {
+            return Ok(String::new());
+        }
+        self.of(file).map_err(|e| FrameError::File { file: file.to_path_buf(), problem: e.to_string() })
     }
 }
 

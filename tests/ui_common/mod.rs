@@ -5,7 +5,7 @@ use egui_kittest::Harness;
 use egui_kittest::kittest::Queryable as _;
 use lesionlens::app::session::Models;
 use lesionlens::app::state::Language;
-use lesionlens::app::{App, Options};
+use lesionlens::app::{App, EngineFactory, Options};
 use lesionlens::engine::mock::MockEngine;
 use lesionlens::engine::worker::Started;
 use lesionlens::models::registry::Registry;
@@ -22,13 +22,24 @@ pub fn window(paths: Vec<PathBuf>, size: [f32; 2]) -> Window {
 
 /// As [`window`]; dropped models are installed in `models`.
 pub fn window_with_models(paths: Vec<PathBuf>, size: [f32; 2], models_folder: Option<PathBuf>) -> Window {
+    let engine = Arc::new(|_| Started { engine: Box::new(MockEngine), notice: None });
+    window_with_engine(paths, size, models_folder, engine)
+}
+
+/// As [`window_with_models`]; questions go to the engine that `engine` makes.
+pub fn window_with_engine(
+    paths: Vec<PathBuf>,
+    size: [f32; 2],
+    models_folder: Option<PathBuf>,
+    engine: EngineFactory,
+) -> Window {
     let registry = Registry::scan_in(&[]);
     let (classifier, segmenter) = registry.default_pair();
     let cards = registry.entries().map(|e| e.card.clone()).collect();
     Harness::builder().with_size(size).with_max_steps(64).build_eframe(move |cc| {
         let options = Options {
             paths,
-            engine: Arc::new(|_| Started { engine: Box::new(MockEngine), notice: None }),
+            engine,
             settings: None,
             models_folder,
             language: Some(Language::English),
@@ -40,9 +51,9 @@ pub fn window_with_models(paths: Vec<PathBuf>, size: [f32; 2], models_folder: Op
     })
 }
 
-/// Draws frames until `ready`, while threads do their work; fails after ten seconds.
+/// Draws frames until `ready`, while threads do their work; fails after a minute.
 pub fn wait(window: &mut Window, what: &str, ready: impl Fn(&Window) -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + Duration::from_secs(60);
     while !ready(window) {
         assert!(Instant::now() < deadline, "waited in vain for: {what}");
         std::thread::sleep(Duration::from_millis(5));

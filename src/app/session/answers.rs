@@ -49,19 +49,24 @@ impl Session {
         self.segmentation(entry).filter(|_| self.gate_is_open(entry))
     }
 
-    fn failure_of<'a>(&self, entry: &'a Entry, question: Question, model: Option<&String>) -> Option<&'a str> {
-        entry.findings(entry.shown.place)?.failure(question, model?)
+    fn classifier_failure_at<'a>(&self, entry: &'a Entry, place: Place) -> Option<&'a str> {
+        entry.findings(place)?.failure(Question::Classify, self.models.classifier.as_ref()?)
     }
 
     /// Why the classifier has no answer for the slice on show, if it failed.
     pub fn classifier_failure<'a>(&self, entry: &'a Entry) -> Option<&'a str> {
-        self.failure_of(entry, Question::Classify, self.models.classifier.as_ref())
+        self.classifier_failure_at(entry, entry.shown.place)
     }
 
     /// Why a model has no answer for the slice on show, if one failed.
     pub fn failure<'a>(&self, entry: &'a Entry) -> Option<&'a str> {
-        let segment = || self.failure_of(entry, Question::Segment, self.models.segmenter.as_ref());
-        self.classifier_failure(entry).or_else(segment)
+        self.failure_at(entry, entry.shown.place)
+    }
+
+    /// Why a model has no answer for a slice, if one failed.
+    pub fn failure_at<'a>(&self, entry: &'a Entry, place: Place) -> Option<&'a str> {
+        let segment = || entry.findings(place)?.failure(Question::Segment, self.models.segmenter.as_ref()?);
+        self.classifier_failure_at(entry, place).or_else(segment)
     }
 
     /// Classified slices and all slices, for the progress bar.

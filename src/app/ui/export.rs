@@ -1,9 +1,9 @@
 //! The export dialog: what to write, where, and what to know before.
 
 use super::Actions;
-use crate::app::exporting::ExportKind;
 use crate::app::{Action, App};
 use crate::export::annotated_png::Magnification;
+use crate::export::kind::ExportKind;
 use egui::{Button, ComboBox, TextEdit, Ui};
 use rust_i18n::t;
 use std::path::PathBuf;

@@ -16,12 +16,12 @@ mod top_bar;
 mod viewport;
 
 use super::command::Command;
-use super::exporting::ExportKind;
 use super::textures::MaskFacts;
 use super::theme;
 use super::{Action, App, Dialog};
 use crate::domain::measure::VolumeMeasurements;
 use crate::domain::prediction::Verdict;
+use crate::export::kind::ExportKind;
 use egui::{CentralPanel, Color32, Frame, Margin, Panel, Response, Ui};
 use rust_i18n::t;
 

@@ -1,6 +1,8 @@
 //! `lesionlens predict`: files, volumes, series and folders in, JSON, CSV, masks and overlays out.
 
 mod batch;
+mod cascade;
+mod listing;
 mod pictures;
 
 use super::asking::Asking;
@@ -8,12 +10,14 @@ use super::choice::choice;
 use crate::domain::geometry::Plane;
 use crate::domain::overlay::OverlayColour;
 use crate::engine::candle::CandleEngine;
+use crate::export::mask_volume::VolumeFormat;
 use crate::io;
 use crate::io::error::Problem;
 use crate::io::paths::Expanded;
 use crate::models::registry::Registry;
 use anyhow::{Context, bail};
 use batch::Batch;
+use cascade::ModelPair;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -23,27 +27,30 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// How masks are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum MaskFormat {
-    /// A picture a slice, 0 and 255.
+enum MaskFormat {
+    /// A picture for each slice, 0 and 255.
     Png,
-    /// A volume a study, 0 and 1, with the source's geometry.
-    Nifti,
-    /// A DICOM segmentation a series, which names the patient.
-    Seg,
-    /// The same with probabilities.
-    SegFractional,
+    /// A file for each study.
+    Volume(VolumeFormat),
 }
 
 impl MaskFormat {
-    const ALL: [MaskFormat; 4] = [MaskFormat::Png, MaskFormat::Nifti, MaskFormat::Seg, MaskFormat::SegFractional];
+    const ALL: [MaskFormat; 4] = [
+        MaskFormat::Png,
+        MaskFormat::Volume(VolumeFormat::Nifti),
+        MaskFormat::Volume(VolumeFormat::Seg),
+        MaskFormat::Volume(VolumeFormat::SegFractional),
+    ];
 
     fn id(self) -> &'static str {
         match self {
             MaskFormat::Png => "png",
-            MaskFormat::Nifti => "nifti",
-            MaskFormat::Seg => "seg",
-            MaskFormat::SegFractional => "seg-fractional",
+            MaskFormat::Volume(format) => format.id(),
         }
+    }
+
+    fn names_the_patient(self) -> bool {
+        matches!(self, MaskFormat::Volume(format) if format.names_the_patient())
     }
 }
 
@@ -88,11 +95,13 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let device = args.asking.open_device()?;
     let registry = Arc::new(Registry::scan());
     let pair = args.asking.pair(&registry)?;
-    let mut batch = Batch::new(&args, pair, &registry, CandleEngine::new(registry.clone(), device))?;
-    if args.mask.is_some() && !batch.outlines() {
+    let engine = CandleEngine::new(registry.clone(), device);
+    let models = ModelPair::load(pair, &registry, engine, args.always_segment)?;
+    if args.mask.is_some() && !models.outlines() {
         bail!("--mask needs a segmenter; leave `--segmenter none` away");
     }
-    if args.mask.is_some() && matches!(args.mask_format, MaskFormat::Seg | MaskFormat::SegFractional) {
+    let mut batch = Batch::new(&args, models);
+    if args.mask.is_some() && args.mask_format.names_the_patient() {
         eprintln!("note: DICOM segmentations carry the patient's name and id, as their series do");
     }
     prepare_targets(&args)?;

@@ -4,10 +4,9 @@ use super::{Args, MaskFormat};
 use crate::cli::save;
 use crate::domain::mask::Mask;
 use crate::domain::overlay::OverlayStyle;
-use crate::domain::prediction::Segmentation;
 use crate::domain::slice::Slice;
-use crate::domain::study::{Cut, Study};
-use crate::export::{dicom_seg, nifti, png};
+use crate::export::mask_volume::{MaskVolume, VolumeFormat};
+use crate::export::{Export, ExportError, png};
 use anyhow::bail;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -31,8 +30,12 @@ impl<'a> Pictures<'a> {
         self.inputs = inputs;
     }
 
-    pub fn wants_volumes(&self) -> bool {
-        self.args.mask.is_some() && self.args.mask_format != MaskFormat::Png
+    /// The format in which masks of whole studies are wanted, if any are.
+    pub fn volume_format(&self) -> Option<VolumeFormat> {
+        match self.args.mask_format {
+            MaskFormat::Volume(format) => self.args.mask.as_ref().map(|_| format),
+            MaskFormat::Png => None,
+        }
     }
 
     fn wants_pictures(&self) -> bool {
@@ -69,28 +72,16 @@ impl<'a> Pictures<'a> {
         Ok(taken(plain, "png", &name))
     }
 
-    /// Writes the masks of a whole study as one volume; returns its file, and a note when it had to be called otherwise.
-    pub fn volume(
-        &mut self,
-        plain: &str,
-        study: &Study,
-        cut: Cut,
-        masks: &[(usize, Mask)],
-        maps: &[(usize, Segmentation)],
-    ) -> anyhow::Result<Option<(PathBuf, Option<String>)>> {
+    /// Writes the mask of a whole study; returns its file, and a note when it had to be called otherwise. There is no file where
+    /// nothing was outlined and the format cannot say so.
+    pub fn volume(&mut self, plain: &str, volume: &MaskVolume) -> anyhow::Result<Option<(PathBuf, Option<String>)>> {
         let Some(folder) = &self.args.mask else { return Ok(None) };
-        let (ending, bytes) = match (self.args.mask_format, maps.first()) {
-            (MaskFormat::Png, _) => return Ok(None),
-            (MaskFormat::Nifti, _) => ("nii.gz", nifti::mask(study, cut, masks)?),
-            // A segmentation without a pixel is none.
-            (MaskFormat::Seg, _) if masks.iter().all(|(_, mask)| mask.area() == 0) => return Ok(None),
-            (MaskFormat::Seg, Some((_, map))) => ("dcm", dicom_seg::binary(study, cut, masks, &map.model)?),
-            (MaskFormat::SegFractional, Some((_, map))) => {
-                ("dcm", dicom_seg::fractional(study, cut, maps, &map.model)?)
-            }
-            (MaskFormat::Seg | MaskFormat::SegFractional, None) => return Ok(None),
+        let bytes = match volume.bytes(&|_, _| true) {
+            Ok(bytes) => bytes,
+            Err(ExportError::NothingOutlined) => return Ok(None),
+            Err(error) => return Err(error.into()),
         };
-        let folder = folder.clone();
+        let ending = volume.format.ending();
         let name = self.name(plain, ending);
         let path = folder.join(&name);
         self.save(&path, &bytes)?;

@@ -1,20 +1,26 @@
-//! What an export is made of: gathered here, written in `exporting`.
+//! Collects what an export is made of.
 
-use super::entry::Entry;
-use super::exporting::{Export, ExportKind, Footer, Looks, Picture, Said, Whole};
-use super::tasks::free_name;
-use super::volumetry::Progress;
-use super::{App, Dialog};
+use super::picture::{Footer, Picture};
+use super::table::{ResultTable, SliceFindings};
+use crate::app::entry::Entry;
+use crate::app::tasks::free_name;
+use crate::app::volumetry::Progress;
+use crate::app::{App, Dialog, ui};
 use crate::domain::overlay::OverlayColour;
-use crate::domain::prediction::ModelRef;
+use crate::domain::prediction::{ModelRef, Segmentation};
 use crate::domain::study::Place;
+use crate::export::contact_sheet::{SheetExport, SheetSlice};
+use crate::export::kind::ExportKind;
+use crate::export::mask_volume::{MaskVolume, VolumeFormat};
+use crate::export::report::TableFormat;
+use crate::export::{Export, Looks};
 use rust_i18n::t;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 impl App {
-    pub(super) fn start_export(&mut self) {
+    pub(in crate::app) fn start_export(&mut self) {
         if self.session.selected().is_none() {
             self.notifications.error(t!("export.nothing"));
             return;
@@ -32,7 +38,7 @@ impl App {
         self.open(Dialog::Export);
     }
 
-    pub(super) fn export(&mut self, path: PathBuf) {
+    pub(in crate::app) fn export(&mut self, path: PathBuf) {
         self.close(Dialog::Export);
         let kind = self.fields.export_kind;
         let (Some(entry), Some(view)) = (self.session.selected(), self.view()) else { return };
@@ -41,13 +47,18 @@ impl App {
             return;
         }
         let looks = Looks { window: view.window, invert: view.invert, style: self.settings.overlay };
-        let export = if kind.is_of_study() { self.whole(entry, kind, looks) } else { self.picture(entry, looks) };
+        let export: Box<dyn Export> = match kind {
+            ExportKind::Picture => Box::new(self.picture(entry, looks)),
+            ExportKind::Sheet => Box::new(self.sheet(entry, looks)),
+            ExportKind::Volume(format) => Box::new(self.volume(entry, format)),
+            ExportKind::Table(format) => Box::new(self.table(entry, format)),
+        };
         self.stop_export = Arc::new(AtomicBool::new(false));
         self.tasks.export(export, path, self.stop_export.clone());
     }
 
     /// Whether a file belongs to an open study, by whatever name it is called.
-    pub(super) fn is_open(&self, path: &Path) -> bool {
+    pub(in crate::app) fn is_open(&self, path: &Path) -> bool {
         let Ok(path) = path.canonicalize() else { return false };
         let same = |own: &PathBuf| own.canonicalize().is_ok_and(|own| own == path);
         // Most names differ already, and asking the disk for each of thousands takes its time.
@@ -55,9 +66,9 @@ impl App {
         self.session.list().any(|e| e.study.files.iter().filter(alike).any(same))
     }
 
-    fn picture(&self, entry: &Entry, looks: Looks) -> Export {
+    fn picture(&self, entry: &Entry, looks: Looks) -> Picture {
         let shown = self.settings.show_overlay;
-        Export::Picture(Box::new(Picture {
+        Picture {
             slice: entry.shown.slice.clone(),
             spacing: entry.spacing(),
             looks,
@@ -66,52 +77,78 @@ impl App {
             truth: entry.shown.truth.clone().filter(|_| shown),
             magnification: self.settings.magnification,
             footer: self.footer(entry),
-        }))
+        }
     }
 
-    fn whole(&self, entry: &Entry, kind: ExportKind, looks: Looks) -> Export {
-        let said = |place: Place| Said {
+    fn sheet(&self, entry: &Entry, looks: Looks) -> SheetExport {
+        let slice = |place: Place| SheetSlice {
             place,
-            classification: self.session.classification_at(entry, place).cloned(),
-            segmentation: self
-                .session
-                .segmentation_at(entry, place)
-                .filter(|_| self.session.gate_is_open_at(entry, place))
-                .cloned(),
             is_positive: self.session.is_positive(entry, place),
+            segmentation: self.mask_at(entry, place),
         };
-        Export::Whole(Box::new(Whole {
-            kind,
+        SheetExport {
+            study: entry.study.clone(),
+            slices: entry.places().map(slice).collect(),
+            mask_threshold: self.session.thresholds.mask,
+            looks,
+            lines: self.study_footer(entry),
+        }
+    }
+
+    fn volume(&self, entry: &Entry, format: VolumeFormat) -> MaskVolume {
+        let map = |place: Place| Some((place.index, self.mask_at(entry, place)?));
+        MaskVolume {
+            format,
             study: entry.study.clone(),
             cut: entry.cut(),
-            said: entry.places().map(said).collect(),
-            spacing: entry.spacing(),
-            calibration: entry.calibration,
-            outlined: self.session.models.segmenter.is_some(),
-            thresholds: self.session.thresholds,
+            maps: entry.places().filter_map(map).collect(),
+            threshold: self.session.thresholds.mask,
+        }
+    }
+
+    fn table(&self, entry: &Entry, format: TableFormat) -> ResultTable {
+        let findings = |place: Place| SliceFindings {
+            place,
+            classification: self.session.classification_at(entry, place).cloned(),
+            segmentation: self.mask_at(entry, place),
+            failure: self.session.failure_at(entry, place).map(str::to_string),
+        };
+        ResultTable {
+            format,
+            study: entry.study.clone(),
+            cut: entry.cut(),
+            slices: entry.places().map(findings).collect(),
             cards: self.classifier_card().into_iter().chain(self.segmenter_card()).cloned().collect(),
-            looks,
-            footer: self.study_footer(entry),
+            thresholds: self.session.thresholds,
+            outlined: self.session.models.segmenter.is_some(),
+            calibration: entry.calibration,
             device: self.device.clone().unwrap_or_default(),
             with_names: self.settings.export_name,
-        }))
+        }
+    }
+
+    /// Probabilities of a slice's mask, where the cascade shows it.
+    fn mask_at(&self, entry: &Entry, place: Place) -> Option<Arc<Segmentation>> {
+        let open = self.session.gate_is_open_at(entry, place);
+        self.session.segmentation_at(entry, place).filter(|_| open).cloned()
     }
 
     /// The footer of a study's contact sheet.
-    fn study_footer(&self, entry: &Entry) -> Footer {
+    fn study_footer(&self, entry: &Entry) -> Vec<String> {
         let positive = entry.places().filter(|place| self.session.is_positive(entry, *place)).count();
-        let mut above = vec![t!("strip.positive", n = positive, count = entry.count()).into_owned()];
+        let mut lines = vec![t!("strip.positive", n = positive, count = entry.count()).into_owned()];
         if let Some(Progress::Done(sizes)) = self.volumetry.progress(&self.session) {
-            above.extend(super::ui::volume_lines(&sizes, entry.count()));
+            lines.extend(ui::volume_lines(&sizes, entry.count()));
         }
         let thresholds = self.session.thresholds;
         let number = |v: f64| format!("{v:.2}");
         let (classifier, mask) = (number(thresholds.classifier), number(f64::from(thresholds.mask)));
-        above.push(t!("export.thresholds", classifier = classifier, mask = mask).into_owned());
+        lines.push(t!("export.thresholds", classifier = classifier, mask = mask).into_owned());
         let places = || entry.places();
         let classifier = places().find_map(|place| self.session.classification_at(entry, place)).map(|c| &c.model);
         let segmenter = places().find_map(|place| self.session.segmentation_at(entry, place)).map(|s| &s.model);
-        Footer { above, below: self.origin_lines(entry, classifier.into_iter().chain(segmenter)) }
+        lines.extend(self.origin_lines(entry, classifier.into_iter().chain(segmenter)));
+        lines
     }
 
     /// The footer of an exported picture. Nothing in it says whose scan it is unless the reader asked for the file's name.
@@ -122,11 +159,10 @@ impl App {
         let mut lines = Vec::new();
         match classification {
             Some(c) => {
-                let verdict = super::ui::verdict_text(&c.verdict(thresholds.classifier));
+                let verdict = ui::verdict_text(&c.verdict(thresholds.classifier));
                 let at = format!("{:.2}", thresholds.classifier);
                 lines.push(t!("export.verdict", verdict = verdict, threshold = at).into_owned());
-                let percent =
-                    |(class, p): &(String, f64)| format!("{} {:.1} %", super::ui::class_name(class), p * 100.0);
+                let percent = |(class, p): &(String, f64)| format!("{} {:.1} %", ui::class_name(class), p * 100.0);
                 lines.push(c.classes.iter().map(percent).collect::<Vec<_>>().join("   "));
             }
             None if self.session.models.classifier.is_some() => lines.push(t!("findings.no_answer").into_owned()),

@@ -1,0 +1,107 @@
+//! The pair of models over slices: the segmenter is asked only where the classifier says yes.
+
+use crate::cli::asking::{Chosen, Pair};
+use crate::domain::card::Card;
+use crate::domain::prediction::{Classification, Segmentation, Thresholds, gate_is_open};
+use crate::domain::study::{FrameError, Neighbourhood, Picture, Place, Study};
+use crate::engine::candle::CandleEngine;
+use crate::engine::{Answer, Engine, EngineError, Question, answer_each};
+use crate::models::registry::Registry;
+use rayon::prelude::*;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// The models of a batch and the engine that runs them.
+pub struct ModelPair {
+    engine: CandleEngine,
+    pair: Pair,
+    /// Cards of the models, shared with the reports.
+    pub cards: Arc<[Card]>,
+    pub thresholds: Thresholds,
+    /// Segment whatever the classifier says.
+    always_segment: bool,
+}
+
+/// A slice with what the models answered.
+pub struct AnsweredSlice {
+    pub around: Neighbourhood,
+    pub classification: Option<Classification>,
+    pub segmentation: Option<Segmentation>,
+    /// Why a model has no answer, for each that failed.
+    pub failures: Vec<String>,
+    /// Milliseconds for reading and decoding.
+    pub load_ms: f64,
+}
+
+impl ModelPair {
+    /// Loads the models.
+    ///
+    /// # Errors
+    /// If a model cannot be used.
+    pub fn load(
+        pair: Pair,
+        registry: &Registry,
+        mut engine: CandleEngine,
+        always_segment: bool,
+    ) -> anyhow::Result<Self> {
+        let mut cards = Vec::new();
+        for chosen in pair.classifier.iter().chain(&pair.segmenter) {
+            engine.prepare(&chosen.id)?;
+            cards.push(registry.get(&chosen.id)?.card.clone());
+        }
+        let threshold = |chosen: &Option<Chosen>| chosen.as_ref().map_or(0.5, |c| c.threshold);
+        let thresholds =
+            Thresholds { classifier: threshold(&pair.classifier), mask: threshold(&pair.segmenter) as f32 };
+        Ok(Self { engine, pair, cards: cards.into(), thresholds, always_segment })
+    }
+
+    /// Whether a segmenter is in use.
+    pub fn outlines(&self) -> bool {
+        self.pair.segmenter.is_some()
+    }
+
+    /// Where the networks run.
+    pub fn device(&self) -> String {
+        self.engine.device()
+    }
+
+    /// Reads slices side by side and asks the models about them together. Gives one result for each place, in order.
+    pub fn ask(&mut self, study: &Study, places: &[Place]) -> Vec<Result<AnsweredSlice, FrameError>> {
+        let neighbours = self.cards.iter().any(|card| card.input.neighbours);
+        let read = |place: &Place| {
+            let started = Instant::now();
+            let around = Picture { frames: study.frames.clone(), place: *place }.among(neighbours)?;
+            let load_ms = started.elapsed().as_secs_f64() * 1e3;
+            Ok(AnsweredSlice { around, classification: None, segmentation: None, failures: Vec::new(), load_ms })
+        };
+        let mut slices: Vec<Result<AnsweredSlice, FrameError>> = places.par_iter().map(read).collect();
+        let mut readable: Vec<&mut AnsweredSlice> = slices.iter_mut().flatten().collect();
+        self.ask_about(Question::Classify, &mut readable);
+        let (threshold, asked) = (self.thresholds.classifier, self.pair.classifier.is_some());
+        let always = self.always_segment;
+        readable.retain(|slice| {
+            let waiting = asked && slice.classification.is_none();
+            always || !waiting && gate_is_open(slice.classification.as_ref(), threshold)
+        });
+        self.ask_about(Question::Segment, &mut readable);
+        slices
+    }
+
+    fn ask_about(&mut self, question: Question, slices: &mut [&mut AnsweredSlice]) {
+        let model = match question {
+            Question::Classify => &self.pair.classifier,
+            Question::Segment => &self.pair.segmenter,
+        };
+        let Some(Chosen { id, .. }) = model.as_ref().filter(|_| !slices.is_empty()) else { return };
+        let inputs: Vec<Neighbourhood> = slices.iter().map(|slice| slice.around.clone()).collect();
+        let answers = answer_each(&mut self.engine, question, id, &inputs, &|| false);
+        for (slice, answer) in slices.iter_mut().zip(answers) {
+            match answer {
+                Ok(Answer::Classification(c)) => slice.classification = Some(c),
+                Ok(Answer::Segmentation(s)) => slice.segmentation = Some(s),
+                Err(EngineError::Failed(why)) => slice.failures.push(why),
+                Err(EngineError::Cancelled) => {}
+            }
+        }
+    }
+}

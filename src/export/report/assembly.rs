@@ -1,0 +1,271 @@
+//! Assembles what a report says of one study. The window and `predict` both use it, so that their reports agree.
+
+use super::{ClassifierReport, FileError, Highest, Report, SegmenterReport, SliceReport, StudyReport};
+use crate::domain::card::Card;
+use crate::domain::mask::Mask;
+use crate::domain::measure::VolumeMeasurements;
+use crate::domain::prediction::{Classification, Segmentation, Thresholds};
+use crate::domain::slice::{Slice, Spacing, SpacingSource};
+use crate::domain::study::{Cut, FrameError, Mismatch, Place, Study, Warning};
+use std::path::{Path, PathBuf};
+
+/// What all slices of a study have in common in a report.
+pub struct StudyContext<'a> {
+    pub study: &'a Study,
+    pub cut: Cut,
+    /// Cards of the models in use.
+    pub cards: &'a [Card],
+    pub thresholds: Thresholds,
+    /// Whether a segmenter is in use.
+    pub outlined: bool,
+    /// Size of a pixel in mm by the reader, used where the file does not tell.
+    pub calibration: Option<f64>,
+    /// Whether the report names files. Names can identify a patient.
+    pub with_names: bool,
+}
+
+/// A slice with what the models answered.
+pub struct SliceAnswer<'a> {
+    pub place: Place,
+    pub slice: &'a Slice,
+    pub classification: Option<&'a Classification>,
+    /// Where the cascade shows a mask: the probabilities, and the mask at the mask threshold.
+    pub segmentation: Option<(&'a Segmentation, Mask)>,
+    /// Why the expert's outline cannot be used.
+    pub truth_problem: Option<FrameError>,
+    /// sha256 of the slice's file, lower-case hex; empty for the example, which is no file.
+    pub sha256: Result<String, FrameError>,
+    /// Milliseconds for reading and decoding, where they were measured.
+    pub load_ms: Option<f64>,
+    /// Further remarks for the slice's warnings.
+    pub notes: Vec<String>,
+}
+
+/// Why something is missing from the results.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Failure {
+    /// The slice cannot be read.
+    Unreadable(FrameError),
+    /// A model failed on the slice.
+    NoAnswer(String),
+    /// A file that was asked for could not be written.
+    NotWritten(String),
+    /// The slice's file could not be read again for its sha256.
+    NoHash(FrameError),
+}
+
+/// The report of one study, slice by slice.
+pub struct StudyAssembly<'a> {
+    context: StudyContext<'a>,
+    slices: Vec<SliceReport>,
+    /// By slice number, ascending.
+    masks: Vec<(usize, Mask)>,
+    errors: Vec<FileError>,
+    unreadable: usize,
+    /// Size of a pixel of the first slice.
+    spacing: Option<Spacing>,
+    /// How the first slice differs from what the models were made for.
+    mismatches: Vec<String>,
+}
+
+impl<'a> StudyAssembly<'a> {
+    pub fn new(context: StudyContext<'a>) -> Self {
+        let (slices, masks, errors) = Default::default();
+        Self { context, slices, masks, errors, unreadable: 0, spacing: None, mismatches: Vec::new() }
+    }
+
+    /// Masks so far, by slice number.
+    pub fn masks(&self) -> &[(usize, Mask)] {
+        &self.masks
+    }
+
+    /// Adds a slice. Slices come in ascending order.
+    pub fn slice(&mut self, answer: SliceAnswer) {
+        let StudyContext { study, cards, thresholds, calibration, .. } = self.context;
+        let SliceAnswer { place, slice, classification, segmentation, truth_problem, sha256, load_ms, notes } = answer;
+        let by_reader = || Spacing::new(calibration?, calibration?, SpacingSource::Reader);
+        let spacing = slice.spacing.or_else(by_reader);
+        let mismatches: Vec<String> = study.subject.mismatches_of(slice, cards).iter().map(Mismatch::code).collect();
+        let truth = truth_problem.map(|error| Warning::TruthUnusable(error.to_string()));
+        let warnings = study.warnings.iter().chain(&slice.warnings).chain(&truth).map(|w| self.code(w));
+        let warnings = warnings.chain(mismatches.iter().cloned()).chain(notes).collect();
+        let sha256 = sha256.unwrap_or_else(|error| {
+            self.failed(place, Failure::NoHash(error));
+            String::new()
+        });
+        let times = [
+            ("load", load_ms),
+            ("classify", classification.map(|c| c.milliseconds)),
+            ("segment", segmentation.as_ref().map(|(s, _)| s.milliseconds)),
+        ];
+        let rounded = |ms: f64| (ms * 1e3).round() / 1e3;
+        if self.slices.is_empty() {
+            self.spacing = spacing;
+            self.mismatches = mismatches;
+        }
+        self.slices.push(SliceReport {
+            file: self.named(study.file(place)),
+            // The study's place is known when it is finished.
+            study: 0,
+            slice: place.index,
+            width: slice.width(),
+            height: slice.height(),
+            plane: slice.orientation.map(|o| o.plane().id()),
+            spacing_mm: spacing.map(|s| [s.row_mm, s.column_mm]),
+            spacing_from: spacing.map(|s| s.source.id()),
+            sha256,
+            classifier: classification.map(|c| ClassifierReport::new(c, thresholds)),
+            segmenter: segmentation.as_ref().map(|(s, mask)| SegmenterReport::new(s, mask, spacing, thresholds)),
+            warnings,
+            timings_ms: times.into_iter().filter_map(|(name, ms)| Some((name, rounded(ms?)))).collect(),
+        });
+        self.masks.extend(segmentation.map(|(_, mask)| (place.index, mask)));
+    }
+
+    /// Notes what went wrong with the slice at `place`.
+    pub fn failed(&mut self, place: Place, failure: Failure) {
+        let study = self.context.study;
+        let own = study.file(place);
+        let (file, problem, nameless) = match failure {
+            Failure::Unreadable(error) => {
+                self.unreadable += 1;
+                let (file, problem) = parts(error, own);
+                (file, problem, "cannot be read")
+            }
+            Failure::NoHash(error) => {
+                let (file, problem) = parts(error, own);
+                (file, problem, "its file cannot be read again")
+            }
+            Failure::NoAnswer(why) => (own.to_path_buf(), why, "a model failed on it"),
+            Failure::NotWritten(why) => (own.to_path_buf(), why, "a file of it was not written"),
+        };
+        let file = self.named(&file);
+        // Reasons quote the names of files.
+        let problem = if self.context.with_names { problem } else { nameless.into() };
+        let single = study.frames.count(place.cut.plane) == 1;
+        let error = if single { problem } else { format!("slice {}: {problem}", place.index + 1) };
+        self.errors.push(FileError { file, error });
+    }
+
+    /// Notes why the mask of the whole study was not written.
+    pub fn mask_failed(&mut self, why: String) {
+        let file = self.named(&self.context.study.source);
+        self.errors.push(FileError { file, error: why });
+    }
+
+    /// Adds the study to `report`. Nothing but its errors is added when no slice could be read. `mask_file` is the file that the
+    /// mask of the whole study was written to; `notes` join the study's warnings.
+    pub fn finish(mut self, report: &mut Report, mask_file: Option<String>, notes: Vec<String>) {
+        let StudyContext { study, cut, outlined, .. } = self.context;
+        let source = self.named(&study.source);
+        report.errors.append(&mut self.errors);
+        if self.slices.is_empty() {
+            return;
+        }
+        let frames = &study.frames;
+        let further_times = (frames.times() > 1).then(|| Warning::FurtherTimes(frames.times() - 1));
+        let left_out = (self.unreadable > 0).then_some(Warning::LeftOut(self.unreadable));
+        let told = |warning: &Warning| self.code(warning);
+        let own = study.warnings.iter().map(told).chain(self.mismatches.iter().cloned());
+        let warnings = own.chain(further_times.iter().chain(&left_out).map(told)).chain(notes).collect();
+        let voxel_mm3 = frames.layout(cut).and_then(|layout| layout.voxel_mm3());
+        let classified = self.slices.iter().filter_map(|s| Some((s.slice, s.classifier.as_ref()?)));
+        let probability = classified.clone().map(|(slice, c)| Highest { slice, probability: c.finding });
+        report.studies.push(StudyReport {
+            source,
+            slices: self.slices.len(),
+            plane: self.slices[0].plane,
+            time: cut.time + 1,
+            modality: study.subject.modality.clone(),
+            body_part: study.subject.body_part.clone(),
+            positive_slices: classified.filter(|(_, c)| c.positive).count(),
+            highest: probability.reduce(|best, next| if next.probability > best.probability { next } else { best }),
+            mask: outlined.then(|| VolumeMeasurements::of(&self.masks, self.spacing, voxel_mm3).into()),
+            mask_file,
+            warnings,
+        });
+        let number = report.studies.len() - 1;
+        self.slices.iter_mut().for_each(|slice| slice.study = number);
+        report.results.append(&mut self.slices);
+    }
+
+    fn named(&self, file: &Path) -> String {
+        if self.context.with_names { file.display().to_string() } else { String::new() }
+    }
+
+    /// Code of a warning; without the reason, which quotes a file, where files are not named.
+    fn code(&self, warning: &Warning) -> String {
+        match warning {
+            Warning::TruthUnusable(_) if !self.context.with_names => "truth-unusable".into(),
+            other => other.code(),
+        }
+    }
+}
+
+/// The file that an error is about, and its problem.
+fn parts(error: FrameError, own: &Path) -> (PathBuf, String) {
+    match error {
+        FrameError::File { file, problem } => (file, problem),
+        other => (own.to_path_buf(), other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::slice::Depth;
+
+    /// Two pages whose names and reasons name a patient.
+    fn report(with_names: bool) -> Report {
+        let page = || Slice::new(4, 4, vec![0.0; 16], Depth::Deep).unwrap();
+        let mut study = Study::of_pages(Path::new("/scans/DOE.tif"), vec![page(), page()]);
+        study.warnings = vec![Warning::TruthUnusable("DOE_mask.tif is empty".into())];
+        let context = StudyContext {
+            study: &study,
+            cut: study.native(),
+            cards: &[],
+            thresholds: Thresholds { classifier: 0.5, mask: 0.5 },
+            outlined: true,
+            calibration: Some(0.5),
+            with_names,
+        };
+        let place = |index: usize| Place { cut: study.native(), index };
+        let file = || FrameError::File { file: "/scans/DOE.tif".into(), problem: "DOE ends early".into() };
+        let mut assembly = StudyAssembly::new(context);
+        assembly.failed(place(0), Failure::Unreadable(file()));
+        assembly.slice(SliceAnswer {
+            place: place(1),
+            slice: &page(),
+            classification: None,
+            segmentation: None,
+            truth_problem: Some(file()),
+            sha256: Err(file()),
+            load_ms: None,
+            notes: Vec::new(),
+        });
+        assembly.failed(place(1), Failure::NoAnswer("DOE is too large".into()));
+        let mut report = Report::new("cpu".into());
+        assembly.finish(&mut report, None, Vec::new());
+        report
+    }
+
+    #[test]
+    fn what_is_missing_is_told_beside_what_is_there() {
+        let report = report(true);
+        let errors: Vec<&str> = report.errors.iter().map(|e| e.error.as_str()).collect();
+        assert_eq!(errors, ["slice 1: DOE ends early", "slice 2: DOE ends early", "slice 2: DOE is too large"]);
+        assert_eq!(report.errors[0].file, "/scans/DOE.tif");
+        let study = &report.studies[0];
+        assert_eq!((study.slices, report.results[0].slice, report.results[0].study), (1, 1, 0));
+        assert_eq!(report.results[0].spacing_mm, Some([0.5, 0.5]));
+        assert!(study.warnings.contains(&Warning::LeftOut(1).code()));
+        assert!(study.mask.is_some() && study.highest.is_none());
+    }
+
+    #[test]
+    fn a_nameless_report_quotes_no_name() {
+        let text = String::from_utf8(super::super::TableFormat::Json.bytes(&report(false)).unwrap()).unwrap();
+        assert!(!text.contains("DOE") && !text.contains("scans"), "{text}");
+        assert!(text.contains("slice 1: cannot be read") && text.contains("slice 2: a model failed on it"), "{text}");
+    }
+}

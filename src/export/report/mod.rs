@@ -1,0 +1,174 @@
+//! The report of results (schema 1): what models said of studies and their slices.
+//!
+//! [`assembly`] makes it, the same for the window and for `predict`; [`table`] writes it.
+
+pub mod assembly;
+mod table;
+
+pub use table::TableFormat;
+
+use crate::domain::mask::Mask;
+use crate::domain::measure::{Measurements, VolumeMeasurements};
+use crate::domain::prediction::{Classification, Segmentation, Thresholds, Verdict};
+use crate::domain::slice::Spacing;
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// The whole batch.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    pub schema: u32,
+    pub app: String,
+    pub device: String,
+    /// What was opened together, in order.
+    pub studies: Vec<StudyReport>,
+    pub results: Vec<SliceReport>,
+    pub errors: Vec<FileError>,
+}
+
+impl Report {
+    pub fn new(device: String) -> Self {
+        let app = format!("lesionlens {}", env!("CARGO_PKG_VERSION"));
+        Self { schema: 1, app, device, studies: Vec::new(), results: Vec::new(), errors: Vec::new() }
+    }
+}
+
+#[derive(Debug, Serialize)]
+pub struct FileError {
+    pub file: String,
+    pub error: String,
+}
+
+/// One file, volume or series: what its slices say together. Nothing in it comes from a patient's tags.
+#[derive(Debug, Serialize)]
+pub struct StudyReport {
+    /// The file, or the folder of several.
+    pub source: String,
+    pub slices: usize,
+    /// The plane its slices were cut in, where there is a choice or the source tells.
+    pub plane: Option<&'static str>,
+    /// Point in time, from 1.
+    pub time: usize,
+    pub modality: Option<String>,
+    pub body_part: Option<String>,
+    pub positive_slices: usize,
+    /// Of all slices; `None` without a classifier.
+    pub highest: Option<Highest>,
+    /// Of all slices that were outlined; `None` without a segmenter.
+    pub mask: Option<StudyMask>,
+    /// The file that the mask of the whole study was written to.
+    pub mask_file: Option<String>,
+    pub warnings: Vec<String>,
+}
+
+/// The slice that most looks like a finding.
+#[derive(Debug, Serialize)]
+pub struct Highest {
+    pub slice: usize,
+    pub probability: f64,
+}
+
+#[derive(Debug, Serialize)]
+pub struct StudyMask {
+    pub voxels: usize,
+    /// Slices with any of it.
+    pub slices: usize,
+    /// Connected parts in three dimensions.
+    pub components: usize,
+    /// Where distances between slices are known.
+    pub volume_ml: Option<f64>,
+    /// Largest within one slice.
+    pub diameter_mm: Option<f64>,
+}
+
+impl From<VolumeMeasurements> for StudyMask {
+    fn from(sizes: VolumeMeasurements) -> Self {
+        Self {
+            voxels: sizes.voxels,
+            slices: sizes.slices,
+            components: sizes.components,
+            volume_ml: sizes.ml,
+            diameter_mm: sizes.diameter_mm,
+        }
+    }
+}
+
+/// One slice.
+#[derive(Debug, Serialize)]
+pub struct SliceReport {
+    pub file: String,
+    /// Place of its study in `studies`.
+    pub study: usize,
+    /// Within the study, from 0.
+    pub slice: usize,
+    pub width: usize,
+    pub height: usize,
+    pub plane: Option<&'static str>,
+    /// Between rows, between columns.
+    pub spacing_mm: Option<[f64; 2]>,
+    /// Who says so.
+    pub spacing_from: Option<&'static str>,
+    /// Of the file.
+    pub sha256: String,
+    pub classifier: Option<ClassifierReport>,
+    pub segmenter: Option<SegmenterReport>,
+    pub warnings: Vec<String>,
+    pub timings_ms: BTreeMap<&'static str, f64>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct ClassifierReport {
+    pub model: String,
+    pub sha256: String,
+    pub classes: BTreeMap<String, f64>,
+    /// Probability that something was found, whatever it is.
+    pub finding: f64,
+    pub threshold: f64,
+    pub positive: bool,
+    /// The class that reaches the threshold, `negative`, or `undecided` when none of several does.
+    pub verdict: String,
+}
+
+#[derive(Debug, Serialize)]
+pub struct SegmenterReport {
+    pub model: String,
+    pub sha256: String,
+    pub mask_threshold: f32,
+    pub mask_pixels: usize,
+    pub components: usize,
+    pub area_mm2: Option<f64>,
+}
+
+impl ClassifierReport {
+    fn new(classification: &Classification, thresholds: Thresholds) -> Self {
+        let verdict = classification.verdict(thresholds.classifier);
+        Self {
+            model: classification.model.id.clone(),
+            sha256: classification.model.sha256.clone(),
+            classes: classification.classes.iter().cloned().collect(),
+            finding: classification.finding(),
+            threshold: thresholds.classifier,
+            positive: matches!(verdict, Verdict::Positive(_)),
+            verdict: match verdict {
+                Verdict::Positive(class) | Verdict::Normal(class) => class,
+                Verdict::Negative => "negative".into(),
+                Verdict::Undecided => "undecided".into(),
+            },
+        }
+    }
+}
+
+impl SegmenterReport {
+    /// `mask` is the segmentation's at the mask threshold.
+    fn new(segmentation: &Segmentation, mask: &Mask, spacing: Option<Spacing>, thresholds: Thresholds) -> Self {
+        let sizes = Measurements::of(mask, spacing);
+        Self {
+            model: segmentation.model.id.clone(),
+            sha256: segmentation.model.sha256.clone(),
+            mask_threshold: thresholds.mask,
+            mask_pixels: sizes.pixels,
+            components: sizes.components,
+            area_mm2: sizes.area_mm2,
+        }
+    }
+}
