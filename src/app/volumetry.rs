@@ -65,7 +65,7 @@ impl Volumetry {
         }
         let maps: Vec<(usize, Arc<Segmentation>)> = entry
             .places()
-            .filter(|place| session.gate_is_open_at(entry, *place))
+            .filter(|place| session.gate_at(entry, *place).is_open())
             .filter_map(|place| Some((place.index, session.segmentation_at(entry, place)?.clone())))
             .collect();
         let key = Key {

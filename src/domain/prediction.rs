@@ -157,11 +157,6 @@ pub struct Thresholds {
     pub mask: f32,
 }
 
-/// Whether the cascade shows a mask: no classifier was asked, or it does not exclude a finding.
-pub fn gate_is_open(classification: Option<&Classification>, threshold: f64) -> bool {
-    classification.is_none_or(|c| !c.verdict(threshold).excludes())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -178,8 +173,6 @@ mod tests {
         assert_eq!(kinds([0.1, 0.7, 0.2]).verdict(0.5), Verdict::Positive("meningioma".into()));
         assert_eq!(kinds([0.1, 0.2, 0.7]).verdict(0.5), Verdict::Normal("no_tumor".into()));
         assert_eq!(kinds([0.3, 0.4, 0.3]).verdict(0.5), Verdict::Undecided);
-        // What is not excluded is shown.
-        assert!(gate_is_open(Some(&kinds([0.3, 0.4, 0.3])), 0.5) && !gate_is_open(Some(&kinds([0.1, 0.2, 0.7])), 0.5));
         let tumour = |p: f64| said(Answers::YesOrNo, &[("tumor", p), ("no_tumor", 1.0 - p)]);
         assert_eq!(tumour(0.4).verdict(0.4), Verdict::Positive("tumor".into()));
         assert_eq!(tumour(0.39).verdict(0.4), Verdict::Negative);

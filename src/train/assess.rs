@@ -3,9 +3,9 @@
 use super::error::TrainError;
 use super::folders::{Found, read_outline, read_slice};
 use crate::domain::card::{Card, Task, is_normal_class, is_tumour_class, same_class};
+use crate::domain::cascade::Gate;
 use crate::domain::figures::{Case, Overlap};
 use crate::domain::mask::Mask;
-use crate::domain::prediction::gate_is_open;
 use crate::domain::slice::Slice;
 use crate::domain::study::Neighbourhood;
 use crate::models::model::Model;
@@ -95,7 +95,7 @@ impl Panel<'_> {
             file: found.file.display().to_string(),
             source: 0,
             label: self.classes.label(&found.class),
-            shown: gate_is_open(classification.as_ref(), self.threshold),
+            shown: Gate::new(self.classifier.is_some(), classification.as_ref(), self.threshold).is_open(),
             probabilities: if answer.is_empty() { answer } else { self.classes.probabilities(&answer) },
             overlap: look.predicted.as_ref().map(|predicted| Overlap::of(predicted, look.truth.as_ref())),
         })

@@ -6,6 +6,7 @@ use crate::app::entry::Entry;
 use crate::app::tasks::free_name;
 use crate::app::volumetry::Progress;
 use crate::app::{App, Dialog, ui};
+use crate::domain::cascade::Gate;
 use crate::domain::overlay::OverlayColour;
 use crate::domain::prediction::{ModelRef, Segmentation};
 use crate::domain::study::Place;
@@ -129,7 +130,7 @@ impl App {
 
     /// Probabilities of a slice's mask, where the cascade shows it.
     fn mask_at(&self, entry: &Entry, place: Place) -> Option<Arc<Segmentation>> {
-        let open = self.session.gate_is_open_at(entry, place);
+        let open = self.session.gate_at(entry, place).is_open();
         self.session.segmentation_at(entry, place).filter(|_| open).cloned()
     }
 
@@ -172,7 +173,7 @@ impl App {
             let calibrated = if c.calibrated { t!("findings.calibrated") } else { t!("findings.uncalibrated") };
             lines.push(calibrated.into_owned());
         }
-        if classification.is_some() && !self.session.gate_is_open(entry) {
+        if self.session.gate(entry) == Gate::Closed {
             lines.push(t!("findings.gate_closed").into_owned());
         }
         let above = std::mem::take(&mut lines);

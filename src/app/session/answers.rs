@@ -2,7 +2,8 @@
 
 use super::Session;
 use crate::app::entry::{Entry, Findings};
-use crate::domain::prediction::{Classification, Segmentation, Verdict, gate_is_open};
+use crate::domain::cascade::Gate;
+use crate::domain::prediction::{Classification, Segmentation, Verdict};
 use crate::domain::study::Place;
 use crate::engine::Question;
 use std::sync::Arc;
@@ -32,21 +33,20 @@ impl Session {
         said.is_some_and(|c| matches!(c.verdict(self.thresholds.classifier), Verdict::Positive(_)))
     }
 
-    /// Whether the cascade shows a mask on the slice on show.
-    pub fn gate_is_open(&self, entry: &Entry) -> bool {
-        self.gate_is_open_at(entry, entry.shown.place)
+    /// What the cascade decides for the slice on show.
+    pub fn gate(&self, entry: &Entry) -> Gate {
+        self.gate_at(entry, entry.shown.place)
     }
 
-    /// Whether the cascade shows a mask on a slice: no classifier chosen, or one that says yes.
-    pub fn gate_is_open_at(&self, entry: &Entry, place: Place) -> bool {
-        let classification = self.classification_at(entry, place);
-        let waiting = self.models.classifier.is_some() && classification.is_none();
-        !waiting && gate_is_open(classification, self.thresholds.classifier)
+    /// What the cascade decides for a slice.
+    pub fn gate_at(&self, entry: &Entry, place: Place) -> Gate {
+        let answer = self.classification_at(entry, place);
+        Gate::new(self.models.classifier.is_some(), answer, self.thresholds.classifier)
     }
 
     /// The mask's probabilities when the cascade lets them be shown.
     pub fn shown_segmentation<'a>(&self, entry: &'a Entry) -> Option<&'a Arc<Segmentation>> {
-        self.segmentation(entry).filter(|_| self.gate_is_open(entry))
+        self.segmentation(entry).filter(|_| self.gate(entry).is_open())
     }
 
     fn classifier_failure_at<'a>(&self, entry: &'a Entry, place: Place) -> Option<&'a str> {
@@ -79,7 +79,7 @@ impl Session {
     /// Slices that the segmenter is done with and slices that want one, of the selected study.
     pub fn outlined(&self) -> (usize, usize) {
         let Some(entry) = self.selected() else { return (0, 0) };
-        let wanted: Vec<Place> = entry.places().filter(|p| self.gate_is_open_at(entry, *p)).collect();
+        let wanted: Vec<Place> = entry.places().filter(|p| self.gate_at(entry, *p).is_open()).collect();
         let model = self.models.segmenter.as_deref().unwrap_or_default();
         let is_done = |findings: &Findings| {
             findings.segmentation(model).is_some() || findings.failure(Question::Segment, model).is_some()

@@ -35,7 +35,7 @@ impl Session {
         if let Some(entry) = self.selected() {
             let here = [entry.place];
             let first = self.wish(entry, Question::Classify, here).or_else(|| {
-                let open = self.gate_is_open_at(entry, entry.place);
+                let open = self.gate_at(entry, entry.place).is_open();
                 open.then(|| self.wish(entry, Question::Segment, here)).flatten()
             });
             if first.is_some() {
@@ -55,7 +55,7 @@ impl Session {
             open.then(|| self.wish(entry, Question::Classify, around(entry))).flatten()
         };
         let outline = |entry: &Entry| {
-            let open = around(entry).into_iter().filter(|place| self.gate_is_open_at(entry, *place));
+            let open = around(entry).into_iter().filter(|place| self.gate_at(entry, *place).is_open());
             self.wish(entry, Question::Segment, open)
         };
         let selected = self.selected();

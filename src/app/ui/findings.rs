@@ -7,6 +7,7 @@ use crate::app::session::Models;
 use crate::app::volumetry::Progress;
 use crate::app::{Action, App, theme};
 use crate::domain::card::Task;
+use crate::domain::cascade::Gate;
 use crate::domain::geometry::Plane;
 use crate::domain::overlay::{OverlayColour, OverlayStyle};
 use crate::domain::prediction::Classification;
@@ -200,9 +201,9 @@ fn mask(app: &App, ui: &mut Ui, entry: &Entry, out: &mut Actions) {
     }
     if app.session.models.segmenter.is_none() {
         ui.weak(t!("findings.no_segmenter"));
-    } else if app.session.classification(entry).is_some() && !app.session.gate_is_open(entry) {
+    } else if app.session.gate(entry) == Gate::Closed {
         ui.weak(t!("findings.gate_closed"));
-    } else if app.session.gate_is_open(entry)
+    } else if app.session.gate(entry).is_open()
         && app.session.segmentation(entry).is_none()
         && app.session.failure(entry).is_none()
     {

@@ -1,8 +1,8 @@
 //! A batch under way: studies in, one report out.
 
 use super::Args;
-use super::cascade::{AnsweredSlice, ModelPair};
 use super::listing;
+use super::model_pair::{AnsweredSlice, ModelPair};
 use super::pictures::Pictures;
 use crate::cli::emit;
 use crate::domain::prediction::Segmentation;

@@ -1,8 +1,8 @@
 //! `lesionlens predict`: files, volumes, series and folders in, JSON, CSV, masks and overlays out.
 
 mod batch;
-mod cascade;
 mod listing;
+mod model_pair;
 mod pictures;
 
 use super::asking::Asking;
@@ -17,8 +17,8 @@ use crate::io::paths::Expanded;
 use crate::models::registry::Registry;
 use anyhow::{Context, bail};
 use batch::Batch;
-use cascade::ModelPair;
 use indicatif::{ProgressBar, ProgressStyle};
+use model_pair::ModelPair;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

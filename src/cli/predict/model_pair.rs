@@ -2,7 +2,8 @@
 
 use crate::cli::asking::{Chosen, Pair};
 use crate::domain::card::Card;
-use crate::domain::prediction::{Classification, Segmentation, Thresholds, gate_is_open};
+use crate::domain::cascade::Gate;
+use crate::domain::prediction::{Classification, Segmentation, Thresholds};
 use crate::domain::study::{FrameError, Neighbourhood, Picture, Place, Study};
 use crate::engine::candle::CandleEngine;
 use crate::engine::{Answer, Engine, EngineError, Question, answer_each};
@@ -77,12 +78,10 @@ impl ModelPair {
         let mut slices: Vec<Result<AnsweredSlice, FrameError>> = places.par_iter().map(read).collect();
         let mut readable: Vec<&mut AnsweredSlice> = slices.iter_mut().flatten().collect();
         self.ask_about(Question::Classify, &mut readable);
-        let (threshold, asked) = (self.thresholds.classifier, self.pair.classifier.is_some());
+        let (threshold, has_classifier) = (self.thresholds.classifier, self.pair.classifier.is_some());
+        let gate = |slice: &AnsweredSlice| Gate::new(has_classifier, slice.classification.as_ref(), threshold);
         let always = self.always_segment;
-        readable.retain(|slice| {
-            let waiting = asked && slice.classification.is_none();
-            always || !waiting && gate_is_open(slice.classification.as_ref(), threshold)
-        });
+        readable.retain(|slice| always || gate(slice).is_open());
         self.ask_about(Question::Segment, &mut readable);
         slices
     }
