@@ -10,9 +10,11 @@ use dicom_dictionary_std::tags;
 use egui::{Key, Modifiers, Role};
 use egui_kittest::kittest::Queryable as _;
 use lesionlens::domain::phantom::Phantom;
+use lesionlens::domain::study::Neighbourhood;
 use lesionlens::engine::candle::CandleEngine;
 use lesionlens::engine::device::{self, DeviceChoice};
 use lesionlens::engine::worker::Started;
+use lesionlens::engine::{Answer, Engine, EngineError, Question};
 use lesionlens::models::registry::Registry;
 use std::sync::Arc;
 use ui_common::{drop_file, shows, wait, window, with_example};
@@ -313,4 +315,47 @@ fn the_window_exports_the_report_that_predict_writes() {
     let warnings = of_predict["studies"][0]["warnings"].to_string();
     assert!(warnings.contains("uneven-slice-distances") && warnings.contains("the model was made for"), "{warnings}");
     assert_eq!(of_predict["results"].as_array().unwrap().len(), 3);
+}
+
+/// Fails at every question as a faulty driver would.
+struct PanickingEngine;
+
+impl Engine for PanickingEngine {
+    fn device(&self) -> String {
+        "mock".into()
+    }
+
+    fn prepare(&mut self, _model: &str) -> Result<(), EngineError> {
+        Ok(())
+    }
+
+    fn answer(
+        &mut self,
+        _question: Question,
+        _model: &str,
+        _slices: &[Neighbourhood],
+        _cancelled: &(dyn Fn() -> bool + Sync),
+    ) -> Result<Vec<Answer>, EngineError> {
+        panic!("for the test")
+    }
+}
+
+#[test]
+fn an_engine_that_panics_is_told_and_nothing_waits_for_it() {
+    let engine = |_| Started { engine: Box::new(PanickingEngine), notice: None };
+    let mut window = ui_common::window_with_engine(Vec::new(), [1280.0, 720.0], None, Arc::new(engine));
+    wait(&mut window, "the message", |w| shows(w, "the model stopped unexpectedly"));
+    assert!(window.state().session().is_complete());
+}
+
+#[test]
+fn an_engine_that_cannot_be_made_is_told_and_files_still_open() {
+    let folder = tempfile::tempdir().unwrap();
+    let scan = folder.path().join("scan.png");
+    common::phantom_png(&scan);
+    let engine = |_| panic!("for the test");
+    let mut window = ui_common::window_with_engine(Vec::new(), [1280.0, 720.0], None, Arc::new(engine));
+    wait(&mut window, "the message", |w| shows(w, "The networks stopped"));
+    drop_file(&mut window, &scan);
+    wait(&mut window, "the scan", |w| w.state().session().count() == 2);
 }

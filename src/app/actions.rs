@@ -1,5 +1,6 @@
 //! What the reader asks for, by panel or key, is done here.
 
+use super::background::Job;
 use super::command::Command;
 use super::measuring::{Stroke, Tool};
 use super::session::Step;
@@ -23,9 +24,7 @@ impl App {
                 self.session.paused = false;
                 self.show_next = true;
                 paths.iter().rev().for_each(|path| self.settings.remember(path));
-                if let Some(opener) = &self.opener {
-                    opener.open(paths);
-                }
+                self.opener.open(paths);
             }
             Action::Select(id) => self.session.select(id),
             Action::Go(step) => {
@@ -234,14 +233,13 @@ impl App {
             return;
         }
         if self.exporting.take().is_some() {
-            self.stop_export.store(true, std::sync::atomic::Ordering::Relaxed);
+            // It may have been written already, so what came of it is still heard.
+            self.export_job.iter().for_each(Job::stop);
             return;
         }
         let (done, total) = self.session.progress();
         if self.opening.is_some() || (done < total && !self.session.paused) {
-            if let Some(opener) = &self.opener {
-                opener.cancel();
-            }
+            self.opener.cancel();
             if let Some(worker) = &self.worker {
                 worker.cancel_all();
             }

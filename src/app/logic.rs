@@ -27,7 +27,10 @@ impl App {
         self.bring_slice();
         self.ask();
         self.follow_selection();
-        self.volumetry.update(ctx, &self.session);
+        for polled in [self.volumetry.poll(), self.textures.poll(ctx)] {
+            polled.unwrap_or_else(|fault| self.notifications.error(fault.text()));
+        }
+        self.volumetry.update(&self.session);
         if let Some((_, view)) = &self.view {
             self.textures.update(ctx, &self.session, view, &self.settings, self.viewport);
         }
@@ -37,7 +40,7 @@ impl App {
     fn drain(&mut self) {
         let started = Instant::now();
         while started.elapsed() < DRAIN {
-            let event = self.opener.as_ref().and_then(super::opener::Opener::poll);
+            let event = self.opener.poll();
             let reply = self.worker.as_ref().and_then(crate::engine::worker::Worker::poll);
             let done = self.tasks.poll();
             if event.is_none() && reply.is_none() && done.is_none() {

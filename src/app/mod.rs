@@ -1,6 +1,7 @@
 //! The window. Panels draw and emit actions; `actions` applies them; nothing here knows tensors or file formats.
 
 mod actions;
+mod background;
 pub mod command;
 pub mod entry;
 mod export;
@@ -27,6 +28,7 @@ use crate::engine::device::DeviceChoice;
 use crate::engine::worker::{Started, Worker};
 use crate::export::annotated_png::Magnification;
 use crate::export::kind::ExportKind;
+use background::{Background, Fault, Job};
 use command::Command;
 use egui::{Pos2, Rect, Vec2};
 use entry::EntryId;
@@ -40,7 +42,6 @@ use state::{Interpolation, Language, Settings, ThemeChoice};
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use tasks::Tasks;
 use textures::Textures;
 use view::View;
@@ -142,11 +143,12 @@ pub struct App {
     opening: Option<(usize, usize)>,
     /// Slices of an export, done and to do.
     exporting: Option<(usize, usize)>,
-    stop_export: Arc<AtomicBool>,
+    export_job: Option<Job>,
     device: Option<String>,
     engine: EngineFactory,
     worker: Option<Worker>,
-    opener: Option<Opener>,
+    engine_job: Option<Job>,
+    opener: Opener,
     tasks: Tasks,
     /// A slice that is being made to be shown.
     coming: Option<(EntryId, Place)>,
@@ -171,8 +173,7 @@ impl App {
         rust_i18n::set_locale(settings.language.code());
         let cards: BTreeMap<String, Card> = options.cards.into_iter().map(|c| (c.id.clone(), c)).collect();
         let thresholds = default_thresholds(&cards, &options.models);
-        let wake = ctx.clone();
-        let opener = Opener::start(move || wake.request_repaint());
+        let background = Background::new(ctx);
         let mut app = Self {
             saved: settings.clone(),
             changed: None,
@@ -182,7 +183,7 @@ impl App {
             cards,
             view: None,
             viewport: Rect::NOTHING,
-            textures: Textures::default(),
+            textures: Textures::new(&background),
             notifications: Notifications::default(),
             dialogs: Vec::new(),
             fields: ui::Fields::default(),
@@ -190,14 +191,15 @@ impl App {
             show_next: true,
             opening: None,
             exporting: None,
-            stop_export: Arc::default(),
+            export_job: None,
             device: None,
             engine: options.engine,
             worker: None,
-            opener,
-            tasks: Tasks::new(ctx),
+            engine_job: None,
+            opener: Opener::new(&background),
+            tasks: Tasks::new(&background),
             coming: None,
-            volumetry: Volumetry::default(),
+            volumetry: Volumetry::new(&background),
             measuring: Measuring::default(),
             importing: None,
             offered: VecDeque::new(),
@@ -208,24 +210,34 @@ impl App {
         for problem in options.problems {
             app.notifications.error(problem);
         }
-        match &app.opener {
-            Some(opener) if options.paths.is_empty() => opener.open_example(),
-            Some(_) => app.apply(Action::Open(options.paths)),
-            None => app.notifications.error(t!("error.no_thread")),
+        if options.paths.is_empty() {
+            app.opener.open_example();
+        } else {
+            app.apply(Action::Open(options.paths));
         }
         app
     }
 
     /// (Re)starts the engine on the device of the settings and loads the models in use ahead of the first question.
     fn start_engine(&mut self) {
-        let (make, choice, wake) = (self.engine.clone(), self.settings.device, self.ctx.clone());
+        let (make, choice) = (self.engine.clone(), self.settings.device);
+        let (worker, service) = Worker::new();
         self.device = None;
-        self.worker = Worker::start(move || make(choice), move || wake.request_repaint());
+        // The engine of before ends with its worker, and is not heard again.
+        self.worker = Some(worker);
+        let job = self.tasks.run_engine(service, move || make(choice));
+        if let Some(before) = self.engine_job.replace(job) {
+            before.cancel();
+        }
         self.session.restart();
         self.prepare_models();
-        if self.worker.is_none() {
-            self.notifications.error(t!("error.no_thread"));
-        }
+    }
+
+    /// Gives up the engine, which ended early; nothing waits for its answers any more.
+    fn engine_stopped(&mut self, fault: Fault) {
+        self.worker = None;
+        self.session.restart();
+        self.notifications.error(t!("error.engine_stopped", why = fault.text()));
     }
 
     /// Has the models in use loaded ahead of the first question.

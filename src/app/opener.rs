@@ -1,15 +1,15 @@
-//! Opens files on a thread of its own and tells as it goes.
+//! Opens files in the background and tells as it goes.
 
+use super::background::{Background, Fault, Job, Jobs, Reporter};
 use super::entry::Shown;
 use crate::domain::card::Resize;
 use crate::domain::resample::Placement;
 use crate::domain::study::{FrameError, Place, Study};
 use crate::io::error::{LoadError, Problem};
 use crate::io::{self, paths::Expanded};
-use crossbeam_channel::{Receiver, Sender, unbounded};
+use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Side of a thumbnail in pixels.
 pub const THUMBNAIL: usize = 96;
@@ -39,11 +39,8 @@ pub enum Event {
         done: usize,
         total: usize,
     },
-}
-
-struct Request {
-    generation: u64,
-    wish: Wish,
+    /// Nothing more comes of the request.
+    Stopped(Fault),
 }
 
 enum Wish {
@@ -51,102 +48,81 @@ enum Wish {
     Paths(Vec<PathBuf>),
 }
 
-/// Handle to the thread.
+/// Opens what is asked for, one request after the other.
 pub struct Opener {
-    requests: Sender<Request>,
-    events: Receiver<(u64, Event)>,
-    generation: Arc<AtomicU64>,
+    jobs: Jobs<Event>,
+    running: Option<Job>,
+    waiting: VecDeque<Wish>,
 }
 
 impl Opener {
-    /// `wake` is called after every event. `None` when the system gives no thread.
-    pub fn start(wake: impl Fn() + Send + 'static) -> Option<Self> {
-        let (requests, inbox) = unbounded::<Request>();
-        let (outbox, events) = unbounded();
-        let generation = Arc::new(AtomicU64::new(0));
-        let current = generation.clone();
-        let work = move || {
-            for Request { generation, wish } in inbox {
-                let tell = |event: Event| {
-                    let heard = outbox.send((generation, event)).is_ok();
-                    wake();
-                    heard
-                };
-                let cancelled = || current.load(Ordering::Relaxed) != generation;
-                if !serve(wish, &tell, &cancelled) {
-                    return;
-                }
-            }
-        };
-        std::thread::Builder::new().name("opener".into()).spawn(work).ok()?;
-        Some(Self { requests, events, generation })
+    pub fn new(background: &Background) -> Self {
+        Self { jobs: Jobs::new(background), running: None, waiting: VecDeque::new() }
     }
 
-    pub fn open(&self, paths: Vec<PathBuf>) {
+    pub fn open(&mut self, paths: Vec<PathBuf>) {
         self.request(Wish::Paths(paths));
     }
 
-    pub fn open_example(&self) {
+    pub fn open_example(&mut self) {
         self.request(Wish::Example);
     }
 
-    fn request(&self, wish: Wish) {
-        let generation = self.generation.load(Ordering::Relaxed);
-        // The thread lives as long as this handle.
-        self.requests.send(Request { generation, wish }).ok();
+    fn request(&mut self, wish: Wish) {
+        self.waiting.push_back(wish);
+        self.start_next();
+    }
+
+    fn start_next(&mut self) {
+        if self.running.as_ref().is_none_or(Job::has_ended)
+            && let Some(wish) = self.waiting.pop_front()
+        {
+            self.running = Some(self.jobs.run("opener", Event::Stopped, |reporter| serve(wish, reporter)));
+        }
     }
 
     /// Files not yet opened stay closed.
-    pub fn cancel(&self) {
-        self.generation.fetch_add(1, Ordering::Relaxed);
+    pub fn cancel(&mut self) {
+        self.waiting.clear();
+        if let Some(job) = &self.running {
+            job.cancel();
+        }
     }
 
     /// The next event of what was not cancelled.
-    pub fn poll(&self) -> Option<Event> {
-        let current = self.generation.load(Ordering::Relaxed);
-        self.events.try_iter().find(|(generation, _)| *generation == current).map(|(_, event)| event)
+    pub fn poll(&mut self) -> Option<Event> {
+        self.start_next();
+        self.jobs.poll()
     }
 }
 
-/// `false` when nobody listens any more.
-fn serve(wish: Wish, tell: &dyn Fn(Event) -> bool, cancelled: &dyn Fn() -> bool) -> bool {
+fn serve(wish: Wish, reporter: &Reporter<Event>) {
     let opened = |study: Study| match prepare(&study) {
-        Ok(prepared) => tell(Event::Opened(Box::new(study), Box::new(prepared))),
-        Err(error) => tell(Event::Failed(LoadError::new(&study.source, Problem::Slice(error.to_string())))),
+        Ok(prepared) => reporter.tell(Event::Opened(Box::new(study), Box::new(prepared))),
+        Err(error) => reporter.tell(Event::Failed(LoadError::new(&study.source, Problem::Slice(error.to_string())))),
     };
     let paths = match wish {
         Wish::Example => return opened(io::example()),
         Wish::Paths(paths) => paths,
     };
-    let Expanded { sources, outlines, models, errors } = io::paths::expand(&paths, cancelled);
-    if !models.into_iter().all(|model| tell(Event::Model(model))) {
-        return false;
-    }
+    let Expanded { sources, outlines, models, errors } = io::paths::expand(&paths, &|| reporter.is_cancelled());
+    models.into_iter().for_each(|model| reporter.tell(Event::Model(model)));
     if let ([], [outline]) = (sources.as_slice(), outlines.as_slice()) {
-        return tell(Event::Outline(outline.clone()));
+        return reporter.tell(Event::Outline(outline.clone()));
     }
+    errors.into_iter().for_each(|error| reporter.tell(Event::Failed(error)));
     let total = sources.len();
-    for error in errors {
-        if !tell(Event::Failed(error)) {
-            return false;
-        }
-    }
     for (done, source) in sources.into_iter().enumerate() {
-        if cancelled() {
-            break;
+        if reporter.is_cancelled() {
+            return;
         }
-        if !tell(Event::Progress { done, total }) {
-            return false;
-        }
-        let heard = match io::open(source) {
+        reporter.tell(Event::Progress { done, total });
+        match io::open(source) {
             Ok(study) => opened(study),
-            Err(error) => tell(Event::Failed(error)),
-        };
-        if !heard {
-            return false;
+            Err(error) => reporter.tell(Event::Failed(error)),
         }
     }
-    tell(Event::Progress { done: total, total })
+    reporter.tell(Event::Progress { done: total, total });
 }
 
 /// Where a study opens: in its middle when it is a volume, at its beginning when it is a list.
@@ -194,4 +170,43 @@ pub fn shows_at_once(study: &Study, place: Place) -> bool {
         width * height
     });
     area <= AT_ONCE && study.frames.is_at_hand(place) && study.truth.as_ref().is_none_or(|t| t.is_at_hand(place))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::export::png;
+    use std::time::{Duration, Instant};
+
+    #[test]
+    fn a_cancelled_request_is_not_heard_and_the_next_one_is_served() {
+        let folder = tempfile::tempdir().unwrap();
+        let (slice, _) = crate::domain::phantom::Phantom::example().draw();
+        let paths = ["a.png", "b.png", "c.png"].map(|name| folder.path().join(name));
+        paths.iter().for_each(|path| std::fs::write(path, png::slice(&slice).unwrap()).unwrap());
+        let mut opener = Opener::new(&Background::new(&egui::Context::default()));
+        opener.open(paths[..1].to_vec());
+        opener.open(paths[1..2].to_vec());
+        opener.cancel();
+        opener.open(paths[2..].to_vec());
+        let deadline = Instant::now() + Duration::from_secs(20);
+        let mut opened = Vec::new();
+        loop {
+            assert!(Instant::now() < deadline, "waited in vain");
+            match opener.poll() {
+                Some(Event::Opened(study, _)) => opened.push(study.title.clone()),
+                Some(Event::Progress { done, total }) if done == total => break,
+                Some(_) => {}
+                None => std::thread::sleep(Duration::from_millis(1)),
+            }
+        }
+        assert_eq!(opened, ["c.png"]);
+    }
+
+    #[test]
+    fn a_request_without_a_thread_is_told() {
+        let mut opener = Opener::new(&Background::without_threads());
+        opener.open_example();
+        assert!(matches!(opener.poll(), Some(Event::Stopped(Fault::NoThread))));
+    }
 }

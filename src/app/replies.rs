@@ -27,6 +27,10 @@ impl App {
             Event::Outline(path) => self.load_truth(self.session.selected().map(|e| e.id), path),
             Event::Model(path) => self.tasks.detect_model(path),
             Event::Progress { done, total } => self.opening = (done < total).then_some((done, total)),
+            Event::Stopped(fault) => {
+                self.opening = None;
+                self.notifications.error(fault.text());
+            }
         }
     }
 
@@ -84,6 +88,8 @@ impl App {
                 self.notifications.error(why);
             }
             Done::Detected(Err(why)) => self.notifications.error(why),
+            Done::Failed(fault) => self.notifications.error(fault.text()),
+            Done::EngineStopped(fault) => self.engine_stopped(fault),
             Done::Exporting(done, total) => self.exporting = Some((done, total)),
             Done::Exported(Ok(path)) => {
                 self.exporting = None;

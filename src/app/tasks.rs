@@ -1,5 +1,6 @@
-//! Slow things done on threads of their own: file dialogs, reading outlines, writing exports.
+//! Slow things done in the background: file dialogs, reading outlines, writing exports.
 
+use super::background::{Background, Fault, Job, Jobs};
 use super::entry::{EntryId, Shown};
 use super::opener;
 use super::state::Settings;
@@ -7,15 +8,14 @@ use crate::domain::card::Card;
 use crate::domain::slice::Slice;
 use crate::domain::study::{Place, Study};
 use crate::engine::importing::{self, Detected, Wishes};
+use crate::engine::worker::{Service, Started};
 use crate::export::kind::ExportKind;
 use crate::export::{self, Export};
 use crate::io::paths::EXTENSIONS;
 use crate::io::{self, Truth};
-use crossbeam_channel::{Receiver, Sender, unbounded};
 use rust_i18n::t;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// A dialog that was answered sooner was never shown.
@@ -42,6 +42,9 @@ pub enum Done {
     /// Slices done and to do.
     Exporting(usize, usize),
     Exported(Result<PathBuf, String>),
+    /// A task without a result of its own ended early.
+    Failed(Fault),
+    EngineStopped(Fault),
 }
 
 /// What a file dialog is for.
@@ -55,30 +58,21 @@ pub enum Pick {
 }
 
 pub struct Tasks {
-    outbox: Sender<Done>,
-    inbox: Receiver<Done>,
-    ctx: egui::Context,
+    jobs: Jobs<Done>,
 }
 
 impl Tasks {
-    pub fn new(ctx: &egui::Context) -> Self {
-        let (outbox, inbox) = unbounded();
-        Self { outbox, inbox, ctx: ctx.clone() }
+    pub fn new(background: &Background) -> Self {
+        Self { jobs: Jobs::new(background) }
     }
 
     pub fn poll(&self) -> Option<Done> {
-        self.inbox.try_recv().ok()
+        self.jobs.poll()
     }
 
-    fn spawn(&self, work: impl FnOnce() -> Option<Done> + Send + 'static) {
-        let (outbox, ctx) = (self.outbox.clone(), self.ctx.clone());
-        std::thread::spawn(move || {
-            if let Some(done) = work() {
-                // The receiver goes only with the window.
-                outbox.send(done).ok();
-            }
-            ctx.request_repaint();
-        });
+    /// Runs the engine until its worker is dropped.
+    pub fn run_engine(&self, service: Service, make: impl FnOnce() -> Started + Send + 'static) -> Job {
+        self.jobs.run("engine", Done::EngineStopped, move |reporter| service.run(make, || reporter.wake()))
     }
 
     /// Shows the system's dialog. It blocks until it is answered, so it never runs on the UI thread.
@@ -88,11 +82,14 @@ impl Tasks {
             dialog = dialog.set_directory(folder);
         }
         let (pictures_name, all_name) = (t!("dialog.pictures").into_owned(), t!("dialog.all_files").into_owned());
-        self.spawn(move || {
+        self.jobs.run("dialog", Done::Failed, move |reporter| {
             let asked = Instant::now();
             let picked = Self::ask(pick, dialog, pictures_name, all_name, &EXTENSIONS);
             // Nobody dismisses a dialog so fast: there was none (no portal, no zenity).
-            if picked.is_none() && asked.elapsed() < NO_DIALOG { Some(Done::NoDialog) } else { picked }
+            let none = (asked.elapsed() < NO_DIALOG).then_some(Done::NoDialog);
+            if let Some(done) = picked.or(none) {
+                reporter.tell(done);
+            }
         });
     }
 
@@ -125,55 +122,62 @@ impl Tasks {
 
     /// Reads outlines for a study, or for its slice at `place`.
     pub fn load_truth(&self, id: EntryId, path: PathBuf, study: Arc<Study>, place: Place) {
-        self.spawn(move || {
+        let failed = move |fault: Fault| Done::Truth(id, place, Err(fault.text()));
+        self.jobs.run("outline", failed, move |reporter| {
             let truth = io::load_truth(&path, &study, place);
-            Some(Done::Truth(id, place, truth.map_err(|e| e.to_string())))
+            reporter.tell(Done::Truth(id, place, truth.map_err(|e| e.to_string())));
         });
     }
 
     /// Makes a slice that is not at hand.
     pub fn show_slice(&self, id: EntryId, study: Arc<Study>, place: Place) {
-        self.spawn(move || {
-            Some(match opener::show(&study, place) {
+        let failed = move |fault: Fault| Done::NoSlice(id, place, fault.text());
+        self.jobs.run("slice", failed, move |reporter| {
+            reporter.tell(match opener::show(&study, place) {
                 Ok(shown) => Done::Slice(id, Box::new(shown)),
                 Err(error) => Done::NoSlice(id, place, error.to_string()),
-            })
+            });
         });
     }
 
     /// Looks into a model file.
     pub fn detect_model(&self, path: PathBuf) {
-        self.spawn(move || Some(Done::Detected(importing::detect(&path).map(Box::new).map_err(|e| e.to_string()))));
+        self.jobs.run("model file", Done::Failed, move |reporter| {
+            let detected = importing::detect(&path);
+            reporter.tell(Done::Detected(detected.map(Box::new).map_err(|e| e.to_string())));
+        });
     }
 
     /// Installs a model and tries it on a slice.
     pub fn install_model(&self, detected: Arc<Detected>, wishes: Wishes, folder: PathBuf, slice: Option<Arc<Slice>>) {
-        self.spawn(move || {
+        let own = detected.clone();
+        let failed = move |fault: Fault| Done::Installed(own.clone(), Err(fault.text()));
+        self.jobs.run("install", failed, move |reporter| {
             let installed = detected.install(&wishes, &folder, slice.as_ref());
-            Some(Done::Installed(detected, installed.map(Box::new).map_err(|e| e.to_string())))
+            reporter.tell(Done::Installed(detected, installed.map(Box::new).map_err(|e| e.to_string())));
         });
     }
 
     pub fn save_settings(&self, settings: Settings, path: PathBuf) {
-        self.spawn(move || {
-            let failed = settings.save(&path).err()?;
-            Some(Done::SettingsFailed(t!("settings.not_saved", path = path.display(), error = failed).into_owned()))
+        self.jobs.run("settings", Done::Failed, move |reporter| {
+            if let Err(error) = settings.save(&path) {
+                let text = t!("settings.not_saved", path = path.display(), error = error);
+                reporter.tell(Done::SettingsFailed(text.into_owned()));
+            }
         });
     }
 
-    /// Writes an export, until `cancelled`.
-    pub fn export(&self, export: Box<dyn Export>, path: PathBuf, cancelled: Arc<AtomicBool>) {
-        let (outbox, ctx) = (self.outbox.clone(), self.ctx.clone());
-        self.spawn(move || {
+    /// Writes an export.
+    pub fn export(&self, export: Box<dyn Export>, path: PathBuf) -> Job {
+        let failed = |fault: Fault| Done::Exported(Err(fault.text()));
+        self.jobs.run("export", failed, move |reporter| {
             let progress = |done: usize, total: usize| {
-                // The receiver goes only with the window.
-                outbox.send(Done::Exporting(done, total)).ok();
-                ctx.request_repaint();
-                !cancelled.load(Ordering::Relaxed)
+                reporter.tell(Done::Exporting(done, total));
+                !reporter.is_cancelled()
             };
-            let written = export::write(export.as_ref(), &path, &progress).map_err(|e| e.to_string());
-            Some(Done::Exported(written.map(|()| path)))
-        });
+            let written = export::write(export.as_ref(), &path, &progress);
+            reporter.tell(Done::Exported(written.map(|()| path).map_err(|e| e.to_string())));
+        })
     }
 }
 

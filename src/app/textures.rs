@@ -1,6 +1,7 @@
 //! Pictures for the GPU: made when what they show changes, never otherwise. Overlays of large pictures are painted off the UI
 //! thread.
 
+use super::background::{Background, Fault, Latest};
 use super::entry::{Entry, EntryId};
 use super::session::Session;
 use super::state::{Interpolation, Settings};
@@ -13,7 +14,6 @@ use crate::domain::resample::resize;
 use crate::domain::slice::Spacing;
 use crate::domain::study::Place;
 use crate::domain::window::Window;
-use crossbeam_channel::{Receiver, Sender, unbounded};
 use egui::{Color32, ColorImage, Pos2, Rect, TextureFilter, TextureHandle, TextureOptions, pos2, vec2};
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -103,7 +103,6 @@ impl Contour {
 }
 
 struct Painted {
-    key: OverlayKey,
     image: Option<ColorImage>,
     contours: Vec<Contour>,
     facts: MaskFacts,
@@ -129,48 +128,32 @@ pub struct Textures {
     overlay: Option<Overlay>,
     /// What should be on show now.
     wanted: Option<OverlayKey>,
-    /// What is being painted on another thread; one at a time.
-    pending: Option<OverlayKey>,
     map: Option<Map>,
     thumbnails: HashMap<EntryId, TextureHandle>,
-    finished: (Sender<Painted>, Receiver<Painted>),
-}
-
-impl Default for Textures {
-    fn default() -> Self {
-        Self {
-            scan: None,
-            overlay: None,
-            wanted: None,
-            pending: None,
-            map: None,
-            thumbnails: HashMap::new(),
-            finished: unbounded(),
-        }
-    }
+    /// Overlays of large pictures.
+    work: Latest<OverlayKey, Painted>,
 }
 
 /// Everything an overlay is made of, ready to cross threads.
 struct Job {
-    key: OverlayKey,
     segmentation: Option<Arc<Segmentation>>,
     truth: Option<Arc<Mask>>,
     display: (usize, usize),
 }
 
 impl Job {
-    /// `map` is the segmentation's probability map at the picture's size when it is at hand.
-    fn run(self, map: Option<&[f32]>) -> Painted {
-        let threshold = self.key.mask_threshold;
+    /// Paints what `key` says. `map` is the segmentation's probability map at the picture's size when it is at hand.
+    fn run(&self, key: &OverlayKey, map: Option<&[f32]>) -> Painted {
+        let threshold = key.mask_threshold;
         let mask = self.segmentation.as_ref().and_then(|s| match map {
             Some(map) => Mask::from_probability(map, s.width, s.height, threshold),
             None => Some(s.mask(threshold)),
         });
-        let facts = MaskFacts::of(mask.as_ref(), self.truth.as_deref(), self.key.spacing);
+        let facts = MaskFacts::of(mask.as_ref(), self.truth.as_deref(), key.spacing);
         let mask = mask.as_ref().map(|m| shrunk(m, self.display));
         let truth = self.truth.as_deref().map(|m| shrunk(m, self.display));
         let (mask, truth) = (mask.as_deref(), truth.as_deref());
-        let style = self.key.style;
+        let style = key.style;
         let colours = style.colours(truth.is_some());
         let layers = [(truth, colours.truth), (mask, colours.prediction)];
         let contours = layers.iter().filter(|_| style.contour);
@@ -179,7 +162,7 @@ impl Job {
         let colour = |[r, g, b, a]: [u8; 4]| Color32::from_rgba_unmultiplied(r, g, b, a);
         let pixels = overlay::paint_as(mask, truth, filling, Color32::TRANSPARENT, colour);
         let image = pixels.map(|pixels| ColorImage::new([self.display.0, self.display.1], pixels));
-        Painted { key: self.key, image, contours, facts }
+        Painted { image, contours, facts }
     }
 }
 
@@ -203,6 +186,29 @@ fn options(interpolation: Interpolation) -> TextureOptions {
 }
 
 impl Textures {
+    pub fn new(background: &Background) -> Self {
+        let work = Latest::new(background);
+        Self { scan: None, overlay: None, wanted: None, map: None, thumbnails: HashMap::new(), work }
+    }
+
+    /// Takes in what was painted off the UI thread.
+    ///
+    /// # Errors
+    /// If painting ended early.
+    pub fn poll(&mut self, ctx: &egui::Context) -> Result<(), Fault> {
+        match self.work.poll() {
+            // An overlay of another slice is not wanted any more.
+            Some(done) => {
+                let (key, painted) = done?;
+                if self.wanted.as_ref().is_some_and(|wanted| wanted.entry == key.entry) {
+                    self.show(ctx, key, painted);
+                }
+            }
+            None => {}
+        }
+        Ok(())
+    }
+
     /// Brings everything on show up to date. `viewport` is where the picture was last drawn.
     pub fn update(&mut self, ctx: &egui::Context, session: &Session, view: &View, settings: &Settings, viewport: Rect) {
         let Some(entry) = session.selected() else {
@@ -266,12 +272,6 @@ impl Textures {
     }
 
     fn update_overlay(&mut self, ctx: &egui::Context, session: &Session, entry: &Entry, settings: &Settings) {
-        while let Ok(painted) = self.finished.1.try_recv() {
-            self.pending = None;
-            if painted.key.entry == slice_id(entry) {
-                self.show(ctx, painted);
-            }
-        }
         let segmentation = session.shown_segmentation(entry).cloned();
         let key = OverlayKey {
             entry: slice_id(entry),
@@ -291,28 +291,17 @@ impl Textures {
             self.overlay = None;
         }
         let job = Job {
-            key: key.clone(),
             segmentation,
             truth: entry.shown.truth.clone(),
             display: (entry.shown.display.width(), entry.shown.display.height()),
         };
         if entry.shown.slice.area() <= INLINE_PIXELS {
             let map = self.map_of(job.segmentation.as_ref());
-            let painted = job.run(map);
-            self.show(ctx, painted);
+            let painted = job.run(&key, map);
+            self.show(ctx, key, painted);
             return;
         }
-        // The newest wish is started when the one under way is done.
-        if self.pending.is_some() {
-            return;
-        }
-        self.pending = Some(key);
-        let (outbox, ctx) = (self.finished.0.clone(), ctx.clone());
-        rayon::spawn(move || {
-            // The receiver goes only with the window.
-            outbox.send(job.run(None)).ok();
-            ctx.request_repaint();
-        });
+        self.work.run("overlay", key, move |key| job.run(key, None));
     }
 
     fn map_of(&mut self, segmentation: Option<&Arc<Segmentation>>) -> Option<&[f32]> {
@@ -323,8 +312,8 @@ impl Textures {
         self.map.as_ref().map(|m| m.values.as_slice())
     }
 
-    fn show(&mut self, ctx: &egui::Context, painted: Painted) {
-        let Painted { key, image, contours, facts } = painted;
+    fn show(&mut self, ctx: &egui::Context, key: OverlayKey, painted: Painted) {
+        let Painted { image, contours, facts } = painted;
         let old = self.overlay.take().and_then(|overlay| overlay.filling);
         let options = options(key.interpolation);
         let filling = image.map(|image| match old {

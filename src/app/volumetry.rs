@@ -1,5 +1,6 @@
 //! The whole mask of a study, measured off the UI thread once every slice that wants one has its mask.
 
+use super::background::{Background, Fault, Latest};
 use super::entry::EntryId;
 use super::session::Session;
 use crate::domain::mask::Mask;
@@ -7,7 +8,6 @@ use crate::domain::measure::VolumeMeasurements;
 use crate::domain::prediction::Segmentation;
 use crate::domain::slice::Spacing;
 use crate::domain::study::Cut;
-use crossbeam_channel::{Receiver, Sender, unbounded};
 use rayon::prelude::*;
 use std::sync::Arc;
 
@@ -23,8 +23,6 @@ struct Key {
     slices: Vec<usize>,
 }
 
-type Measured = (Key, VolumeMeasurements);
-
 /// What is known of the whole mask.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Progress {
@@ -36,25 +34,30 @@ pub enum Progress {
 
 pub struct Volumetry {
     wanted: Option<Key>,
-    pending: Option<Key>,
-    result: Option<Measured>,
+    result: Option<(Key, VolumeMeasurements)>,
     outlined: (usize, usize),
-    channel: (Sender<Measured>, Receiver<Measured>),
-}
-
-impl Default for Volumetry {
-    fn default() -> Self {
-        Self { wanted: None, pending: None, result: None, outlined: (0, 0), channel: unbounded() }
-    }
+    work: Latest<Key, VolumeMeasurements>,
 }
 
 impl Volumetry {
-    /// Starts measuring when the masks of the selected study are complete and differ from those measured last.
-    pub fn update(&mut self, ctx: &egui::Context, session: &Session) {
-        for done in self.channel.1.try_iter() {
-            self.pending = None;
-            self.result = Some(done);
+    pub fn new(background: &Background) -> Self {
+        Self { wanted: None, result: None, outlined: (0, 0), work: Latest::new(background) }
+    }
+
+    /// Takes in what was measured.
+    ///
+    /// # Errors
+    /// If measuring ended early.
+    pub fn poll(&mut self) -> Result<(), Fault> {
+        match self.work.poll() {
+            Some(done) => self.result = Some(done?),
+            None => {}
         }
+        Ok(())
+    }
+
+    /// Starts measuring when the masks of the selected study are complete and differ from those measured last.
+    pub fn update(&mut self, session: &Session) {
         self.wanted = None;
         let Some(entry) = session.selected().filter(|entry| entry.count() > 1) else { return };
         let Some(model) = &session.models.segmenter else { return };
@@ -77,28 +80,24 @@ impl Volumetry {
             slices: maps.iter().map(|(index, _)| *index).collect(),
         };
         self.wanted = Some(key.clone());
-        if self.pending.is_some() || self.result.as_ref().is_some_and(|(old, _)| *old == key) {
+        if self.result.as_ref().is_some_and(|(old, _)| *old == key) {
             return;
         }
-        self.pending = Some(key.clone());
         let voxel_mm3 = entry.study.frames.layout(entry.cut()).and_then(|layout| layout.voxel_mm3());
-        let (outbox, ctx) = (self.channel.0.clone(), ctx.clone());
-        rayon::spawn(move || {
+        self.work.run("volume", key, move |key| {
             let masks: Vec<(usize, Mask)> =
                 maps.par_iter().map(|(index, map)| (*index, map.mask(key.mask_threshold))).collect();
-            let sizes = VolumeMeasurements::of(&masks, key.spacing, voxel_mm3);
-            // The receiver goes only with the window.
-            outbox.send((key, sizes)).ok();
-            ctx.request_repaint();
+            VolumeMeasurements::of(&masks, key.spacing, voxel_mm3)
         });
     }
 
-    /// Of the selected study; `None` when it is a single slice or no segmenter is chosen.
+    /// Progress for the selected study; `None` when it is a single slice, no segmenter is chosen, or measuring failed.
     pub fn progress(&self, session: &Session) -> Option<Progress> {
         session.selected().filter(|entry| entry.count() > 1)?;
         session.models.segmenter.as_ref()?;
         Some(match (&self.wanted, &self.result) {
             (Some(wanted), Some((key, sizes))) if wanted == key => Progress::Done(*sizes),
+            (Some(wanted), _) if self.work.has_failed(wanted) => return None,
             (Some(_), _) => Progress::Measuring,
             (None, _) => Progress::Outlining(self.outlined.0, self.outlined.1),
         })

@@ -1,4 +1,4 @@
-//! A named thread that owns an engine: jobs in, replies out, everything cancellable.
+//! An engine behind a queue: jobs in, replies out, everything cancellable.
 
 use super::{Answer, Engine, EngineError, Question, answer_each};
 use crate::domain::study::{FrameError, Neighbourhood, Picture};
@@ -58,8 +58,10 @@ fn answer(
     if cancelled() {
         return all(EngineError::Cancelled);
     }
-    let neighbours = engine.wants_neighbours(&job.model);
-    let made = guarded(|| Ok(job.pictures.par_iter().map(|picture| picture.among(neighbours)).collect::<Vec<_>>()));
+    let made = guarded(|| {
+        let neighbours = engine.wants_neighbours(&job.model);
+        Ok(job.pictures.par_iter().map(|picture| picture.among(neighbours)).collect::<Vec<_>>())
+    });
     let made = match made {
         Ok(made) => made,
         Err(error) => return all(error),
@@ -77,7 +79,7 @@ fn answer(
     made.into_iter().map(result).collect()
 }
 
-/// Handle to the thread; dropping it ends the thread after the job at hand.
+/// Asks the service; dropping it ends the service after the job at hand.
 pub struct Worker {
     jobs: Sender<Message>,
     replies: Receiver<Reply>,
@@ -86,53 +88,61 @@ pub struct Worker {
     next: JobId,
 }
 
+/// Answers the worker's questions, on whatever thread it is run.
+pub struct Service {
+    inbox: Receiver<Message>,
+    outbox: Sender<Reply>,
+    current: Arc<AtomicU64>,
+    closed: Arc<AtomicBool>,
+}
+
 /// An engine with the notice of its making.
 pub struct Started {
     pub engine: Box<dyn Engine>,
     pub notice: Option<String>,
 }
 
+impl Service {
+    /// Makes the engine and answers until the worker is dropped. Making takes place here, so that opening a device never blocks the
+    /// window. `wake` is called after every reply.
+    pub fn run(self, make: impl FnOnce() -> Started, wake: impl Fn()) {
+        let Self { inbox, outbox, current, closed } = self;
+        let Started { mut engine, notice } = make();
+        let tell = |reply: Reply| {
+            let heard = outbox.send(reply).is_ok();
+            wake();
+            heard
+        };
+        if !tell(Reply::Ready { device: engine.device(), notice }) {
+            return;
+        }
+        for message in inbox {
+            if closed.load(Ordering::Relaxed) {
+                return;
+            }
+            let reply = match message {
+                Message::Prepare(model) => Reply::Prepared(guarded(|| engine.prepare(&model))),
+                Message::Ask(job) => {
+                    let cancelled =
+                        || closed.load(Ordering::Relaxed) || current.load(Ordering::Relaxed) != job.generation;
+                    Reply::Done { id: job.id, results: answer(engine.as_mut(), &job, &cancelled) }
+                }
+            };
+            if !tell(reply) {
+                return;
+            }
+        }
+    }
+}
+
 impl Worker {
-    /// Starts the thread; `make` runs on it, so that opening a device never blocks the caller. `wake` is called after every
-    /// reply. `None` when the system gives no thread.
-    pub fn start(make: impl FnOnce() -> Started + Send + 'static, wake: impl Fn() + Send + 'static) -> Option<Self> {
+    /// A worker and the service that answers it.
+    pub fn new() -> (Self, Service) {
         let (jobs, inbox) = bounded::<Message>(QUEUE);
         let (outbox, replies) = unbounded();
-        let generation = Arc::new(AtomicU64::new(0));
-        let closing = Arc::new(AtomicBool::new(false));
-        let (current, closed) = (generation.clone(), closing.clone());
-        std::thread::Builder::new()
-            .name("engine".into())
-            .spawn(move || {
-                let Started { mut engine, notice } = make();
-                let tell = |reply: Reply| {
-                    let heard = outbox.send(reply).is_ok();
-                    wake();
-                    heard
-                };
-                if !tell(Reply::Ready { device: engine.device(), notice }) {
-                    return;
-                }
-                for message in inbox {
-                    if closed.load(Ordering::Relaxed) {
-                        return;
-                    }
-                    let reply = match message {
-                        Message::Prepare(model) => Reply::Prepared(guarded(|| engine.prepare(&model))),
-                        Message::Ask(job) => {
-                            let cancelled =
-                                || closed.load(Ordering::Relaxed) || current.load(Ordering::Relaxed) != job.generation;
-                            let results = answer(engine.as_mut(), &job, &cancelled);
-                            Reply::Done { id: job.id, results }
-                        }
-                    };
-                    if !tell(reply) {
-                        return;
-                    }
-                }
-            })
-            .ok()?;
-        Some(Self { jobs, replies, generation, closing, next: 0 })
+        let (generation, closing) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
+        let service = Service { inbox, outbox, current: generation.clone(), closed: closing.clone() };
+        (Self { jobs, replies, generation, closing, next: 0 }, service)
     }
 
     /// Asks for a model to be loaded soon.
@@ -204,8 +214,8 @@ mod tests {
 
     #[test]
     fn cancelling_ends_the_job_at_hand_and_those_that_wait() {
-        let started = || Started { engine: Box::new(Stubborn), notice: None };
-        let mut worker = Worker::start(started, || {}).unwrap();
+        let (mut worker, service) = Worker::new();
+        std::thread::spawn(move || service.run(|| Started { engine: Box::new(Stubborn), notice: None }, || {}));
         let slice = Slice::new(16, 16, vec![0.0; 256], Depth::Eight).unwrap();
         let study = Study::of_pages(Path::new("m"), vec![slice]);
         let picture = Picture { frames: study.frames.clone(), place: Place { cut: study.native(), index: 0 } };

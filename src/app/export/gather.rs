@@ -18,7 +18,6 @@ use crate::export::{Export, Looks};
 use rust_i18n::t;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 impl App {
     pub(in crate::app) fn start_export(&mut self) {
@@ -54,8 +53,7 @@ impl App {
             ExportKind::Volume(format) => Box::new(self.volume(entry, format)),
             ExportKind::Table(format) => Box::new(self.table(entry, format)),
         };
-        self.stop_export = Arc::new(AtomicBool::new(false));
-        self.tasks.export(export, path, self.stop_export.clone());
+        self.export_job = Some(self.tasks.export(export, path));
     }
 
     /// Whether a file belongs to an open study, by whatever name it is called.
