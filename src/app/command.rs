@@ -3,131 +3,93 @@
 use egui::{Key, KeyboardShortcut, Modifiers};
 use rust_i18n::t;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Command {
-    Open,
-    OpenFolder,
-    OpenTruth,
-    Export,
-    Remove,
-    Next,
-    Previous,
-    First,
-    Last,
-    NextPositive,
-    PreviousPositive,
-    NextStudy,
-    PreviousStudy,
-    Distance,
-    Area,
-    ClearMeasurements,
-    ToggleOverlay,
-    ToggleContour,
-    MoreOpacity,
-    LessOpacity,
-    RaiseThreshold,
-    LowerThreshold,
-    ResetThreshold,
-    ResetView,
-    Fit,
-    Invert,
-    Preset(u8),
-    Cancel,
-    Settings,
-    ModelCard,
-    Shortcuts,
+const fn plain(key: Key) -> KeyboardShortcut {
+    KeyboardShortcut::new(Modifiers::NONE, key)
 }
 
-/// Number of window presets.
-pub const PRESETS: u8 = 5;
+const fn ctrl(key: Key) -> KeyboardShortcut {
+    KeyboardShortcut::new(Modifiers::COMMAND, key)
+}
+
+const fn ctrl_shift(key: Key) -> KeyboardShortcut {
+    KeyboardShortcut::new(Modifiers::COMMAND.plus(Modifiers::SHIFT), key)
+}
+
+/// Declares every command once: its name in code, its name in locales, its shortcuts.
+macro_rules! commands {
+    ($($command:ident $key:literal [$($shortcut:expr),*])*) => {
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Command {
+            $($command,)*
+        }
+
+        impl Command {
+            /// Every command, in the order of the shortcut sheet.
+            pub const ALL: &[Command] = &[$(Command::$command,)*];
+
+            /// Keys of the command; the first is the one that menus show.
+            pub fn shortcuts(self) -> &'static [KeyboardShortcut] {
+                match self {
+                    $(Command::$command => const { &[$($shortcut),*] },)*
+                }
+            }
+
+            /// Name in locales.
+            fn key(self) -> &'static str {
+                match self {
+                    $(Command::$command => $key,)*
+                }
+            }
+        }
+    };
+}
+
+commands! {
+    Open "open" [ctrl(Key::O)]
+    OpenFolder "open_folder" [ctrl_shift(Key::O)]
+    OpenTruth "open_truth" [ctrl(Key::T)]
+    Export "export" [ctrl(Key::E)]
+    Remove "remove" [plain(Key::Delete)]
+    Previous "previous" [plain(Key::ArrowUp)]
+    Next "next" [plain(Key::ArrowDown)]
+    First "first" [plain(Key::Home)]
+    Last "last" [plain(Key::End)]
+    PreviousPositive "previous_positive" [plain(Key::P)]
+    NextPositive "next_positive" [plain(Key::N)]
+    PreviousStudy "previous_study" [plain(Key::PageUp)]
+    NextStudy "next_study" [plain(Key::PageDown)]
+    Distance "distance" [plain(Key::L)]
+    Area "area" [plain(Key::K)]
+    ClearMeasurements "clear_measurements" [plain(Key::X)]
+    ToggleOverlay "toggle_overlay" [plain(Key::G), plain(Key::S)]
+    ToggleContour "toggle_contour" [plain(Key::C)]
+    LessOpacity "less_opacity" [plain(Key::A)]
+    MoreOpacity "more_opacity" [plain(Key::D)]
+    LowerThreshold "lower_threshold" [plain(Key::OpenBracket)]
+    RaiseThreshold "raise_threshold" [plain(Key::CloseBracket)]
+    ResetThreshold "reset_threshold" [plain(Key::T)]
+    ResetView "reset_view" [plain(Key::R)]
+    Fit "fit" [plain(Key::F)]
+    Invert "invert" [plain(Key::I)]
+    Preset1 "preset_1" [plain(Key::Num1)]
+    Preset2 "preset_2" [plain(Key::Num2)]
+    Preset3 "preset_3" [plain(Key::Num3)]
+    Preset4 "preset_4" [plain(Key::Num4)]
+    Preset5 "preset_5" [plain(Key::Num5)]
+    Cancel "cancel" [plain(Key::Escape)]
+    ModelCard "model_card" [plain(Key::M)]
+    Settings "settings" [ctrl(Key::Comma)]
+    Shortcuts "shortcuts" [plain(Key::F1)]
+}
 
 impl Command {
-    /// Every command, in the order of the shortcut sheet.
-    pub fn all() -> impl Iterator<Item = Command> {
-        use Command::*;
-        let presets = (1..=PRESETS).map(Preset);
-        [
-            Open,
-            OpenFolder,
-            OpenTruth,
-            Export,
-            Remove,
-            Previous,
-            Next,
-            First,
-            Last,
-            PreviousPositive,
-            NextPositive,
-            PreviousStudy,
-            NextStudy,
-            Distance,
-            Area,
-            ClearMeasurements,
-            ToggleOverlay,
-            ToggleContour,
-            LessOpacity,
-            MoreOpacity,
-            LowerThreshold,
-            RaiseThreshold,
-            ResetThreshold,
-            ResetView,
-            Fit,
-            Invert,
-        ]
-        .into_iter()
-        .chain(presets)
-        .chain([Cancel, ModelCard, Settings, Shortcuts])
-    }
-
-    /// First shortcut is the one that is shown.
-    pub fn shortcuts(self) -> Vec<KeyboardShortcut> {
-        let plain = |key| KeyboardShortcut::new(Modifiers::NONE, key);
-        let command = |key| KeyboardShortcut::new(Modifiers::COMMAND, key);
-        match self {
-            Command::Open => vec![command(Key::O)],
-            Command::OpenFolder => vec![KeyboardShortcut::new(Modifiers::COMMAND | Modifiers::SHIFT, Key::O)],
-            Command::OpenTruth => vec![command(Key::T)],
-            Command::Export => vec![command(Key::E)],
-            Command::Remove => vec![plain(Key::Delete)],
-            Command::Next => vec![plain(Key::ArrowDown)],
-            Command::Previous => vec![plain(Key::ArrowUp)],
-            Command::First => vec![plain(Key::Home)],
-            Command::Last => vec![plain(Key::End)],
-            Command::NextPositive => vec![plain(Key::N)],
-            Command::PreviousPositive => vec![plain(Key::P)],
-            Command::NextStudy => vec![plain(Key::PageDown)],
-            Command::PreviousStudy => vec![plain(Key::PageUp)],
-            Command::Distance => vec![plain(Key::L)],
-            Command::Area => vec![plain(Key::K)],
-            Command::ClearMeasurements => vec![plain(Key::X)],
-            Command::ToggleOverlay => vec![plain(Key::G), plain(Key::S)],
-            Command::ToggleContour => vec![plain(Key::C)],
-            Command::LessOpacity => vec![plain(Key::A)],
-            Command::MoreOpacity => vec![plain(Key::D)],
-            Command::LowerThreshold => vec![plain(Key::OpenBracket)],
-            Command::RaiseThreshold => vec![plain(Key::CloseBracket)],
-            Command::ResetThreshold => vec![plain(Key::T)],
-            Command::ResetView => vec![plain(Key::R)],
-            Command::Fit => vec![plain(Key::F)],
-            Command::Invert => vec![plain(Key::I)],
-            Command::Preset(n) => [Key::Num1, Key::Num2, Key::Num3, Key::Num4, Key::Num5]
-                .get(usize::from(n) - 1)
-                .map(|k| plain(*k))
-                .into_iter()
-                .collect(),
-            Command::Cancel => vec![plain(Key::Escape)],
-            Command::Settings => vec![command(Key::Comma)],
-            Command::ModelCard => vec![plain(Key::M)],
-            Command::Shortcuts => vec![plain(Key::F1)],
-        }
-    }
+    /// The window presets of a study, in order.
+    pub const PRESETS: [Command; 5] =
+        [Command::Preset1, Command::Preset2, Command::Preset3, Command::Preset4, Command::Preset5];
 
     /// What the command is called in the current language.
     pub fn label(self) -> String {
-        match self {
-            Command::Preset(n) => t!("command.preset", n = n, name = preset_name(n)).into_owned(),
-            other => t!(format!("command.{}", other.key())).into_owned(),
-        }
+        t!(format!("command.{}", self.key())).into_owned()
     }
 
     /// Its keys as they are written on a keyboard; the one that is shown in menus comes first.
@@ -146,47 +108,6 @@ impl Command {
             None => self.label(),
         }
     }
-
-    fn key(self) -> &'static str {
-        match self {
-            Command::Open => "open",
-            Command::OpenFolder => "open_folder",
-            Command::OpenTruth => "open_truth",
-            Command::Export => "export",
-            Command::Remove => "remove",
-            Command::Next => "next",
-            Command::Previous => "previous",
-            Command::First => "first",
-            Command::Last => "last",
-            Command::NextPositive => "next_positive",
-            Command::PreviousPositive => "previous_positive",
-            Command::NextStudy => "next_study",
-            Command::PreviousStudy => "previous_study",
-            Command::Distance => "distance",
-            Command::Area => "area",
-            Command::ClearMeasurements => "clear_measurements",
-            Command::ToggleOverlay => "toggle_overlay",
-            Command::ToggleContour => "toggle_contour",
-            Command::MoreOpacity => "more_opacity",
-            Command::LessOpacity => "less_opacity",
-            Command::RaiseThreshold => "raise_threshold",
-            Command::LowerThreshold => "lower_threshold",
-            Command::ResetThreshold => "reset_threshold",
-            Command::ResetView => "reset_view",
-            Command::Fit => "fit",
-            Command::Invert => "invert",
-            Command::Preset(_) => "preset",
-            Command::Cancel => "cancel",
-            Command::Settings => "settings",
-            Command::ModelCard => "model_card",
-            Command::Shortcuts => "shortcuts",
-        }
-    }
-}
-
-/// Name of a window preset in the current language.
-pub fn preset_name(n: u8) -> String {
-    t!(format!("preset.{n}")).into_owned()
 }
 
 /// Commands whose keys were pressed, consumed so that no widget sees them. Plain keys wait while text is being typed.
@@ -197,7 +118,7 @@ pub fn pressed(ctx: &egui::Context, typing: bool) -> Vec<Command> {
     let mut found = Vec::new();
     // Shortcuts with more modifiers first, since egui lets Ctrl+O match Ctrl+Shift+O too.
     let mut all: Vec<(KeyboardShortcut, Command)> =
-        Command::all().flat_map(|c| c.shortcuts().into_iter().map(move |s| (s, c))).collect();
+        Command::ALL.iter().flat_map(|c| c.shortcuts().iter().map(|s| (*s, *c))).collect();
     let weight = |s: &KeyboardShortcut| usize::from(s.modifiers.command) + usize::from(s.modifiers.shift);
     all.sort_by_key(|(shortcut, _)| std::cmp::Reverse(weight(shortcut)));
     for (shortcut, command) in all {
@@ -224,14 +145,16 @@ mod tests {
 
     #[test]
     fn no_two_commands_share_a_key_and_all_are_named_in_both_languages() {
-        let mut keys = HashSet::new();
-        for command in Command::all() {
+        let (mut keys, mut names) = (HashSet::new(), HashSet::new());
+        for command in Command::ALL {
             for shortcut in command.shortcuts() {
                 assert!(keys.insert((shortcut.modifiers, shortcut.logical_key)), "{command:?}: {shortcut:?}");
             }
             for locale in ["en", "es"] {
                 let key = format!("command.{}", command.key());
-                assert_ne!(t!(&key, locale = locale), key, "{locale}");
+                let name = t!(&key, locale = locale).into_owned();
+                assert_ne!(name, key, "{locale}");
+                assert!(names.insert((locale, name)), "{command:?} is called as another command is");
             }
         }
     }

@@ -13,7 +13,7 @@ pub fn shortcuts(ui: &mut Ui) -> bool {
     window.default_size([400.0, 480.0]).show(ui, |ui| {
         ScrollArea::vertical().show(ui, |ui| {
             Grid::new("shortcuts").num_columns(2).striped(true).spacing([24.0, 6.0]).show(ui, |ui| {
-                for command in Command::all() {
+                for command in Command::ALL {
                     ui.label(command.label());
                     ui.monospace(command.keys(ui).join("  "));
                     ui.end_row();

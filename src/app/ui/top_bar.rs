@@ -1,7 +1,7 @@
 //! Open, recent files, path field, export, settings, help.
 
 use super::{Actions, command_button};
-use crate::app::command::{Command, PRESETS};
+use crate::app::command::Command;
 use crate::app::measuring::Tool;
 use crate::app::{Action, App};
 use egui::{Align, Button, Key, Layout, TextEdit, Ui};
@@ -20,7 +20,7 @@ pub fn show(app: &mut App, ui: &mut Ui, out: &mut Actions) {
             ui.separator();
             entries(ui, &[Distance, Area, ClearMeasurements], out);
             ui.separator();
-            entries(ui, &(1..=PRESETS).map(Preset).collect::<Vec<_>>(), out);
+            entries(ui, &Command::PRESETS, out);
         });
         ui.menu_button(t!("menu.help"), |ui| {
             entries(ui, &[Command::Shortcuts, Command::ModelCard, Command::Settings], out);
