@@ -348,10 +348,10 @@ fn slices_in_a_folder_are_one_study_and_named_ones_are_not() {
         let slice = lesionlens::domain::phantom::Phantom { side, seed: 1, lesion: None }.draw().0;
         std::fs::write(folder.path().join(name), lesionlens::export::png::slice(&slice).unwrap()).unwrap();
     };
-    for name in ["TCGA_X_10.png", "TCGA_X_9.png", "TCGA_Y_1.png", "alone.png", "TCGA_X_9_mask.png"] {
+    for name in ["TCGA_X1_10.png", "TCGA_X1_9.png", "TCGA_Y_1.png", "alone.png", "TCGA_X1_9_mask.png"] {
         write(name, 64);
     }
-    write("TCGA_X_11.png", 32);
+    write("TCGA_X1_11.png", 32);
     let found = expand(&[folder.path().to_path_buf()], &|| false);
     let names = |source: &Source| -> Vec<String> {
         source.paths().iter().map(|p| p.file_name().unwrap().to_string_lossy().into_owned()).collect()
@@ -360,14 +360,14 @@ fn slices_in_a_folder_are_one_study_and_named_ones_are_not() {
     // A slice of another size is a picture of its own.
     assert_eq!(
         groups,
-        [vec!["TCGA_X_9.png", "TCGA_X_10.png"], vec!["TCGA_X_11.png"], vec!["TCGA_Y_1.png"], vec!["alone.png"]]
+        [vec!["TCGA_X1_9.png", "TCGA_X1_10.png"], vec!["TCGA_X1_11.png"], vec!["TCGA_Y_1.png"], vec!["alone.png"]]
     );
     let study = open(found.sources[0].clone()).unwrap();
-    assert_eq!((study.title.as_str(), study.count()), ("TCGA_X", 2));
+    assert_eq!((study.title.as_str(), study.count()), ("TCGA_X1", 2));
     let place = |index| Place { cut: study.native(), index };
     assert!(study.truth(place(0), &study.slice(0).unwrap()).unwrap().is_some());
     assert!(study.truth(place(1), &study.slice(1).unwrap()).unwrap().is_none());
-    let both: Vec<PathBuf> = ["TCGA_X_9.png", "TCGA_X_10.png"].map(|n| folder.path().join(n)).to_vec();
+    let both: Vec<PathBuf> = ["TCGA_X1_9.png", "TCGA_X1_10.png"].map(|n| folder.path().join(n)).to_vec();
     assert_eq!(expand(&both, &|| false).sources.len(), 2);
 }
 

@@ -297,6 +297,50 @@ impl Subject {
     }
 }
 
+/// Why the slices of a study are taken for one study.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Grouping {
+    /// There is one slice only.
+    Single,
+    /// Pages or frames of one file that does not say how they lie.
+    Pages,
+    /// Slices of a volume in one file.
+    Volume,
+    /// DICOM files of one series.
+    Series,
+    /// Numbered pictures whose names carry a patient part.
+    Name,
+    /// Numbered pictures of which successive ones look alike.
+    Alike,
+    /// Pictures that the reader joined.
+    Hand,
+}
+
+impl Grouping {
+    pub const ALL: [Grouping; 7] = [
+        Grouping::Single,
+        Grouping::Pages,
+        Grouping::Volume,
+        Grouping::Series,
+        Grouping::Name,
+        Grouping::Alike,
+        Grouping::Hand,
+    ];
+
+    /// Name in results and locales.
+    pub fn id(self) -> &'static str {
+        match self {
+            Grouping::Single => "single",
+            Grouping::Pages => "pages",
+            Grouping::Volume => "volume",
+            Grouping::Series => "series",
+            Grouping::Name => "name",
+            Grouping::Alike => "alike",
+            Grouping::Hand => "hand",
+        }
+    }
+}
+
 /// The content of one file or series.
 #[derive(Clone)]
 pub struct Study {
@@ -310,6 +354,7 @@ pub struct Study {
     /// Expert outlines found beside the file: bright where the tumour is, slice by slice as in `frames`.
     pub truth: Option<Arc<dyn Frames>>,
     pub subject: Subject,
+    pub grouping: Grouping,
     pub warnings: Vec<Warning>,
 }
 
@@ -323,6 +368,7 @@ impl Study {
     /// Slices as they lie in a file, without anything else known.
     pub fn of_pages(source: &Path, pages: Vec<Slice>) -> Self {
         Self {
+            grouping: if pages.len() == 1 { Grouping::Single } else { Grouping::Pages },
             source: source.to_path_buf(),
             title: source.file_name().unwrap_or(source.as_os_str()).to_string_lossy().into_owned(),
             files: vec![source.to_path_buf()],

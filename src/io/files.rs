@@ -1,11 +1,11 @@
-//! Pictures of one folder whose names count up: one study, each file opened when its slice is asked for.
+//! Pictures of one folder that are one study, each file opened when its slice is asked for.
 
 use super::error::{LoadError, Problem};
 use super::recent::Recent;
-use super::{paths, pictures};
+use super::{grouping, paths, pictures};
 use crate::domain::geometry::{Layout, Plane};
 use crate::domain::slice::Slice;
-use crate::domain::study::{Cut, FrameError, Frames, Origin, Place, Study};
+use crate::domain::study::{Cut, FrameError, Frames, Grouping, Origin, Place, Study};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -70,7 +70,7 @@ fn single(path: &Path) -> Result<Slice, FrameError> {
 ///
 /// # Errors
 /// If none of the first few can be read.
-pub fn load(files: Vec<PathBuf>) -> Result<Study, LoadError> {
+pub fn load(files: Vec<PathBuf>, grouping: Grouping) -> Result<Study, LoadError> {
     let Some(first) = files.first().cloned() else {
         return Err(LoadError::new(Path::new(""), Problem::FolderWithoutImages));
     };
@@ -91,7 +91,8 @@ pub fn load(files: Vec<PathBuf>) -> Result<Study, LoadError> {
     let folder = first.parent().unwrap_or(Path::new(".")).to_path_buf();
     Ok(Study {
         source: folder,
-        title: paths::common_name(&first),
+        title: grouping::title(&files, grouping),
+        grouping,
         frames: Arc::new(Files::new(files.iter().cloned().map(Some).collect(), Some((slice.width(), slice.height())))),
         truth,
         files,

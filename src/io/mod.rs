@@ -3,6 +3,7 @@
 pub mod dicom;
 pub mod error;
 mod files;
+pub mod grouping;
 mod jpeg;
 mod nifti;
 pub mod paths;
@@ -13,7 +14,7 @@ mod tiff;
 
 use crate::domain::mask::Mask;
 use crate::domain::slice::Slice;
-use crate::domain::study::{FrameError, Frames, Place, Study, Warning, outline_of};
+use crate::domain::study::{FrameError, Frames, Grouping, Place, Study, Warning, outline_of};
 use error::{LoadError, Problem};
 use paths::Source;
 use sha2::{Digest, Sha256};
@@ -50,8 +51,12 @@ pub fn load(path: &Path) -> Result<Study, LoadError> {
 pub fn open(source: Source) -> Result<Study, LoadError> {
     let mut study = match source {
         Source::File(path) => single(&path)?,
-        Source::Series(headers) => dicom::load(headers)?,
-        Source::Slices(files) => return files::load(files),
+        Source::Series(headers) => {
+            let is_one_file = headers.len() == 1;
+            let study = dicom::load(headers)?;
+            if is_one_file { of_one_file(study) } else { study }
+        }
+        Source::Slices { files, grouping } => return files::load(files, grouping),
     };
     if let [file] = study.files.as_slice()
         && let Some(outline) = paths::truth_beside(file)
@@ -68,13 +73,24 @@ pub fn open(source: Source) -> Result<Study, LoadError> {
     Ok(study)
 }
 
+/// The study of one file, with what its slices are to each other.
+fn of_one_file(study: Study) -> Study {
+    let grouping = match (study.count(), study.frames.planes()) {
+        (1, _) => Grouping::Single,
+        (_, []) => Grouping::Pages,
+        _ => Grouping::Volume,
+    };
+    Study { grouping, ..study }
+}
+
 /// One file, whatever lies beside it.
 fn single(path: &Path) -> Result<Study, LoadError> {
-    match sniff_file(path)? {
+    let study = match sniff_file(path)? {
         Format::Dicom => dicom::load(vec![dicom::Header::read(path)?]),
         Format::Nifti => guarded(|| nifti::load(path)).map_err(|problem| LoadError::new(path, problem)),
         Format::Png | Format::Jpeg | Format::Tiff => Ok(Study::of_pages(path, pictures(path)?)),
-    }
+    };
+    study.map(of_one_file)
 }
 
 /// Outlines by an expert.

@@ -2,7 +2,9 @@
 
 use super::dicom::Header;
 use super::error::{LoadError, Problem};
+use super::grouping::{self, Pattern};
 use super::looks_like_image;
+use crate::domain::study::Grouping;
 use std::cmp::Ordering;
 use std::collections::{HashMap, HashSet};
 use std::io::Read;
@@ -57,8 +59,8 @@ pub enum Source {
     File(PathBuf),
     /// DICOM files of one series.
     Series(Vec<Header>),
-    /// Pictures of one folder whose names count up, in their order.
-    Slices(Vec<PathBuf>),
+    /// Pictures of one folder that are slices of one study, in their order, and why they are taken for one.
+    Slices { files: Vec<PathBuf>, grouping: Grouping },
 }
 
 impl Source {
@@ -67,7 +69,7 @@ impl Source {
         match self {
             Source::File(path) => vec![path],
             Source::Series(headers) => headers.iter().map(|h| h.path.as_path()).collect(),
-            Source::Slices(paths) => paths.iter().map(PathBuf::as_path).collect(),
+            Source::Slices { files, .. } => files.iter().map(PathBuf::as_path).collect(),
         }
     }
 
@@ -126,7 +128,7 @@ pub struct Expanded {
 ///
 /// A file given by name is kept whatever it holds, so that opening it can say what is wrong; files found in folders are kept
 /// when their content is a picture, or their name says they should be one. DICOM files of one series belong together, and so do
-/// pictures of a folder whose names differ in their last number only.
+/// numbered pictures of a folder as far as [`grouping::studies`] finds them to.
 pub fn expand(paths: &[PathBuf], cancelled: &dyn Fn() -> bool) -> Expanded {
     let mut out = Expanded::default();
     let (mut named, mut found) = (Vec::new(), Vec::new());
@@ -167,6 +169,13 @@ pub fn expand(paths: &[PathBuf], cancelled: &dyn Fn() -> bool) -> Expanded {
     out
 }
 
+/// What a file was found to be part of.
+enum Part {
+    Source(Source),
+    /// Numbered pictures of one pattern, to be looked at together.
+    Numbered(Pattern, Vec<PathBuf>),
+}
+
 /// Files that make one study, at the place of the first of them.
 fn together(
     files: Vec<PathBuf>,
@@ -174,21 +183,21 @@ fn together(
     errors: &mut Vec<LoadError>,
     cancelled: &dyn Fn() -> bool,
 ) -> Vec<Source> {
-    let mut sources: Vec<Source> = Vec::new();
+    let mut parts: Vec<Part> = Vec::new();
     let mut series: HashMap<String, usize> = HashMap::new();
-    let mut counted: HashMap<Count, usize> = HashMap::new();
+    let mut numbered: HashMap<Pattern, usize> = HashMap::new();
     for path in files {
         if cancelled() {
             break;
         }
         if let Some(header) = is_dicom(&path).then(|| Header::read(&path)) {
             match header {
-                Ok(header) if header.series.is_empty() => sources.push(Source::File(path)),
-                Ok(header) => match series.get(&header.series).and_then(|at| sources.get_mut(*at)) {
-                    Some(Source::Series(all)) => all.push(header),
+                Ok(header) if header.series.is_empty() => parts.push(Part::Source(Source::File(path))),
+                Ok(header) => match series.get(&header.series).and_then(|at| parts.get_mut(*at)) {
+                    Some(Part::Source(Source::Series(all))) => all.push(header),
                     _ => {
-                        series.insert(header.series.clone(), sources.len());
-                        sources.push(Source::Series(vec![header]));
+                        series.insert(header.series.clone(), parts.len());
+                        parts.push(Part::Source(Source::Series(vec![header])));
                     }
                 },
                 // A folder from a scanner holds reports beside its pictures.
@@ -199,25 +208,22 @@ fn together(
             }
             continue;
         }
-        match Count::of(&path).filter(|_| !named.contains(&path)) {
-            None => sources.push(Source::File(path)),
-            Some(count) => match counted.get(&count).and_then(|at| sources.get_mut(*at)) {
-                Some(Source::Slices(all)) => all.push(path),
+        match Pattern::of(&path).filter(|_| !named.contains(&path)) {
+            None => parts.push(Part::Source(Source::File(path))),
+            Some(pattern) => match numbered.get(&pattern).and_then(|at| parts.get_mut(*at)) {
+                Some(Part::Numbered(_, all)) => all.push(path),
                 _ => {
-                    counted.insert(count, sources.len());
-                    sources.push(Source::Slices(vec![path]));
+                    numbered.insert(pattern.clone(), parts.len());
+                    parts.push(Part::Numbered(pattern, vec![path]));
                 }
             },
         }
     }
-    for source in &mut sources {
-        if let Source::Slices(all) = source
-            && let [only] = all.as_slice()
-        {
-            *source = Source::File(only.clone());
-        }
-    }
-    sources
+    let sources = |part| match part {
+        Part::Source(source) => vec![source],
+        Part::Numbered(pattern, files) => grouping::studies(&pattern, files, cancelled),
+    };
+    parts.into_iter().flat_map(sources).collect()
 }
 
 fn is_dicom(path: &Path) -> bool {
@@ -228,46 +234,6 @@ fn is_dicom(path: &Path) -> bool {
     }
     let read = std::fs::File::open(path).and_then(|f| f.take(super::dicom::HEAD as u64).read_to_end(&mut head));
     read.is_ok() && super::dicom::is_dicom(&head)
-}
-
-/// What slices of one study share: folder, name up to the last number, name after it, and size.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Count {
-    folder: PathBuf,
-    before: String,
-    after: String,
-    size: (u32, u32),
-}
-
-impl Count {
-    /// `None` for a name without a number, or for anything but a single picture.
-    fn of(path: &Path) -> Option<Self> {
-        let name = path.file_name()?.to_string_lossy().into_owned();
-        let (before, after) = around_number(&name)?;
-        let size = super::dimensions(path)?;
-        Some(Self { folder: path.parent()?.to_path_buf(), before, after, size })
-    }
-}
-
-/// What stands before and after the last number of a name, its ending aside.
-fn around_number(name: &str) -> Option<(String, String)> {
-    let plain = name.rfind('.').unwrap_or(name.len());
-    let end = name[..plain].rfind(|c: char| c.is_ascii_digit())? + 1;
-    let start = name[..end]
-        .rfind(|c: char| !c.is_ascii_digit())
-        .map_or(0, |at| at + name[at..].chars().next().map_or(1, char::len_utf8));
-    Some((name[..start].to_string(), name[end..].to_string()))
-}
-
-/// What names of slices have in common, for lists: `TCGA_X_1.tif` → `TCGA_X`.
-pub fn common_name(path: &Path) -> String {
-    let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
-    let before = around_number(&name).map(|(before, _)| before).unwrap_or_default();
-    let trimmed = before.trim_end_matches(['_', '-', '.', ' ', '(']);
-    if !trimmed.is_empty() {
-        return trimmed.to_string();
-    }
-    path.parent().and_then(|p| p.file_name()).map_or(name, |folder| folder.to_string_lossy().into_owned())
 }
 
 /// Goes on past whatever cannot be read, and says so.
@@ -348,14 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn slices_of_one_study_share_all_but_their_last_number() {
-        let around = |name| around_number(name).unwrap();
-        assert_eq!(around("TCGA_CS_4942_19970222_14.tif"), ("TCGA_CS_4942_19970222_".into(), ".tif".into()));
-        assert_eq!(around("7.png"), (String::new(), ".png".into()));
-        assert_eq!(around("é12b (3).jpg"), ("é12b (".into(), ").jpg".into()));
-        assert_eq!(around_number("head.png"), None);
-        assert_eq!(common_name(Path::new("/x/TCGA_1_14.tif")), "TCGA_1");
-        assert_eq!(common_name(Path::new("/x/14.tif")), "x");
+    fn a_stem_is_the_name_without_its_ending() {
         assert_eq!((stem(Path::new("a/b.c.nii.gz")), stem(Path::new("b.c.nii"))), ("b.c".into(), "b.c".into()));
     }
 

@@ -182,7 +182,7 @@ impl<'a> Batch<'a> {
             notes.push("mask-without-geometry".into());
         }
         let first_file = study.file(Place { cut: *cut, index: 0 });
-        let plain = if *is_folder { paths::common_name(first_file) } else { paths::stem(first_file) };
+        let plain = if *is_folder { io::grouping::common_name(first_file) } else { paths::stem(first_file) };
         let threshold = self.models.thresholds.mask;
         let volume = MaskVolume { format, study: study.clone(), cut: *cut, maps, threshold };
         match self.pictures.volume(&plain, &volume) {

@@ -4,7 +4,7 @@ use super::frame::Pixels;
 use super::header::{FrameHeader, Header};
 use crate::domain::geometry::{Affine, Layout, Orientation, Plane, Vector, difference, dot, length, scaled};
 use crate::domain::slice::{Slice, Spacing, SpacingSource};
-use crate::domain::study::{Cut, FrameError, Frames, Origin, Place, Study, Warning};
+use crate::domain::study::{Cut, FrameError, Frames, Grouping, Origin, Place, Study, Warning};
 use crate::io::error::{LoadError, Problem};
 use crate::io::paths::natural;
 use crate::io::recent::Recent;
@@ -122,6 +122,7 @@ pub fn load(mut headers: Vec<Header>) -> Result<Study, LoadError> {
         frames: Arc::new(series),
         truth: None,
         subject,
+        grouping: Grouping::Series,
         warnings,
     };
     // A series is refused only when nothing of it can be seen.
