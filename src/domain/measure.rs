@@ -39,6 +39,8 @@ pub struct VolumeMeasurements {
     pub slices: usize,
     /// Connected parts in three dimensions; voxels that meet at a corner are connected.
     pub components: usize,
+    /// Largest area within one slice.
+    pub area_mm2: Option<f64>,
     /// Largest diameter within one slice, in mm.
     pub diameter_mm: Option<f64>,
     pub ml: Option<f64>,
@@ -58,6 +60,10 @@ impl VolumeMeasurements {
             voxels,
             slices: involved.len(),
             components: components(&involved),
+            area_mm2: spacing.map(|s| {
+                let largest = involved.iter().map(|(_, mask)| mask.area()).max().unwrap_or_default();
+                largest as f64 * s.row_mm * s.column_mm
+            }),
             diameter_mm: spacing.map(diameter),
             ml: voxel_mm3.map(|mm3| voxels as f64 * mm3 / 1000.0),
         }
@@ -96,7 +102,7 @@ mod tests {
         assert_eq!((sizes.voxels, sizes.slices, sizes.components), (5, 3, 3));
         // Two pixels apart by one column of 1 mm and one row of 2 mm.
         assert!((sizes.diameter_mm.unwrap() - 5f64.sqrt()).abs() < 1e-12);
-        assert_eq!(sizes.ml, Some(0.05));
+        assert_eq!((sizes.ml, sizes.area_mm2), (Some(0.05), Some(4.0)));
     }
 
     /// In one slice the count is that of the two-dimensional parts, which has its own test.

@@ -140,6 +140,14 @@ impl Segmentation {
         self.placement.take_back(&self.square, self.width, self.height)
     }
 
+    /// Share of the picture that the mask covers, 0–1, counted on the network's square.
+    pub fn share(&self, threshold: f32) -> f64 {
+        let place = &self.placement;
+        let rows = self.square.chunks_exact(place.side).skip(place.top).take(place.height);
+        let inside = rows.map(|row| row[place.left..][..place.width].iter().filter(|p| **p >= threshold).count());
+        inside.sum::<usize>() as f64 / (place.width * place.height) as f64
+    }
+
     /// The mask at the picture's own size.
     pub fn mask(&self, threshold: f32) -> Mask {
         let map = self.probability_map();

@@ -58,6 +58,8 @@ impl Voxels {
     }
 }
 
+/// A voxel edge this many times as long as both others is the distance of slices.
+const THICK: f64 = 1.5;
 /// Values looked at for the window of a whole volume.
 const SAMPLE: usize = 1 << 18;
 
@@ -117,11 +119,13 @@ impl Frames for Volume {
         self.times
     }
 
-    /// The plane whose slices are sharpest: across the longest voxel edge, axial among equals.
+    /// The plane the volume was acquired in: across its thick slices; axial where no voxel edge is much longer than the others.
     fn native(&self) -> Plane {
         let depth = |plane: &Plane| self.spacing.map_or(0.0, |mm| mm[self.layout(*plane).slices.axis]);
-        let sharper = |best: Plane, next: Plane| if depth(&next) > depth(&best) * 1.05 { next } else { best };
-        Plane::ALL.into_iter().reduce(sharper).unwrap_or(Plane::Axial)
+        let is_thick = |plane: &Plane| {
+            Plane::ALL.iter().filter(|other| *other != plane).all(|other| depth(plane) > depth(other) * THICK)
+        };
+        Plane::ALL.into_iter().find(is_thick).unwrap_or(Plane::Axial)
     }
 
     fn count(&self, plane: Plane) -> usize {
@@ -192,6 +196,17 @@ mod tests {
         // The sagittal slice at the patient's right: x = 3, from face to back.
         assert_eq!(values(Plane::Sagittal, 0), (3, vec![123., 113., 103., 23., 13., 3.]));
         assert_eq!(volume().native(), Plane::Axial);
+    }
+
+    #[test]
+    fn thick_slices_are_the_plane_of_acquisition_and_all_else_is_axial() {
+        let native = |mm: [f64; 3]| {
+            let affine = Affine::new([0.0; 3], [[-mm[0], 0.0, 0.0], [0.0, -mm[1], 0.0], [0.0, 0.0, mm[2]]]);
+            Volume::new([4, 3, 2], 1, Voxels::U8(vec![0; 24]), (1.0, 0.0), affine, None).unwrap().native()
+        };
+        assert_eq!(native([1.0, 1.0, 5.5]), Plane::Axial);
+        assert_eq!((native([0.9, 5.0, 0.9]), native([5.0, 0.9, 0.9])), (Plane::Coronal, Plane::Sagittal));
+        assert_eq!((native([1.0, 1.4, 1.0]), native([2.0, 2.0, 1.0])), (Plane::Axial, Plane::Axial));
     }
 
     #[test]

@@ -4,6 +4,7 @@ use super::ExportError;
 use crate::domain::geometry::{Affine, Layout, Vector, cross, dot, length, scaled};
 use crate::domain::mask::Mask;
 use crate::domain::study::{Cut, Study};
+use crate::domain::voxel_mask::VoxelMask;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use std::io::Write;
@@ -27,22 +28,11 @@ pub fn mask(study: &Study, cut: Cut, masks: &[(usize, Mask)]) -> Result<Vec<u8>,
 }
 
 fn volume(layout: &Layout, masks: &[(usize, Mask)]) -> Result<Vec<u8>, ExportError> {
-    let mut voxels = vec![0u8; layout.size.iter().product()];
-    let (width, height) = layout.slice_size();
-    for (index, mask) in masks {
-        if (mask.width(), mask.height()) != (width, height) {
-            return Err(ExportError::Nifti("its slices differ in size; export the masks as PNG".into()));
-        }
-        let (start, across, down) = layout.strides(*index);
-        for (y, row) in mask.pixels().chunks_exact(width).enumerate() {
-            for (x, _) in row.iter().enumerate().filter(|(_, inside)| **inside) {
-                voxels[(start as isize + x as isize * across + y as isize * down) as usize] = 1;
-            }
-        }
-    }
+    let unlike = || ExportError::Nifti("its slices differ in size; export the masks as PNG".into());
+    let volume = VoxelMask::of(layout, masks).ok_or_else(unlike)?;
     let failed = |e: std::io::Error| ExportError::Nifti(e.to_string());
     let mut out = GzEncoder::new(Vec::new(), Compression::default());
-    out.write_all(&header(layout)?).and_then(|()| out.write_all(&voxels)).map_err(failed)?;
+    out.write_all(&header(layout)?).and_then(|()| out.write_all(volume.voxels())).map_err(failed)?;
     out.finish().map_err(failed)
 }
 

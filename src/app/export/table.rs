@@ -43,6 +43,7 @@ impl Export for ResultTable {
         let mut assembly = StudyAssembly::new(StudyContext {
             study: &self.study,
             cut: self.cut,
+            asked: self.cut,
             cards: &self.cards,
             thresholds: self.thresholds,
             outlined: self.outlined,
@@ -76,10 +77,11 @@ impl ResultTable {
             place: *place,
             slice: &slice,
             classification: classification.as_ref(),
-            segmentation: segmentation.as_deref().map(|s| (s, mask(s))),
+            mask: segmentation.as_deref().map(|s| (&s.model, mask(s))),
             truth_problem: self.study.truth(*place, &slice).err(),
             sha256: hashes.of_slice(&self.study, *place),
             load_ms: None,
+            segment_ms: segmentation.as_ref().map(|s| s.milliseconds),
             notes: Vec::new(),
         });
         if let Some(why) = failure {

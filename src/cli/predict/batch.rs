@@ -5,8 +5,12 @@ use super::listing;
 use super::model_pair::{AnsweredSlice, ModelPair};
 use super::pictures::Pictures;
 use crate::cli::emit;
-use crate::domain::prediction::Segmentation;
+use crate::domain::geometry::Plane;
+use crate::domain::mask::Mask;
+use crate::domain::prediction::{Classification, ModelRef, Segmentation};
+use crate::domain::slice::Slice;
 use crate::domain::study::{Cut, Place, Study};
+use crate::domain::voxel_mask::VoxelMask;
 use crate::export::mask_volume::MaskVolume;
 use crate::export::report::assembly::{Failure, SliceAnswer, StudyAssembly, StudyContext};
 use crate::export::report::{FileError, Report, TableFormat};
@@ -32,9 +36,48 @@ pub struct Batch<'a> {
 /// One study of the batch.
 struct Opened {
     study: Arc<Study>,
+    /// The cut that results are shown in.
     cut: Cut,
+    /// The cut whose slices the networks look at.
+    asked: Cut,
     /// Whether its slices come from files of their own.
     is_folder: bool,
+}
+
+/// What was found in the plane that the networks looked in, to be shown in another one.
+#[derive(Default)]
+struct Elsewhere {
+    /// By slice number of the plane that was looked in.
+    masks: Vec<(usize, Mask)>,
+    segmenter: Option<ModelRef>,
+    /// The answer about the slice with the highest probability of a finding.
+    highest: Option<Classification>,
+}
+
+impl Elsewhere {
+    /// Takes in the answers about one slice; gives its probabilities back.
+    fn slice(
+        &mut self,
+        place: Place,
+        answered: AnsweredSlice,
+        mask_threshold: f32,
+        assembly: &mut StudyAssembly,
+    ) -> Option<Segmentation> {
+        let AnsweredSlice { classification, segmentation, failures, .. } = answered;
+        failures.into_iter().for_each(|failure| assembly.failed(place, Failure::NoAnswer(failure)));
+        if let Some(classification) = classification {
+            assembly.looked_at(place.index, &classification);
+            let highest = self.highest.as_ref().map_or(f64::NEG_INFINITY, Classification::finding);
+            if classification.finding() > highest {
+                self.highest = Some(classification);
+            }
+        }
+        if let Some(segmentation) = &segmentation {
+            self.segmenter.get_or_insert_with(|| segmentation.model.clone());
+            self.masks.push((place.index, segmentation.mask(mask_threshold)));
+        }
+        segmentation
+    }
 }
 
 impl<'a> Batch<'a> {
@@ -73,13 +116,14 @@ impl<'a> Batch<'a> {
             }
         };
         let opened_ms = started.elapsed().as_secs_f64() * 1e3;
-        let cut = self.cut(&study)?;
-        let (count, cards) = (study.frames.count(cut.plane), self.models.cards.clone());
-        let opened = Opened { study, cut, is_folder };
+        let (cut, asked) = self.cuts(&study)?;
+        let (count, cards) = (study.frames.count(asked.plane), self.models.cards.clone());
+        let opened = Opened { study, cut, asked, is_folder };
         let study = &opened.study;
         let mut assembly = StudyAssembly::new(StudyContext {
             study,
             cut,
+            asked,
             cards: &cards,
             thresholds: self.models.thresholds,
             outlined: self.models.outlines(),
@@ -87,6 +131,7 @@ impl<'a> Batch<'a> {
             with_names: true,
         });
         let (mut maps, mut interrupted) = (Vec::new(), false);
+        let mut elsewhere = (cut != asked).then(Elsewhere::default);
         for start in (0..count).step_by(TOGETHER) {
             if stopped() {
                 let problem = format!("interrupted after {start} of {count} slices; no mask of the whole was written");
@@ -95,34 +140,48 @@ impl<'a> Batch<'a> {
                 break;
             }
             progress(start, count);
-            let places: Vec<Place> = (start..count.min(start + TOGETHER)).map(|index| Place { cut, index }).collect();
+            let indices = start..count.min(start + TOGETHER);
+            let places: Vec<Place> = indices.map(|index| Place { cut: asked, index }).collect();
             for (place, slice) in places.iter().zip(self.models.ask(study, &places)) {
                 match slice {
                     Ok(mut slice) => {
                         slice.load_ms += opened_ms / count as f64;
-                        let map = self.slice(&opened, *place, slice, &mut assembly);
+                        let map = match &mut elsewhere {
+                            Some(elsewhere) => {
+                                let threshold = self.models.thresholds.mask;
+                                let map = elsewhere.slice(*place, slice, threshold, &mut assembly);
+                                map.filter(|_| self.pictures.volume_format().is_some())
+                            }
+                            None => self.slice(&opened, *place, slice, &mut assembly),
+                        };
                         maps.extend(map.map(|map| (place.index, Arc::new(map))));
                     }
                     Err(error) => assembly.failed(*place, Failure::Unreadable(error)),
                 }
             }
         }
+        if let Some(elsewhere) = elsewhere {
+            self.resliced(&opened, &elsewhere, &mut assembly);
+        }
         let (mask_file, notes) = self.volume(&opened, maps, interrupted, &mut assembly);
         assembly.finish(&mut self.report, mask_file, notes);
         Ok(())
     }
 
-    /// The plane and time asked for, where the study has them.
-    fn cut(&self, study: &Study) -> anyhow::Result<Cut> {
+    /// The cut to show and the cut to look at, where the study has the planes and the time that were asked for.
+    fn cuts(&self, study: &Study) -> anyhow::Result<(Cut, Cut)> {
         let frames = &study.frames;
-        let plane = self.args.plane.filter(|plane| frames.planes().contains(plane)).unwrap_or(frames.native());
+        let there = |plane: Option<Plane>| plane.filter(|plane| frames.planes().contains(plane));
+        let asked = there(self.args.look_in).unwrap_or(frames.native());
+        let shown = there(self.args.plane).unwrap_or(asked);
         let times = frames.times();
         anyhow::ensure!(
             self.args.time <= times,
             "has {times} points in time, none numbered {}; see --time",
             self.args.time
         );
-        Ok(Cut { plane, time: self.args.time - 1 })
+        let time = self.args.time - 1;
+        Ok((Cut { plane: shown, time }, Cut { plane: asked, time }))
     }
 
     /// Writes a slice's pictures and reports it; gives its probabilities back where they will be written.
@@ -133,7 +192,7 @@ impl<'a> Batch<'a> {
         answered: AnsweredSlice,
         assembly: &mut StudyAssembly,
     ) -> Option<Segmentation> {
-        let Opened { study, is_folder, .. } = opened;
+        let study = &opened.study;
         let AnsweredSlice { around, classification, segmentation, failures, load_ms } = answered;
         let slice = around.slice;
         let (truth, truth_problem) = match study.truth(place, &slice) {
@@ -141,26 +200,79 @@ impl<'a> Batch<'a> {
             Err(error) => (None, Some(error)),
         };
         let mask = segmentation.as_ref().map(|s| s.mask(self.models.thresholds.mask));
-        let (stem, several) = (paths::stem(study.file(place)), study.frames.count(place.cut.plane) > 1);
-        let plain = if several && !is_folder { format!("{stem}_{}", place.index) } else { stem };
         let mut failures: Vec<Failure> = failures.into_iter().map(Failure::NoAnswer).collect();
-        let note = self.pictures.slice(&plain, &slice, mask.as_ref(), truth.as_ref()).unwrap_or_else(|error| {
-            failures.push(Failure::NotWritten(format!("{error:#}")));
-            None
-        });
+        let note = self.write(opened, place, &slice, mask.as_ref(), truth.as_ref(), &mut failures);
         assembly.slice(SliceAnswer {
             place,
             slice: &slice,
             classification: classification.as_ref(),
-            segmentation: segmentation.as_ref().zip(mask),
+            mask: segmentation.as_ref().map(|s| &s.model).zip(mask),
             truth_problem,
             sha256: self.hashes.of_slice(study, place),
             load_ms: Some(load_ms),
+            segment_ms: segmentation.as_ref().map(|s| s.milliseconds),
             notes: note.into_iter().collect(),
         });
         failures.into_iter().for_each(|failure| assembly.failed(place, failure));
         // Probabilities of a whole study are kept only where they are written.
         segmentation.filter(|_| self.pictures.volume_format().is_some())
+    }
+
+    /// Writes a slice's pictures. Returns what is to be said about their names.
+    fn write(
+        &mut self,
+        opened: &Opened,
+        place: Place,
+        slice: &Slice,
+        mask: Option<&Mask>,
+        truth: Option<&Mask>,
+        failures: &mut Vec<Failure>,
+    ) -> Option<String> {
+        let Opened { study, is_folder, .. } = opened;
+        let (stem, several) = (paths::stem(study.file(place)), study.frames.count(place.cut.plane) > 1);
+        let plain = if several && !is_folder { format!("{stem}_{}", place.index) } else { stem };
+        self.pictures.slice(&plain, slice, mask, truth).unwrap_or_else(|error| {
+            failures.push(Failure::NotWritten(format!("{error:#}")));
+            None
+        })
+    }
+
+    /// Writes and reports the slices of the plane to be shown, with what was found in the plane that the networks looked in.
+    fn resliced(&mut self, opened: &Opened, found: &Elsewhere, assembly: &mut StudyAssembly) {
+        let Opened { study, cut, asked, .. } = opened;
+        let frames = &study.frames;
+        let voxels = frames.layout(*asked).and_then(|layout| VoxelMask::of(&layout, &found.masks));
+        let voxels = voxels.zip(frames.layout(*cut));
+        for place in (0..frames.count(cut.plane)).map(|index| Place { cut: *cut, index }) {
+            let started = Instant::now();
+            let slice = match frames.slice(place) {
+                Ok(slice) => slice,
+                Err(error) => {
+                    assembly.failed(place, Failure::Unreadable(error));
+                    continue;
+                }
+            };
+            let load_ms = started.elapsed().as_secs_f64() * 1e3;
+            let (truth, truth_problem) = match study.truth(place, &slice) {
+                Ok(truth) => (truth, None),
+                Err(error) => (None, Some(error)),
+            };
+            let mask = voxels.as_ref().and_then(|(voxels, layout)| voxels.slice(layout, place.index));
+            let mut failures = Vec::new();
+            let note = self.write(opened, place, &slice, mask.as_ref(), truth.as_ref(), &mut failures);
+            assembly.slice(SliceAnswer {
+                place,
+                slice: &slice,
+                classification: found.highest.as_ref(),
+                mask: found.segmenter.as_ref().zip(mask),
+                truth_problem,
+                sha256: self.hashes.of_slice(study, place),
+                load_ms: Some(load_ms),
+                segment_ms: None,
+                notes: note.into_iter().collect(),
+            });
+            failures.into_iter().for_each(|failure| assembly.failed(place, failure));
+        }
     }
 
     /// Writes the mask of the whole study where that was asked for. Returns its file and what is to be said about it.
@@ -171,10 +283,11 @@ impl<'a> Batch<'a> {
         interrupted: bool,
         assembly: &mut StudyAssembly,
     ) -> (Option<String>, Vec<String>) {
-        let Opened { study, cut, is_folder } = opened;
+        let Opened { study, asked: cut, is_folder, .. } = opened;
         let frames = &study.frames;
         let mut notes = Vec::new();
-        if self.args.plane.is_some_and(|plane| frames.planes().is_empty() && frames.native() != plane) {
+        let planes = self.args.plane.into_iter().chain(self.args.look_in);
+        if planes.into_iter().any(|plane| frames.planes().is_empty() && frames.native() != plane) {
             notes.push("plane-not-available".into());
         }
         let Some(format) = self.pictures.volume_format().filter(|_| !interrupted) else { return (None, notes) };

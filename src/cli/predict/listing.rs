@@ -38,9 +38,13 @@ fn answers(r: &SliceReport) -> String {
 fn summary(study: &StudyReport) -> String {
     let mut parts = vec![format!("{}: {} slices", study.source, study.slices)];
     if let Some(highest) = &study.highest {
-        let positive = study.positive_slices;
+        // Counted in the plane that was looked in, which need not be the one that is listed.
+        let looked_in = study.looked_in.filter(|_| study.looked_in != study.plane);
+        let plane = looked_in.map(|plane| format!("{plane} ")).unwrap_or_default();
         parts.push(format!(
-            "{positive} positive, highest {:.1} % in slice {}",
+            "{} of {} {plane}slices above the threshold, highest {:.1} % in slice {}",
+            study.positive_slices,
+            study.looked_at,
             highest.probability * 100.0,
             highest.slice + 1
         ));
@@ -48,6 +52,9 @@ fn summary(study: &StudyReport) -> String {
     if let Some(mask) = &study.mask {
         let volume = mask.volume_ml.map_or(format!("{} voxels", mask.voxels), |ml| format!("{ml:.1} ml"));
         parts.push(format!("mask {volume} in {} slices, {} parts", mask.slices, mask.components));
+    }
+    if study.contradiction.is_some() {
+        parts.push("classifier and segmenter contradict each other".into());
     }
     parts.join("; ")
 }

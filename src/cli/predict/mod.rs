@@ -64,9 +64,14 @@ pub struct Args {
     /// Segment every slice, whatever the classifier says.
     #[arg(long)]
     always_segment: bool,
-    /// For volumes: the plane that slices are cut in; the sharpest by default.
+    /// For volumes: the plane that results are shown and written in. The networks look in the study's own plane all the same, so
+    /// that the mask is the same in every plane.
     #[arg(long, value_parser = choice(Plane::ALL, Plane::id))]
     plane: Option<Plane>,
+    /// For volumes: the plane that the networks look in, instead of the study's own. Results are shown in it unless --plane names
+    /// another.
+    #[arg(long, value_name = "PLANE", value_parser = choice(Plane::ALL, Plane::id))]
+    look_in: Option<Plane>,
     /// For volumes over time: the point in time, from 1.
     #[arg(long, default_value_t = 1, value_name = "N")]
     time: usize,

@@ -2,9 +2,10 @@
 
 use super::{ClassifierReport, FileError, Highest, Report, SegmenterReport, SliceReport, StudyReport};
 use crate::domain::card::Card;
+use crate::domain::headline::{Contradiction, Headline, share};
 use crate::domain::mask::Mask;
 use crate::domain::measure::VolumeMeasurements;
-use crate::domain::prediction::{Classification, Segmentation, Thresholds};
+use crate::domain::prediction::{Classification, ModelRef, Thresholds};
 use crate::domain::slice::{Slice, Spacing, SpacingSource};
 use crate::domain::study::{Cut, FrameError, Mismatch, Place, Study, Warning};
 use std::path::{Path, PathBuf};
@@ -12,7 +13,10 @@ use std::path::{Path, PathBuf};
 /// What all slices of a study have in common in a report.
 pub struct StudyContext<'a> {
     pub study: &'a Study,
+    /// The cut that the report lists slices of.
     pub cut: Cut,
+    /// The cut whose slices the networks looked at.
+    pub asked: Cut,
     /// Cards of the models in use.
     pub cards: &'a [Card],
     pub thresholds: Thresholds,
@@ -28,15 +32,18 @@ pub struct StudyContext<'a> {
 pub struct SliceAnswer<'a> {
     pub place: Place,
     pub slice: &'a Slice,
+    /// The classifier's answer; in a plane that was not looked in, that for the study's highest slice.
     pub classification: Option<&'a Classification>,
-    /// Where the cascade shows a mask: the probabilities, and the mask at the mask threshold.
-    pub segmentation: Option<(&'a Segmentation, Mask)>,
+    /// Where the cascade shows a mask: its model, and the mask at the mask threshold.
+    pub mask: Option<(&'a ModelRef, Mask)>,
     /// Why the expert's outline cannot be used.
     pub truth_problem: Option<FrameError>,
     /// sha256 of the slice's file, lower-case hex; empty for the example, which is no file.
     pub sha256: Result<String, FrameError>,
     /// Milliseconds for reading and decoding, where they were measured.
     pub load_ms: Option<f64>,
+    /// Milliseconds in the segmenter.
+    pub segment_ms: Option<f64>,
     /// Further remarks for the slice's warnings.
     pub notes: Vec<String>,
 }
@@ -61,6 +68,7 @@ pub struct StudyAssembly<'a> {
     /// By slice number, ascending.
     masks: Vec<(usize, Mask)>,
     errors: Vec<FileError>,
+    headline: Headline,
     unreadable: usize,
     /// Size of a pixel of the first slice.
     spacing: Option<Spacing>,
@@ -71,7 +79,14 @@ pub struct StudyAssembly<'a> {
 impl<'a> StudyAssembly<'a> {
     pub fn new(context: StudyContext<'a>) -> Self {
         let (slices, masks, errors) = Default::default();
-        Self { context, slices, masks, errors, unreadable: 0, spacing: None, mismatches: Vec::new() }
+        let headline = Headline::default();
+        Self { context, slices, masks, errors, headline, unreadable: 0, spacing: None, mismatches: Vec::new() }
+    }
+
+    /// Counts the classifier's answer about slice `index` of the plane that was looked in. [`Self::slice`] does so for slices of
+    /// that plane.
+    pub fn looked_at(&mut self, index: usize, classification: &Classification) {
+        self.headline.add(index, classification, self.context.thresholds.classifier);
     }
 
     /// Masks so far, by slice number.
@@ -81,23 +96,28 @@ impl<'a> StudyAssembly<'a> {
 
     /// Adds a slice. Slices come in ascending order.
     pub fn slice(&mut self, answer: SliceAnswer) {
-        let StudyContext { study, cards, thresholds, calibration, .. } = self.context;
-        let SliceAnswer { place, slice, classification, segmentation, truth_problem, sha256, load_ms, notes } = answer;
+        let StudyContext { study, asked, cards, thresholds, calibration, .. } = self.context;
+        let SliceAnswer { place, slice, classification, mask, truth_problem, sha256, .. } = answer;
+        let own = classification.filter(|_| place.cut == asked);
+        if let Some(classification) = own {
+            self.looked_at(place.index, classification);
+        }
+        let contradiction = own
+            .zip(mask.as_ref())
+            .and_then(|(c, (_, mask))| Contradiction::of(&c.verdict(thresholds.classifier), share(mask)));
+        let verdict_of = if place.cut == asked { "slice" } else { "study" };
         let by_reader = || Spacing::new(calibration?, calibration?, SpacingSource::Reader);
         let spacing = slice.spacing.or_else(by_reader);
         let mismatches: Vec<String> = study.subject.mismatches_of(slice, cards).iter().map(Mismatch::code).collect();
         let truth = truth_problem.map(|error| Warning::TruthUnusable(error.to_string()));
         let warnings = study.warnings.iter().chain(&slice.warnings).chain(&truth).map(|w| self.code(w));
-        let warnings = warnings.chain(mismatches.iter().cloned()).chain(notes).collect();
+        let warnings = warnings.chain(mismatches.iter().cloned()).chain(answer.notes).collect();
         let sha256 = sha256.unwrap_or_else(|error| {
             self.failed(place, Failure::NoHash(error));
             String::new()
         });
-        let times = [
-            ("load", load_ms),
-            ("classify", classification.map(|c| c.milliseconds)),
-            ("segment", segmentation.as_ref().map(|(s, _)| s.milliseconds)),
-        ];
+        let times =
+            [("load", answer.load_ms), ("classify", own.map(|c| c.milliseconds)), ("segment", answer.segment_ms)];
         let rounded = |ms: f64| (ms * 1e3).round() / 1e3;
         if self.slices.is_empty() {
             self.spacing = spacing;
@@ -114,12 +134,13 @@ impl<'a> StudyAssembly<'a> {
             spacing_mm: spacing.map(|s| [s.row_mm, s.column_mm]),
             spacing_from: spacing.map(|s| s.source.id()),
             sha256,
-            classifier: classification.map(|c| ClassifierReport::new(c, thresholds)),
-            segmenter: segmentation.as_ref().map(|(s, mask)| SegmenterReport::new(s, mask, spacing, thresholds)),
+            classifier: classification.map(|c| ClassifierReport::new(c, thresholds, verdict_of)),
+            segmenter: mask.as_ref().map(|(model, mask)| SegmenterReport::new(model, mask, spacing, thresholds)),
+            contradiction: contradiction.map(Contradiction::id),
             warnings,
             timings_ms: times.into_iter().filter_map(|(name, ms)| Some((name, rounded(ms?)))).collect(),
         });
-        self.masks.extend(segmentation.map(|(_, mask)| (place.index, mask)));
+        self.masks.extend(mask.map(|(_, mask)| (place.index, mask)));
     }
 
     /// Notes what went wrong with the slice at `place`.
@@ -156,7 +177,7 @@ impl<'a> StudyAssembly<'a> {
     /// Adds the study to `report`. Nothing but its errors is added when no slice could be read. `mask_file` is the file that the
     /// mask of the whole study was written to; `notes` join the study's warnings.
     pub fn finish(mut self, report: &mut Report, mask_file: Option<String>, notes: Vec<String>) {
-        let StudyContext { study, cut, outlined, .. } = self.context;
+        let StudyContext { study, cut, asked, outlined, .. } = self.context;
         let source = self.named(&study.source);
         report.errors.append(&mut self.errors);
         if self.slices.is_empty() {
@@ -169,17 +190,24 @@ impl<'a> StudyAssembly<'a> {
         let own = study.warnings.iter().map(told).chain(self.mismatches.iter().cloned());
         let warnings = own.chain(further_times.iter().chain(&left_out).map(told)).chain(notes).collect();
         let voxel_mm3 = frames.layout(cut).and_then(|layout| layout.voxel_mm3());
-        let classified = self.slices.iter().filter_map(|s| Some((s.slice, s.classifier.as_ref()?)));
-        let probability = classified.clone().map(|(slice, c)| Highest { slice, probability: c.finding });
+        let plane = self.slices[0].plane;
+        let Headline { answered, positive, highest } = self.headline;
+        let contradiction = Contradiction::of_study(positive, self.masks.iter().map(|(_, mask)| mask));
+        let contradiction = contradiction.filter(|_| answered > 0 && !self.masks.is_empty());
         report.studies.push(StudyReport {
             source,
+            grouping: study.grouping.id(),
             slices: self.slices.len(),
-            plane: self.slices[0].plane,
+            plane,
+            looked_in: if asked.plane == cut.plane { plane } else { Some(asked.plane.id()) },
+            looked_in_on_request: asked.plane != frames.native(),
+            looked_at: answered,
             time: cut.time + 1,
             modality: study.subject.modality.clone(),
             body_part: study.subject.body_part.clone(),
-            positive_slices: classified.filter(|(_, c)| c.positive).count(),
-            highest: probability.reduce(|best, next| if next.probability > best.probability { next } else { best }),
+            positive_slices: positive,
+            highest: highest.map(|(slice, probability)| Highest { slice, probability }),
+            contradiction: contradiction.map(Contradiction::id),
             mask: outlined.then(|| VolumeMeasurements::of(&self.masks, self.spacing, voxel_mm3).into()),
             mask_file,
             warnings,
@@ -223,6 +251,7 @@ mod tests {
         let context = StudyContext {
             study: &study,
             cut: study.native(),
+            asked: study.native(),
             cards: &[],
             thresholds: Thresholds { classifier: 0.5, mask: 0.5 },
             outlined: true,
@@ -237,10 +266,11 @@ mod tests {
             place: place(1),
             slice: &page(),
             classification: None,
-            segmentation: None,
+            mask: None,
             truth_problem: Some(file()),
             sha256: Err(file()),
             load_ms: None,
+            segment_ms: None,
             notes: Vec::new(),
         });
         assembly.failed(place(1), Failure::NoAnswer("DOE is too large".into()));

@@ -9,7 +9,7 @@ pub use table::TableFormat;
 
 use crate::domain::mask::Mask;
 use crate::domain::measure::{Measurements, VolumeMeasurements};
-use crate::domain::prediction::{Classification, Segmentation, Thresholds, Verdict};
+use crate::domain::prediction::{Classification, ModelRef, Thresholds, Verdict};
 use crate::domain::slice::Spacing;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -44,16 +44,27 @@ pub struct FileError {
 pub struct StudyReport {
     /// The file, or the folder of several.
     pub source: String,
+    /// Why its slices are taken for one study.
+    pub grouping: &'static str,
     pub slices: usize,
-    /// The plane its slices were cut in, where there is a choice or the source tells.
+    /// The plane its slices were cut in for this report, where there is a choice or the source tells.
     pub plane: Option<&'static str>,
+    /// The plane that the networks looked in, where the source tells. In another plane, `results` show what was found in this one.
+    pub looked_in: Option<&'static str>,
+    /// Whether the networks looked in another plane than the study's own because that was asked for.
+    pub looked_in_on_request: bool,
+    /// Number of slices that the classifier answered about, all in the plane it looked in.
+    pub looked_at: usize,
     /// Point in time, from 1.
     pub time: usize,
     pub modality: Option<String>,
     pub body_part: Option<String>,
+    /// Number of slices above the threshold, of those looked at.
     pub positive_slices: usize,
-    /// Of all slices; `None` without a classifier.
+    /// Of the slices looked at; `None` without a classifier.
     pub highest: Option<Highest>,
+    /// How classifier and segmenter contradict each other about the whole study.
+    pub contradiction: Option<&'static str>,
     /// Of all slices that were outlined; `None` without a segmenter.
     pub mask: Option<StudyMask>,
     /// The file that the mask of the whole study was written to.
@@ -64,6 +75,7 @@ pub struct StudyReport {
 /// The slice that most looks like a finding.
 #[derive(Debug, Serialize)]
 pub struct Highest {
+    /// Index of the slice, from 0, in the plane that was looked in.
     pub slice: usize,
     pub probability: f64,
 }
@@ -77,6 +89,8 @@ pub struct StudyMask {
     pub components: usize,
     /// Where distances between slices are known.
     pub volume_ml: Option<f64>,
+    /// Largest area within one slice.
+    pub area_mm2: Option<f64>,
     /// Largest within one slice.
     pub diameter_mm: Option<f64>,
 }
@@ -88,6 +102,7 @@ impl From<VolumeMeasurements> for StudyMask {
             slices: sizes.slices,
             components: sizes.components,
             volume_ml: sizes.ml,
+            area_mm2: sizes.area_mm2,
             diameter_mm: sizes.diameter_mm,
         }
     }
@@ -112,6 +127,8 @@ pub struct SliceReport {
     pub sha256: String,
     pub classifier: Option<ClassifierReport>,
     pub segmenter: Option<SegmenterReport>,
+    /// How classifier and segmenter contradict each other about this slice.
+    pub contradiction: Option<&'static str>,
     pub warnings: Vec<String>,
     pub timings_ms: BTreeMap<&'static str, f64>,
 }
@@ -127,6 +144,8 @@ pub struct ClassifierReport {
     pub positive: bool,
     /// The class that reaches the threshold, `negative`, or `undecided` when none of several does.
     pub verdict: String,
+    /// `slice`, or `study` in a plane that the networks did not look in: there it is the answer for the highest slice.
+    pub verdict_of: &'static str,
 }
 
 #[derive(Debug, Serialize)]
@@ -140,7 +159,7 @@ pub struct SegmenterReport {
 }
 
 impl ClassifierReport {
-    fn new(classification: &Classification, thresholds: Thresholds) -> Self {
+    fn new(classification: &Classification, thresholds: Thresholds, verdict_of: &'static str) -> Self {
         let verdict = classification.verdict(thresholds.classifier);
         Self {
             model: classification.model.id.clone(),
@@ -154,17 +173,18 @@ impl ClassifierReport {
                 Verdict::Negative => "negative".into(),
                 Verdict::Undecided => "undecided".into(),
             },
+            verdict_of,
         }
     }
 }
 
 impl SegmenterReport {
-    /// `mask` is the segmentation's at the mask threshold.
-    fn new(segmentation: &Segmentation, mask: &Mask, spacing: Option<Spacing>, thresholds: Thresholds) -> Self {
+    /// `mask` is the model's at the mask threshold.
+    fn new(model: &ModelRef, mask: &Mask, spacing: Option<Spacing>, thresholds: Thresholds) -> Self {
         let sizes = Measurements::of(mask, spacing);
         Self {
-            model: segmentation.model.id.clone(),
-            sha256: segmentation.model.sha256.clone(),
+            model: model.id.clone(),
+            sha256: model.sha256.clone(),
             mask_threshold: thresholds.mask,
             mask_pixels: sizes.pixels,
             components: sizes.components,

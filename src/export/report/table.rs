@@ -66,6 +66,8 @@ fn csv(report: &Report) -> Result<Vec<u8>, ExportError> {
         "classifier_sha256",
         "segmenter_sha256",
         "app",
+        "verdict_of",
+        "contradiction",
     ];
     writer.write_record(header).map_err(|e| failed(&e))?;
     let text = |v: Option<String>| v.unwrap_or_default();
@@ -94,6 +96,8 @@ fn csv(report: &Report) -> Result<Vec<u8>, ExportError> {
             text(c.map(|c| c.sha256.clone())),
             text(s.map(|s| s.sha256.clone())),
             report.app.clone(),
+            text(c.map(|c| c.verdict_of.to_string())),
+            r.contradiction.unwrap_or_default().to_string(),
         ];
         writer.write_record(row).map_err(|e| failed(&e))?;
     }
