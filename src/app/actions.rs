@@ -2,6 +2,7 @@
 
 use super::background::Job;
 use super::command::Command;
+use super::entry::Entry;
 use super::measuring::{Stroke, Tool};
 use super::session::Step;
 use super::tasks::Pick;
@@ -118,6 +119,9 @@ impl App {
             }
             Command::Export => self.start_export(),
             Command::Remove => self.session.remove_selected(),
+            Command::Split => self.split(),
+            Command::Join => self.join(),
+            Command::LookHere => self.session.look_here(),
             Command::Next => self.along(true),
             Command::Previous => self.along(false),
             Command::First => _ = self.session.go(Step::First),
@@ -159,7 +163,7 @@ impl App {
 
     /// Along the slices of a study; a study of a single slice is left for its neighbour.
     fn along(&mut self, onwards: bool) {
-        if self.session.selected().is_some_and(|entry| entry.count() > 1) {
+        if self.session.selected().is_some_and(|entry| entry.shown_count() > 1) {
             self.session.go(Step::By(if onwards { 1 } else { -1 }));
         } else {
             self.session.step(onwards);
@@ -197,9 +201,23 @@ impl App {
     }
 
     fn go_to_positive(&mut self, step: Step) {
-        if !self.session.go(step) {
+        let is_asked_view = self.session.selected().is_some_and(Entry::is_asked_view);
+        let step = if is_asked_view { Some(step) } else { self.step_along_mask(step) };
+        if !step.is_some_and(|step| self.session.go(step)) {
             self.notifications.info(t!("strip.no_positive"));
         }
+    }
+
+    /// The step to the next or previous slice with some of the mask, in a plane that networks were not asked about.
+    fn step_along_mask(&self, step: Step) -> Option<Step> {
+        let place = self.session.selected()?.place;
+        let areas = self.volumetry.whole(&self.session)?.areas(place.cut.plane);
+        let has_mask = |index: &usize| areas.get(*index).is_some_and(|area| *area > 0);
+        let found = match step {
+            Step::NextPositive => (place.index + 1..areas.len()).find(has_mask),
+            _ => (0..place.index).rev().find(has_mask),
+        };
+        found.map(Step::To)
     }
 
     fn change_view(&mut self, change: impl FnOnce(&mut View, &crate::domain::slice::Slice)) {

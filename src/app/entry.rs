@@ -1,6 +1,7 @@
 //! One open study: where the reader is in it, and what models said of its slices.
 
 use super::opener::Prepared;
+use crate::domain::geometry::Plane;
 use crate::domain::mask::Mask;
 use crate::domain::prediction::{Classification, Segmentation};
 use crate::domain::slice::{Slice, Spacing, SpacingSource};
@@ -66,6 +67,10 @@ pub struct Entry {
     pub study: Arc<Study>,
     /// Where the reader wants to be; what is on show may be a moment behind.
     pub place: Place,
+    /// The plane that networks look in: the study's own, unless the reader asked for another.
+    pub asked_plane: Plane,
+    /// Whether the slice on show was chosen: by the reader, or as the highest one once all answers were there.
+    pub is_settled: bool,
     pub shown: Shown,
     /// `THUMBNAIL`² grey values.
     pub thumbnail: Vec<u8>,
@@ -84,8 +89,10 @@ impl Entry {
     pub fn new(id: EntryId, study: Study, prepared: Prepared) -> Self {
         Self {
             id,
-            study: Arc::new(study),
             place: prepared.shown.place,
+            asked_plane: study.frames.native(),
+            is_settled: false,
+            study: Arc::new(study),
             shown: prepared.shown,
             thumbnail: prepared.thumbnail,
             findings: HashMap::new(),
@@ -107,14 +114,24 @@ impl Entry {
         self.unreadable.as_ref().filter(|(place, _)| *place == self.place).map(|(_, why)| why.as_str())
     }
 
-    /// Slices of the cut that is looked at.
+    /// Number of slices that networks are asked about.
     pub fn count(&self) -> usize {
+        self.study.frames.count(self.asked_plane)
+    }
+
+    /// Number of slices in the plane on show.
+    pub fn shown_count(&self) -> usize {
         self.study.frames.count(self.place.cut.plane)
     }
 
-    /// The cut that is looked at.
+    /// The cut whose slices networks are asked about. Other planes show the answers of this one.
     pub fn cut(&self) -> Cut {
-        self.place.cut
+        Cut { plane: self.asked_plane, time: self.place.cut.time }
+    }
+
+    /// Whether the reader looks at the slices that networks are asked about, not at another plane.
+    pub fn is_asked_view(&self) -> bool {
+        self.place.cut == self.cut()
     }
 
     pub fn findings(&self, place: Place) -> Option<&Findings> {
@@ -127,7 +144,7 @@ impl Entry {
         all.or_insert_with(|| std::iter::repeat_with(Findings::default).take(count).collect()).get_mut(place.index)
     }
 
-    /// Every slice of the cut that is looked at, in order.
+    /// Every slice that networks are asked about, in order.
     pub fn places(&self) -> impl DoubleEndedIterator<Item = Place> + use<> {
         let cut = self.cut();
         (0..self.count()).map(move |index| Place { cut, index })
@@ -141,15 +158,26 @@ impl Entry {
         self.findings(place)?.classification(model)
     }
 
-    /// Slices of the cut looked at that the classifier is done with.
+    /// Number of these slices that the classifier is done with.
     pub fn classified(&self, model: &str) -> usize {
         self.classified.get(&(self.cut(), model.to_string())).copied().unwrap_or(0)
     }
 
-    /// The highest probability of any slice of the cut that is looked at, with its slice.
+    /// The highest probability of any of these slices, with its slice.
     pub fn highest(&self, model: &str) -> Option<(Place, &Classification)> {
         let answers = self.places().filter_map(|place| Some((place, self.classification(place, model)?)));
         answers.reduce(|best, next| if next.1.finding() > best.1.finding() { next } else { best })
+    }
+
+    /// Goes to the slice with the highest probability once all answers are there, unless a slice was chosen before.
+    pub fn settle(&mut self, model: &str) {
+        if self.is_settled || self.count() < 2 || !self.is_asked_view() || self.classified(model) < self.count() {
+            return;
+        }
+        if let Some((place, _)) = self.highest(model) {
+            self.place = place;
+            self.is_settled = true;
+        }
     }
 
     pub fn asked(&mut self, places: &[Place], question: Question, model: &str) {

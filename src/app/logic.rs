@@ -32,7 +32,8 @@ impl App {
         }
         self.volumetry.update(&self.session);
         if let Some((_, view)) = &self.view {
-            self.textures.update(ctx, &self.session, view, &self.settings, self.viewport);
+            let voxels = self.volumetry.whole(&self.session).and_then(|whole| whole.mask.as_ref());
+            self.textures.update(ctx, &self.session, voxels, view, &self.settings, self.viewport);
         }
         self.save_settings_soon();
     }

@@ -5,6 +5,7 @@ mod background;
 pub mod command;
 pub mod entry;
 mod export;
+mod grouping;
 mod importing;
 mod logic;
 mod measuring;

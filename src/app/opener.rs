@@ -5,8 +5,9 @@ use super::entry::Shown;
 use crate::domain::card::Resize;
 use crate::domain::resample::Placement;
 use crate::domain::study::{FrameError, Place, Study};
+use crate::io;
 use crate::io::error::{LoadError, Problem};
-use crate::io::{self, paths::Expanded};
+use crate::io::paths::{Expanded, Source};
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -46,6 +47,8 @@ pub enum Event {
 enum Wish {
     Example,
     Paths(Vec<PathBuf>),
+    /// Studies that were open already, put together otherwise.
+    Sources(Vec<Source>),
 }
 
 /// Opens what is asked for, one request after the other.
@@ -62,6 +65,11 @@ impl Opener {
 
     pub fn open(&mut self, paths: Vec<PathBuf>) {
         self.request(Wish::Paths(paths));
+    }
+
+    /// Opens what is known to be a study each.
+    pub fn open_sources(&mut self, sources: Vec<Source>) {
+        self.request(Wish::Sources(sources));
     }
 
     pub fn open_example(&mut self) {
@@ -101,11 +109,11 @@ fn serve(wish: Wish, reporter: &Reporter<Event>) {
         Ok(prepared) => reporter.tell(Event::Opened(Box::new(study), Box::new(prepared))),
         Err(error) => reporter.tell(Event::Failed(LoadError::new(&study.source, Problem::Slice(error.to_string())))),
     };
-    let paths = match wish {
+    let Expanded { sources, outlines, models, errors } = match wish {
         Wish::Example => return opened(io::example()),
-        Wish::Paths(paths) => paths,
+        Wish::Paths(paths) => io::paths::expand(&paths, &|| reporter.is_cancelled()),
+        Wish::Sources(sources) => Expanded { sources, ..Expanded::default() },
     };
-    let Expanded { sources, outlines, models, errors } = io::paths::expand(&paths, &|| reporter.is_cancelled());
     models.into_iter().for_each(|model| reporter.tell(Event::Model(model)));
     if let ([], [outline]) = (sources.as_slice(), outlines.as_slice()) {
         return reporter.tell(Event::Outline(outline.clone()));

@@ -6,6 +6,7 @@ use super::entry::{Entry, EntryId};
 use super::session::Session;
 use super::state::{Interpolation, Settings};
 use super::view::View;
+use crate::domain::geometry::Layout;
 use crate::domain::mask::Mask;
 use crate::domain::measure::Measurements;
 use crate::domain::overlay::{self, OverlayColour, OverlayStyle};
@@ -13,6 +14,7 @@ use crate::domain::prediction::Segmentation;
 use crate::domain::resample::resize;
 use crate::domain::slice::Spacing;
 use crate::domain::study::Place;
+use crate::domain::voxel_mask::VoxelMask;
 use crate::domain::window::Window;
 use egui::{Color32, ColorImage, Pos2, Rect, TextureFilter, TextureHandle, TextureOptions, pos2, vec2};
 use std::borrow::Cow;
@@ -54,6 +56,8 @@ struct ScanKey {
 struct OverlayKey {
     entry: SliceId,
     model: Option<String>,
+    /// Identity of the mask by voxel, for a slice of another plane than the one that was asked about.
+    voxels: Option<usize>,
     /// Identity of the truth, which can be replaced.
     truth: Option<usize>,
     mask_threshold: f32,
@@ -82,9 +86,9 @@ impl MaskFacts {
 impl OverlayKey {
     /// Whether figures made for one hold for the other: all but the looks.
     fn same_mask(&self, other: &OverlayKey) -> bool {
-        let Self { entry, model, truth, mask_threshold, spacing, .. } = self;
-        let figures = (&other.entry, &other.model, &other.truth, &other.mask_threshold, &other.spacing);
-        (entry, model, truth, mask_threshold, spacing) == figures
+        let Self { entry, model, voxels, truth, mask_threshold, spacing, .. } = self;
+        let figures = (&other.entry, &other.model, &other.voxels, &other.truth, &other.mask_threshold, &other.spacing);
+        (entry, model, voxels, truth, mask_threshold, spacing) == figures
     }
 }
 
@@ -137,6 +141,8 @@ pub struct Textures {
 /// Everything an overlay is made of, ready to cross threads.
 struct Job {
     segmentation: Option<Arc<Segmentation>>,
+    /// Instead of a segmentation: the mask of the whole study, found in another plane, and how this slice cuts it.
+    voxels: Option<(Arc<VoxelMask>, Layout)>,
     truth: Option<Arc<Mask>>,
     display: (usize, usize),
 }
@@ -149,6 +155,9 @@ impl Job {
             Some(map) => Mask::from_probability(map, s.width, s.height, threshold),
             None => Some(s.mask(threshold)),
         });
+        let index = key.entry.1.index;
+        let resliced = || self.voxels.as_ref().and_then(|(mask, layout)| mask.slice(layout, index));
+        let mask = mask.or_else(resliced);
         let facts = MaskFacts::of(mask.as_ref(), self.truth.as_deref(), key.spacing);
         let mask = mask.as_ref().map(|m| shrunk(m, self.display));
         let truth = self.truth.as_deref().map(|m| shrunk(m, self.display));
@@ -209,14 +218,24 @@ impl Textures {
         Ok(())
     }
 
-    /// Brings everything on show up to date. `viewport` is where the picture was last drawn.
-    pub fn update(&mut self, ctx: &egui::Context, session: &Session, view: &View, settings: &Settings, viewport: Rect) {
+    /// Brings everything on show up to date. `viewport` is where the picture was last drawn. `voxels` is the mask of the whole
+    /// study: a plane that was not asked about shows its cut.
+    pub fn update(
+        &mut self,
+        ctx: &egui::Context,
+        session: &Session,
+        voxels: Option<&Arc<VoxelMask>>,
+        view: &View,
+        settings: &Settings,
+        viewport: Rect,
+    ) {
         let Some(entry) = session.selected() else {
             (self.scan, self.overlay, self.map) = (None, None, None);
             return;
         };
         self.update_scan(ctx, entry, view, settings, viewport);
-        self.update_overlay(ctx, session, entry, settings);
+        let voxels = voxels.filter(|_| entry.shown.place.cut != entry.cut());
+        self.update_overlay(ctx, session, entry, voxels, settings);
     }
 
     fn update_scan(&mut self, ctx: &egui::Context, entry: &Entry, view: &View, settings: &Settings, viewport: Rect) {
@@ -271,11 +290,19 @@ impl Textures {
         Some(Region { x, y, width: right.min(slice.width()) - x, height: bottom.min(slice.height()) - y })
     }
 
-    fn update_overlay(&mut self, ctx: &egui::Context, session: &Session, entry: &Entry, settings: &Settings) {
+    fn update_overlay(
+        &mut self,
+        ctx: &egui::Context,
+        session: &Session,
+        entry: &Entry,
+        voxels: Option<&Arc<VoxelMask>>,
+        settings: &Settings,
+    ) {
         let segmentation = session.shown_segmentation(entry).cloned();
         let key = OverlayKey {
             entry: slice_id(entry),
             model: segmentation.as_ref().map(|s| s.model.sha256.clone()),
+            voxels: voxels.map(|mask| Arc::as_ptr(mask) as usize),
             truth: entry.shown.truth.as_ref().map(|t| Arc::as_ptr(t) as usize),
             mask_threshold: session.thresholds.mask,
             spacing: entry.spacing(),
@@ -292,6 +319,7 @@ impl Textures {
         }
         let job = Job {
             segmentation,
+            voxels: voxels.cloned().zip(entry.study.frames.layout(entry.shown.place.cut)),
             truth: entry.shown.truth.clone(),
             display: (entry.shown.display.width(), entry.shown.display.height()),
         };
@@ -337,7 +365,10 @@ impl Textures {
     /// The overlay of this entry, if there is one: its filling and its edges.
     pub fn overlay(&self, entry: &Entry) -> Option<(Option<&TextureHandle>, &[Contour])> {
         let wanted = self.wanted.as_ref()?;
-        let shown = |overlay: &&Overlay| overlay.key.entry == slice_id(entry) && overlay.key.model == wanted.model;
+        let shown = |overlay: &&Overlay| {
+            let key = &overlay.key;
+            key.entry == slice_id(entry) && key.model == wanted.model && key.voxels.is_some() == wanted.voxels.is_some()
+        };
         let overlay = self.overlay.as_ref().filter(shown)?;
         Some((overlay.filling.as_ref(), &overlay.contours))
     }

@@ -7,6 +7,7 @@ use crate::app::tasks::free_name;
 use crate::app::volumetry::Progress;
 use crate::app::{App, Dialog, ui};
 use crate::domain::cascade::Gate;
+use crate::domain::mask::Mask;
 use crate::domain::overlay::OverlayColour;
 use crate::domain::prediction::{ModelRef, Segmentation};
 use crate::domain::study::Place;
@@ -72,11 +73,19 @@ impl App {
             spacing: entry.spacing(),
             looks,
             segmentation: self.session.shown_segmentation(entry).filter(|_| shown).cloned(),
+            resliced: self.resliced(entry).filter(|_| shown),
             mask_threshold: self.session.thresholds.mask,
             truth: entry.shown.truth.clone().filter(|_| shown),
             magnification: self.settings.magnification,
             footer: self.footer(entry),
         }
+    }
+
+    /// The mask on a slice of a plane that the networks did not look in.
+    fn resliced(&self, entry: &Entry) -> Option<Mask> {
+        let place = entry.shown.place;
+        let mask = self.volumetry.whole(&self.session)?.mask.as_ref().filter(|_| place.cut != entry.cut())?;
+        mask.slice(&entry.study.frames.layout(place.cut)?, place.index)
     }
 
     fn sheet(&self, entry: &Entry, looks: Looks) -> SheetExport {
@@ -163,6 +172,10 @@ impl App {
                 lines.push(t!("export.verdict", verdict = verdict, threshold = at).into_owned());
                 let percent = |(class, p): &(String, f64)| format!("{} {:.1} %", ui::class_name(class), p * 100.0);
                 lines.push(c.classes.iter().map(percent).collect::<Vec<_>>().join("   "));
+            }
+            None if !entry.is_asked_view() => {
+                lines.extend(self.session.headline(entry).map(|headline| ui::headline_text(&headline, entry.count())));
+                lines.push(t!("plane.answers_from", plane = ui::plane_name(entry.asked_plane)).into_owned());
             }
             None if self.session.models.classifier.is_some() => lines.push(t!("findings.no_answer").into_owned()),
             None => lines.push(t!("findings.no_classifier").into_owned()),

@@ -21,6 +21,8 @@ pub struct Picture {
     pub spacing: Option<Spacing>,
     pub looks: Looks,
     pub segmentation: Option<Arc<Segmentation>>,
+    /// Instead of a segmentation: the study's mask cut in a plane that the networks did not look in.
+    pub resliced: Option<Mask>,
     /// Probability in 0–1 from which a pixel belongs to the mask.
     pub mask_threshold: f32,
     pub truth: Option<Arc<Mask>>,
@@ -31,7 +33,7 @@ pub struct Picture {
 impl Export for Picture {
     fn bytes(&self, _progress: Progress) -> Result<Vec<u8>, ExportError> {
         let (slice, truth) = (&self.slice, self.truth.as_deref());
-        let mask = self.segmentation.as_ref().map(|s| s.mask(self.mask_threshold));
+        let mask = self.segmentation.as_ref().map(|s| s.mask(self.mask_threshold)).or_else(|| self.resliced.clone());
         let facts = MaskFacts::of(mask.as_ref(), truth, self.spacing);
         let sizes = ui::measurement_lines(&facts, self.mask_threshold);
         annotated_png::bytes(&Annotated {

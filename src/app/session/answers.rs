@@ -3,15 +3,16 @@
 use super::Session;
 use crate::app::entry::{Entry, Findings};
 use crate::domain::cascade::Gate;
+use crate::domain::headline::{Contradiction, Headline};
 use crate::domain::prediction::{Classification, Segmentation, Verdict};
 use crate::domain::study::Place;
 use crate::engine::Question;
 use std::sync::Arc;
 
 impl Session {
-    /// What the classifier said of the slice on show.
+    /// What the classifier said of the slice on show; nothing when it is of another plane than the one that was asked about.
     pub fn classification<'a>(&self, entry: &'a Entry) -> Option<&'a Classification> {
-        self.classification_at(entry, entry.shown.place)
+        self.classification_at(entry, asked_place(entry)?)
     }
 
     pub fn classification_at<'a>(&self, entry: &'a Entry, place: Place) -> Option<&'a Classification> {
@@ -20,7 +21,7 @@ impl Session {
 
     /// The mask's probabilities, whether or not the classifier lets them be shown.
     pub fn segmentation<'a>(&self, entry: &'a Entry) -> Option<&'a Arc<Segmentation>> {
-        self.segmentation_at(entry, entry.shown.place)
+        self.segmentation_at(entry, asked_place(entry)?)
     }
 
     pub fn segmentation_at<'a>(&self, entry: &'a Entry, place: Place) -> Option<&'a Arc<Segmentation>> {
@@ -33,9 +34,9 @@ impl Session {
         said.is_some_and(|c| matches!(c.verdict(self.thresholds.classifier), Verdict::Positive(_)))
     }
 
-    /// What the cascade decides for the slice on show.
+    /// What the cascade decides for the slice on show; nothing yet when it is of a plane that was not asked about.
     pub fn gate(&self, entry: &Entry) -> Gate {
-        self.gate_at(entry, entry.shown.place)
+        asked_place(entry).map_or(Gate::Waiting, |place| self.gate_at(entry, place))
     }
 
     /// What the cascade decides for a slice.
@@ -47,6 +48,19 @@ impl Session {
     /// The mask's probabilities when the cascade lets them be shown.
     pub fn shown_segmentation<'a>(&self, entry: &'a Entry) -> Option<&'a Arc<Segmentation>> {
         self.segmentation(entry).filter(|_| self.gate(entry).is_open())
+    }
+
+    /// What the classifier said of the study's slices so far; `None` without an answer.
+    pub fn headline(&self, entry: &Entry) -> Option<Headline> {
+        let answers = entry.places().filter_map(|place| Some((place.index, self.classification_at(entry, place)?)));
+        Some(Headline::of(answers, self.thresholds.classifier)).filter(|headline| headline.answered > 0)
+    }
+
+    /// Whether classifier and segmenter contradict each other about the slice on show.
+    pub fn contradiction(&self, entry: &Entry) -> Option<Contradiction> {
+        let verdict = self.classification(entry)?.verdict(self.thresholds.classifier);
+        let share = self.segmentation(entry)?.share(self.thresholds.mask);
+        Contradiction::of(&verdict, share)
     }
 
     fn classifier_failure_at<'a>(&self, entry: &'a Entry, place: Place) -> Option<&'a str> {
@@ -96,4 +110,9 @@ impl Session {
         };
         self.selected().is_some_and(classified) && (done == wanted || self.models.segmenter.is_none())
     }
+}
+
+/// The place of the slice on show, when networks are asked about its plane.
+fn asked_place(entry: &Entry) -> Option<Place> {
+    Some(entry.shown.place).filter(|place| place.cut == entry.cut())
 }

@@ -32,7 +32,7 @@ impl Session {
         if self.jobs.len() >= MOST_JOBS {
             return None;
         }
-        if let Some(entry) = self.selected() {
+        if let Some(entry) = self.selected().filter(|entry| entry.is_asked_view()) {
             let here = [entry.place];
             let first = self.wish(entry, Question::Classify, here).or_else(|| {
                 let open = self.gate_at(entry, entry.place).is_open();
@@ -47,7 +47,8 @@ impl Session {
         }
         let around = |entry: &Entry| {
             let mut places: Vec<Place> = entry.places().collect();
-            places.sort_by_key(|place| place.index.abs_diff(entry.place.index));
+            let centre = if entry.is_asked_view() { entry.place.index } else { places.len() / 2 };
+            places.sort_by_key(|place| place.index.abs_diff(centre));
             places
         };
         let classify = |entry: &Entry| {
@@ -96,6 +97,10 @@ impl Session {
                 // A slice that could not be read names its file itself.
                 told = Some(if why.contains(&file) { why } else { format!("{file}: {why}") });
             }
+        }
+        let is_in_use = Some(&model) == self.models.classifier.as_ref();
+        if is_in_use && let Some(entry) = self.get_mut(id) {
+            entry.settle(&model);
         }
         if self.sort == Sort::Probability {
             self.arrange();

@@ -96,6 +96,12 @@ impl Session {
         self.selected = self.order.get(neighbour).map(|i| self.entries[*i].id);
     }
 
+    /// Takes studies off the list.
+    pub fn remove(&mut self, ids: &[EntryId]) {
+        self.entries.retain(|entry| !ids.contains(&entry.id));
+        self.arrange();
+    }
+
     /// Number of open studies.
     pub fn count(&self) -> usize {
         self.entries.len()
@@ -149,8 +155,8 @@ impl Session {
     /// Moves along the slices of the selected study; `false` when there is no such slice.
     pub fn go(&mut self, step: Step) -> bool {
         let Some(entry) = self.selected() else { return false };
-        let (at, last) = (entry.place.index, entry.count().saturating_sub(1));
-        let positive = |index: &usize| self.is_positive(entry, Place { cut: entry.cut(), index: *index });
+        let (at, last) = (entry.place.index, entry.shown_count().saturating_sub(1));
+        let positive = |index: &usize| self.is_positive(entry, Place { index: *index, ..entry.place });
         let target = match step {
             Step::By(by) => Some(at.saturating_add_signed(by).min(last)),
             Step::To(index) => Some(index.min(last)),
@@ -162,6 +168,7 @@ impl Session {
         let Some(target) = target else { return false };
         if let Some(entry) = self.selected_mut() {
             entry.place.index = target;
+            entry.is_settled = true;
         }
         true
     }
@@ -169,14 +176,23 @@ impl Session {
     /// Looks at the selected study in another plane or at another time, at the slice nearest to the same share of the way.
     pub fn cut(&mut self, cut: Cut) {
         let Some(entry) = self.selected_mut() else { return };
-        let (before, after) = (entry.count(), entry.study.frames.count(cut.plane));
-        let index = if entry.cut().plane == cut.plane {
+        let (before, after) = (entry.shown_count(), entry.study.frames.count(cut.plane));
+        let index = if entry.place.cut.plane == cut.plane {
             entry.place.index
         } else {
             (entry.place.index * after.saturating_sub(1) + before / 2) / before.saturating_sub(1).max(1)
         };
         entry.place = Place { cut, index: index.min(after.saturating_sub(1)) };
+        entry.is_settled = true;
         self.paused = false;
+    }
+
+    /// Has the networks look at the selected study in the plane on show.
+    pub fn look_here(&mut self) {
+        let Some(entry) = self.selected_mut() else { return };
+        entry.asked_plane = entry.place.cut.plane;
+        self.paused = false;
+        self.arrange();
     }
 
     pub fn set_sort(&mut self, sort: Sort) {
@@ -283,6 +299,22 @@ mod tests {
         assert!(!session.go(Step::NextPositive));
         assert!(session.go(Step::PreviousPositive));
         assert_eq!(session.selected().unwrap().place.index, 1);
+    }
+
+    #[test]
+    fn a_study_opens_on_its_highest_slice_unless_the_reader_was_elsewhere() {
+        let mut session = session();
+        let stack = open(&mut session, "stack", &[20.0, 150.0, 20.0, 250.0]);
+        session.select(stack);
+        settle(&mut session);
+        assert_eq!(session.selected().unwrap().place.index, 3);
+        let read = open(&mut session, "read", &[20.0, 150.0, 20.0, 250.0]);
+        session.select(read);
+        session.go(Step::By(1));
+        settle(&mut session);
+        assert_eq!(session.selected().unwrap().place.index, 1);
+        let headline = session.headline(session.selected().unwrap()).unwrap();
+        assert_eq!((headline.answered, headline.positive, headline.highest), (4, 2, Some((3, 250.0 / 256.0))));
     }
 
     #[test]

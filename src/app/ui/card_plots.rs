@@ -87,7 +87,7 @@ fn confusion(ui: &mut Ui, card: &str, matrix: &Confusion) {
             ui.label(RichText::new(class_name(class)).small());
             let total = counts.iter().sum::<usize>().max(1) as f32;
             for (column, count) in counts.iter().enumerate() {
-                let colour = if row == column { theme::CALM } else { theme::DANGER };
+                let colour = if row == column { theme::ACCENT } else { theme::DANGER };
                 let fill = colour.gamma_multiply(0.75 * *count as f32 / total);
                 egui::Frame::new().fill(fill).corner_radius(3).inner_margin(4).show(ui, |ui| {
                     ui.monospace(count.to_string());

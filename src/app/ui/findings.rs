@@ -1,5 +1,6 @@
 //! Right: what the models say of the selected slice, and where yes begins.
 
+use super::headline::contradiction_line;
 use super::{Actions, class_name, measurement_lines};
 use crate::app::command::Command;
 use crate::app::entry::Entry;
@@ -12,7 +13,7 @@ use crate::domain::geometry::Plane;
 use crate::domain::overlay::{OverlayColour, OverlayStyle};
 use crate::domain::prediction::Classification;
 use crate::domain::study::{Mismatch, Warning, mm};
-use egui::{Button, Color32, ComboBox, Frame, Margin, ProgressBar, RichText, ScrollArea, Slider, Ui};
+use egui::{Button, Color32, ComboBox, Frame, Label, Margin, ProgressBar, RichText, ScrollArea, Slider, Ui};
 use rust_i18n::t;
 
 pub fn show(app: &App, ui: &mut Ui, out: &mut Actions) {
@@ -35,7 +36,10 @@ pub fn show(app: &App, ui: &mut Ui, out: &mut Actions) {
             return;
         }
         warnings(app, ui, entry);
-        verdict(app, ui, entry);
+        super::headline::show(app, ui, entry, out);
+        if entry.is_asked_view() {
+            verdict(app, ui, entry);
+        }
         thresholds(app, ui, out);
         mask(app, ui, entry, out);
         ui.add_space(8.0);
@@ -137,11 +141,22 @@ fn verdict(app: &App, ui: &mut Ui, entry: &Entry) {
         .inner_margin(Margin::same(9))
         .show(ui, |ui| {
             ui.take_available_width();
-            ui.label(RichText::new(text).size(17.0).strong());
+            let size = if entry.count() > 1 { 14.0 } else { 17.0 };
+            ui.add(Label::new(RichText::new(text).size(size).strong()).wrap());
+            contradiction_line(ui, app.session.contradiction(entry), "slice");
         });
     bars(ui, classification);
     let calibrated = if classification.calibrated { t!("findings.calibrated") } else { t!("findings.uncalibrated") };
     ui.label(RichText::new(calibrated).small().weak());
+    neighbours(app, ui, entry);
+}
+
+/// Whether a model looked at the slice among those beside it.
+fn neighbours(app: &App, ui: &mut Ui, entry: &Entry) {
+    let mut cards = app.classifier_card().into_iter().chain(app.segmenter_card());
+    let among = entry.count() > 1 && cards.any(|card| card.input.neighbours);
+    let text = if among { t!("findings.among_neighbours") } else { t!("findings.on_its_own") };
+    ui.label(RichText::new(text).small().weak());
 }
 
 fn bars(ui: &mut Ui, classification: &Classification) {
@@ -152,7 +167,7 @@ fn bars(ui: &mut Ui, classification: &Classification) {
                 ui.monospace(format!("{:.1} %", p * 100.0));
             });
         });
-        let colour = if classification.is_finding(i) { theme::DANGER } else { theme::CALM };
+        let colour = if classification.is_finding(i) { theme::DANGER } else { theme::NEUTRAL };
         let bar = ProgressBar::new(*p as f32).desired_height(7.0).corner_radius(3).fill(colour.gamma_multiply(0.85));
         ui.add(bar);
     }

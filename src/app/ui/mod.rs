@@ -4,6 +4,7 @@ mod card_plots;
 mod dialogs;
 mod export;
 mod findings;
+mod headline;
 mod import;
 mod measurements;
 mod model_card;
@@ -14,6 +15,8 @@ mod strip;
 mod study_list;
 mod top_bar;
 mod viewport;
+
+pub(super) use headline::{headline_text, plane_name};
 
 use super::command::Command;
 use super::textures::MaskFacts;
@@ -112,17 +115,24 @@ pub(super) fn class_name(class: &str) -> String {
 /// A verdict in words.
 pub(super) fn verdict_text(verdict: &Verdict) -> String {
     match verdict {
-        Verdict::Positive(class) | Verdict::Normal(class) => t!("verdict.positive", class = class_name(class)),
+        Verdict::Positive(class) => t!("verdict.positive", class = class_name(class)),
+        Verdict::Normal(class) => t!("verdict.normal", class = class_name(class)),
         Verdict::Negative => t!("verdict.negative"),
         Verdict::Undecided => t!("verdict.undecided"),
     }
     .into_owned()
 }
 
+/// A number with so many decimals, as the current language writes it.
+pub(super) fn decimal(value: f64, digits: usize) -> String {
+    let text = format!("{value:.digits$}");
+    if &*rust_i18n::locale() == "es" { text.replace('.', ",") } else { text }
+}
+
 fn verdict_colour(verdict: &Verdict) -> Color32 {
     match verdict {
         Verdict::Positive(_) => theme::DANGER,
-        Verdict::Negative | Verdict::Normal(_) => theme::CALM,
+        Verdict::Negative | Verdict::Normal(_) => theme::NEUTRAL,
         Verdict::Undecided => theme::CAUTION,
     }
 }

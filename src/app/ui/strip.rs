@@ -2,6 +2,7 @@
 //! slice.
 
 use super::Actions;
+use super::headline::plane_name;
 use crate::app::command::Command;
 use crate::app::entry::Entry;
 use crate::app::session::Step;
@@ -17,7 +18,7 @@ const HEIGHT: f32 = 58.0;
 
 /// Whether the study on show has more than one picture.
 pub fn is_wanted(entry: &Entry) -> bool {
-    entry.count() > 1 || entry.study.frames.times() > 1 || entry.study.frames.planes().len() > 1
+    entry.shown_count() > 1 || entry.study.frames.times() > 1 || entry.study.frames.planes().len() > 1
 }
 
 pub fn show(app: &App, ui: &mut Ui, out: &mut Actions) {
@@ -38,14 +39,19 @@ pub fn show(app: &App, ui: &mut Ui, out: &mut Actions) {
 }
 
 fn controls(entry: &Entry, ui: &mut Ui, out: &mut Actions) {
-    let (cut, frames) = (entry.cut(), &entry.study.frames);
+    let (cut, frames) = (entry.place.cut, &entry.study.frames);
     for plane in frames.planes() {
         let name = t!(format!("plane.{}", plane.id()));
         if ui.selectable_label(cut.plane == *plane, name).clicked() {
             out.push(Action::Cut(Cut { plane: *plane, ..cut }));
         }
     }
-    ui.label(t!("strip.slice", n = entry.place.index + 1, count = entry.count()));
+    ui.label(t!("strip.slice", n = entry.place.index + 1, count = entry.shown_count()));
+    if entry.study.files.len() > 1
+        && let Some(name) = entry.study.file(entry.place).file_name()
+    {
+        ui.weak(name.to_string_lossy());
+    }
     if frames.times() > 1 {
         let mut time = cut.time + 1;
         ui.label(t!("strip.time"));
@@ -58,6 +64,9 @@ fn controls(entry: &Entry, ui: &mut Ui, out: &mut Actions) {
 }
 
 fn positives(app: &App, entry: &Entry) -> String {
+    if !entry.is_asked_view() {
+        return t!("plane.mask_from", plane = plane_name(entry.asked_plane)).into_owned();
+    }
     let Some(model) = &app.session.models.classifier else { return String::new() };
     let done = entry.classified(model);
     let positive = entry.places().filter(|place| app.session.is_positive(entry, *place)).count();
@@ -74,14 +83,18 @@ fn plot(app: &App, entry: &Entry, ui: &mut Ui, width: f32, out: &mut Actions) {
     response.widget_info(|| WidgetInfo::labeled(egui::Role::Canvas, true, t!("strip.name")));
     let painter = ui.painter_at(rect);
     painter.rect_filled(rect, 4, theme::VIEWPORT);
-    let count = entry.count();
+    let count = entry.shown_count();
     let step = rect.width() / count as f32;
     let column = |index: usize| rect.left() + index as f32 * step;
-    for place in entry.places() {
-        bar(app, entry, &painter, place, rect, (column(place.index), step));
+    if entry.is_asked_view() {
+        for place in entry.places() {
+            bar(app, entry, &painter, place, rect, (column(place.index), step));
+        }
+        let threshold = rect.bottom() - rect.height() * app.session.thresholds.classifier as f32;
+        painter.hline(rect.x_range(), threshold, Stroke::new(1.0, theme::VIEWPORT_TEXT.gamma_multiply(0.6)));
+    } else {
+        extent(app, entry, &painter, rect, step);
     }
-    let threshold = rect.bottom() - rect.height() * app.session.thresholds.classifier as f32;
-    painter.hline(rect.x_range(), threshold, Stroke::new(1.0, theme::VIEWPORT_TEXT.gamma_multiply(0.6)));
     let here = Rect::from_min_max(
         pos2(column(entry.place.index), rect.top()),
         pos2(column(entry.place.index) + step.max(2.0), rect.bottom()),
@@ -95,12 +108,25 @@ fn plot(app: &App, entry: &Entry, ui: &mut Ui, width: f32, out: &mut Actions) {
         out.push(Action::Go(Step::To(under(at.x))));
     }
     if let Some(at) = response.hover_pos() {
-        let place = Place { cut: entry.cut(), index: under(at.x) };
-        let said = app.session.classification_at(entry, place);
-        let percent = said.map_or("…".into(), |c| format!("{:.1} %", c.finding() * 100.0));
+        let place = Place { index: under(at.x), ..entry.place };
+        let said = app.session.classification_at(entry, place).filter(|_| entry.is_asked_view());
+        let unknown = if entry.is_asked_view() { "…" } else { "" };
+        let percent = said.map_or(unknown.into(), |c| format!("{:.1} %", c.finding() * 100.0));
         let text = format!("{}   {percent}", place.index + 1);
         let align = if at.x > rect.center().x { Align2::RIGHT_TOP } else { Align2::LEFT_TOP };
         painter.text(pos2(at.x, rect.top() + 2.0), align, text, FontId::proportional(12.0), theme::VIEWPORT_TEXT);
+    }
+}
+
+/// How much of the mask lies in every slice of a plane that networks were not asked about, the largest share as the full height.
+fn extent(app: &App, entry: &Entry, painter: &Painter, rect: Rect, step: f32) {
+    let areas = app.volumetry.whole(&app.session).map_or(&[][..], |whole| whole.areas(entry.place.cut.plane));
+    let largest = areas.iter().max().copied().unwrap_or_default().max(1) as f32;
+    for (index, area) in areas.iter().enumerate().filter(|(_, area)| **area > 0) {
+        let left = rect.left() + index as f32 * step;
+        let top = rect.bottom() - (rect.height() * *area as f32 / largest).max(2.0);
+        let column = Rect::from_min_max(pos2(left, top), pos2(left + step.max(1.0), rect.bottom()));
+        painter.rect_filled(column, 0, theme::DANGER.gamma_multiply(0.7));
     }
 }
 
@@ -115,7 +141,7 @@ fn bar(app: &App, entry: &Entry, painter: &Painter, place: Place, rect: Rect, (l
     let colour = match said.verdict(app.session.thresholds.classifier) {
         Verdict::Positive(_) => theme::DANGER,
         Verdict::Undecided => theme::CAUTION,
-        Verdict::Negative | Verdict::Normal(_) => theme::CALM.gamma_multiply(0.6),
+        Verdict::Negative | Verdict::Normal(_) => theme::NEUTRAL.gamma_multiply(0.6),
     };
     let height = (rect.height() * said.finding() as f32).max(2.0);
     painter.rect_filled(column(rect.bottom() - height), 0, colour);

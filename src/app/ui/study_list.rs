@@ -1,6 +1,7 @@
 //! Left: every open slice with its picture, probability and verdict.
 
 use super::Actions;
+use crate::app::command::Command;
 use crate::app::entry::Entry;
 use crate::app::session::Sort;
 use crate::app::{Action, App, theme};
@@ -123,7 +124,13 @@ fn row(app: &App, ui: &mut Ui, entry: &Entry, texture: &egui::TextureHandle, out
     let small = RichText::new(text).size(12.5).color(visuals.weak_text_color());
     let said = WidgetText::from(small).into_galley(ui, Some(TextWrapMode::Truncate), room - 14.0, TextStyle::Small);
     painter.galley(pos2(left + 14.0, rect.bottom() - 14.0 - said.size().y / 2.0), said, Color32::PLACEHOLDER);
-    response.on_hover_text(entry.study.source.display().to_string());
+    response.context_menu(|ui| {
+        // A command is about the selected study, so the one that was clicked becomes it.
+        out.push(Action::Select(entry.id));
+        super::top_bar::entries(ui, &[Command::Split, Command::Join, Command::Remove], out);
+    });
+    let grouping = t!(format!("grouping.{}", entry.study.grouping.id()));
+    response.on_hover_text(format!("{}\n{grouping}", entry.study.source.display()));
 }
 
 /// Shortens in the middle, where names of slices differ least.
@@ -165,11 +172,11 @@ fn verdict(app: &App, entry: &Entry) -> (String, Color32) {
     }
     match app.session.classification(entry) {
         Some(c) => {
-            let percent = format!("{:.1} %", c.probability() * 100.0);
+            let percent = format!("{:.1} %", c.finding() * 100.0);
             let verdict = c.verdict(threshold);
             let short = match &verdict {
-                Verdict::Positive(class) | Verdict::Normal(class) => super::class_name(class),
-                Verdict::Negative => t!("verdict.negative_short").into_owned(),
+                Verdict::Positive(class) => super::class_name(class),
+                Verdict::Negative | Verdict::Normal(_) => t!("verdict.negative_short").into_owned(),
                 Verdict::Undecided => t!("verdict.undecided_short").into_owned(),
             };
             (format!("{percent}  {short}"), super::verdict_colour(&verdict))

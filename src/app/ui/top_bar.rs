@@ -102,10 +102,13 @@ fn file_menu(app: &App, ui: &mut Ui, out: &mut Actions) {
         }
     });
     ui.separator();
+    entries(ui, &[Command::Split, Command::Join], out);
+    ui.separator();
     entries(ui, &[Command::Export, Command::Remove], out);
 }
 
-fn entries(ui: &mut Ui, commands: &[Command], out: &mut Actions) {
+/// Menu entries that run commands.
+pub(super) fn entries(ui: &mut Ui, commands: &[Command], out: &mut Actions) {
     for command in commands {
         let shortcut = command.keys(ui).into_iter().next().unwrap_or_default();
         if ui.add(Button::new(command.label()).shortcut_text(shortcut)).clicked() {
