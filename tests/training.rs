@@ -184,8 +184,8 @@ fn the_cache_holds_the_pictures() {
     assert_eq!(read, 48);
     for index in [0, 1, 30] {
         let item = &first.items[index];
-        let picture = image::open(folder.path().join(&item.file)).unwrap().into_luma8();
-        let pixels = first.seen(index, false).unwrap().picture;
+        let picture = image::open(folder.path().join(&item.page.file)).unwrap().into_luma8();
+        let pixels = first.seen(index, &recipe.input, true).unwrap().picture;
         assert_eq!(pixels.grey, picture.into_raw());
         assert_eq!(pixels.mask.is_empty(), item.outline.is_none());
         if let Some(outline) = &item.outline {
@@ -207,25 +207,29 @@ fn neighbouring_slices_are_channels_in_training_as_in_use() {
     use lesionlens::domain::study::Neighbourhood;
     use lesionlens::models::preprocess;
     use lesionlens::train::augment::plain;
+    use lesionlens::train::folders::Page;
     use lesionlens::train::loader::{Example, assemble};
+    use lesionlens::train::reader::Reader;
     let folder = tempfile::tempdir().unwrap();
     data(folder.path());
     let mut recipe = recipe(1);
     recipe.input.neighbours = true;
     let set = open(folder.path(), &recipe, &folder.path().join("out")).unwrap();
-    let slice = |name: &str| folders::read_slice(folder.path(), &Path::new("images").join(name)).unwrap();
+    let reader = Reader::new(folder.path());
+    let slice = |name: &str| reader.slice(&Page::only(Path::new("images").join(name))).unwrap();
     // Four slices a patient: one with both neighbours, and both ends.
     for (own, before, after) in [
         ("p3_1.png", Some("p3_0.png"), Some("p3_2.png")),
         ("p3_0.png", None, Some("p3_1.png")),
         ("p3_3.png", Some("p3_2.png"), None),
     ] {
-        let index = set.items.iter().position(|item| item.file.ends_with(own)).unwrap();
-        let seen = Neighbourhood { slice: slice(own), before: before.map(slice), after: after.map(slice) };
+        let index = set.items.iter().position(|item| item.page.file.ends_with(own)).unwrap();
+        let seen =
+            Neighbourhood { slice: slice(own), before: before.map(slice), after: after.map(slice), study: None };
         for alone in [false, true] {
             let seen = if alone { seen.slice.clone().into() } else { seen.clone() };
-            let wanted = preprocess::network_input_among(&seen, &recipe.input);
-            let example = Example::new(set.seen(index, !alone).unwrap(), |pixels| plain(pixels, SIDE));
+            let wanted = preprocess::network_input(&seen, &recipe.input);
+            let example = Example::new(set.seen(index, &recipe.input, alone).unwrap(), |pixels| plain(pixels, SIDE));
             let batch = assemble(&[example], &[0], &recipe, SIDE, &candle_core::Device::Cpu).unwrap();
             let input = batch.input.flatten_all().unwrap().to_vec1::<f32>().unwrap();
             assert!(input.iter().zip(&wanted).all(|(a, b)| (a - b).abs() < 1e-5), "{own}, alone: {alone}");
@@ -256,10 +260,10 @@ fn lesions_of_other_patients_are_laid_over_slices() {
     let some = Lesions::new(&recipe, &set);
     let mut laid = 0;
     for item in healthy {
-        let plain = set.seen(item, true).unwrap();
+        let plain = set.seen(item, &recipe.input, false).unwrap();
         let varied = |lesions: &Lesions| {
             let (mut seen, mut rng) = (plain.clone(), ChaCha8Rng::seed_from_u64(item as u64));
-            lesions.vary(&mut seen, item, &set, &mut rng).unwrap();
+            lesions.vary(&mut seen, item, (&set, &recipe.input), &mut rng).unwrap();
             (seen, rng.random::<u64>())
         };
         assert_eq!(varied(&none), (plain.clone(), ChaCha8Rng::seed_from_u64(item as u64).random::<u64>()));
@@ -336,7 +340,7 @@ fn a_classifier_of_three_classes_is_trained_and_written() {
     // What the card says of the test pictures is what the installed model says when asked one by one.
     let mut counts = vec![vec![0; 3]; 3];
     for item in set.part(Part::Test).into_iter().map(|i| &set.items[i]) {
-        let study = lesionlens::io::load(&folder.path().join("data").join(&item.file)).unwrap();
+        let study = lesionlens::io::load(&folder.path().join("data").join(&item.page.file)).unwrap();
         let said = model.classify(study.slice(0).unwrap(), &|| false).unwrap();
         assert!((said.classes.iter().map(|(_, p)| p).sum::<f64>() - 1.0).abs() < 1e-9);
         let answer = said.deciding();
@@ -415,14 +419,14 @@ fn outlines_of_a_second_source_are_trained_on_too() {
     // In the order of names, since a folder is listed by name and a list as it stands.
     let of = |source: usize| {
         let mut items: Vec<_> = set.items.iter().filter(|item| item.source == source).collect();
-        items.sort_by_key(|item| item.file.file_name());
+        items.sort_by_key(|item| item.page.file.file_name());
         items
     };
     let (own, more) = (of(0), of(1));
     assert_eq!((own.len(), more.len()), (48, 48));
     assert!(more.iter().all(|item| item.part == Part::Train));
     for (a, b) in own.iter().zip(&more) {
-        let [a, b] = [a, b].map(|i| (i.file.file_name(), i.label, i.outline.as_ref().map(|o| o.pixels)));
+        let [a, b] = [a, b].map(|i| (i.page.file.file_name(), i.label, i.outline.as_ref().map(|o| o.pixels)));
         assert_eq!(a, b);
     }
     // A mask is found by its name, so there may be one alone.
@@ -438,7 +442,7 @@ fn outlines_of_a_second_source_are_trained_on_too() {
     let text = toml::to_string(&recipe).unwrap().replace("\"outlines\"", "\"class-folders\"");
     std::fs::write(folder.path().join("bad.toml"), text).unwrap();
     let error = Recipe::read(&folder.path().join("bad.toml")).unwrap_err().to_string();
-    assert!(error.contains("layout `slices` or `outlines`"), "{error}");
+    assert!(error.contains("layout `slices`, `outlines` or `volumes`"), "{error}");
 }
 
 /// Two recipes over one folder have the same test patients, whatever classes they use.
@@ -465,8 +469,8 @@ fn the_split_does_not_depend_on_the_classes() {
     let three = with(&[("a", "a"), ("b", "b"), ("c", "b")], &mut recipe).unwrap();
     assert_eq!((two.len(), three.len()), (40, 60));
     for item in &two {
-        let twin = three.iter().find(|other| other.file == item.file).unwrap();
-        assert_eq!((twin.part, twin.label), (item.part, item.label), "{}", item.file.display());
+        let twin = three.iter().find(|other| other.page == item.page).unwrap();
+        assert_eq!((twin.part, twin.label), (item.part, item.label), "{}", item.page.file.display());
     }
     let error = with(&[("a", "a"), ("bee", "b")], &mut recipe).unwrap_err().to_string();
     assert!(error.contains("`bee`") && error.contains("a, b, c"), "{error}");

@@ -151,7 +151,7 @@ impl Entry {
     }
 
     pub fn picture(&self, place: Place) -> Picture {
-        Picture { frames: self.study.frames.clone(), place }
+        self.study.picture(place)
     }
 
     pub fn classification(&self, place: Place, model: &str) -> Option<&Classification> {

@@ -148,7 +148,7 @@ pub fn prepare(study: &Study) -> Result<Prepared, FrameError> {
     }
     let shown = shown?;
     let display = &shown.display;
-    let placement = Placement::new(display.width(), display.height(), THUMBNAIL, Resize::Fit);
+    let placement = Placement::new(display.extent(), THUMBNAIL, Resize::Fit);
     let thumbnail = placement.place(&display.grey(), display.width(), display.height());
     Ok(Prepared { thumbnail: thumbnail.into_iter().map(|v| v.round() as u8).collect(), shown })
 }

@@ -8,6 +8,7 @@ use crate::domain::measure::Measurements;
 use crate::domain::overlay::{OverlayStyle, paint};
 use crate::domain::prediction::Segmentation;
 use crate::domain::resample::Placement;
+use crate::domain::study::Neighbourhood;
 use crate::io;
 use crate::models::model::Model;
 use crate::models::preprocess;
@@ -211,7 +212,7 @@ fn pair(args: &Args) -> anyhow::Result<Pair> {
     let (batch, runs) = (args.batch.get(), args.runs.get());
     let input = |model: &Model| -> anyhow::Result<Tensor> {
         let spec = &model.card().input;
-        let one = preprocess::network_input(&slice, spec);
+        let one = preprocess::network_input(&Neighbourhood::from(&slice), spec);
         Ok(Tensor::from_vec(one.repeat(batch), (batch, spec.side, spec.side, spec.channels), &Device::Cpu)?)
     };
     let (for_classifier, for_segmenter) = (input(&classify)?, input(&segment)?);

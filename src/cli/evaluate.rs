@@ -14,6 +14,7 @@ use crate::models::model::Model;
 use crate::models::registry::Registry;
 use crate::train::assess::{Classes, Panel};
 use crate::train::folders::{self, Found};
+use crate::train::reader::Reader;
 use crate::train::recipe::{Layout, Source};
 use anyhow::{Context, bail};
 use candle_core::Device;
@@ -61,9 +62,10 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let panel = models.panel(&found)?;
     let bar = ProgressBar::new(found.len() as u64);
     bar.set_style(ProgressStyle::with_template("{bar:30} {pos}/{len} slices, {eta} left")?);
+    let reader = Reader::new(&args.data);
     let ask = |one: &Found| {
         bar.inc(1);
-        panel.ask(&args.data, one)
+        panel.ask(&reader, one)
     };
     let cases: Vec<Case> = found.iter().map(ask).collect::<Result<_, _>>()?;
     bar.finish_and_clear();
@@ -86,7 +88,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         eprintln!("note: a model was also trained on pictures whose patients are not known; these may be among them");
     }
     if let Some(path) = &args.report {
-        let worst = worst(&panel, &args.data, &found, &cases)?;
+        let worst = worst(&panel, &reader, &found, &cases)?;
         let page = evaluation_page::render(&evaluation, &cases, &args.data.display().to_string(), &worst)?;
         save(path, page.as_bytes())?;
     }
@@ -197,7 +199,7 @@ fn patients_in(path: &Path) -> anyhow::Result<BTreeSet<String>> {
 
 /// The slice with the least overlap of each of the worst patients, with the larger tumour among equals; without a segmenter the
 /// surest wrong answers.
-fn worst(panel: &Panel, data: &Path, found: &[Found], cases: &[Case]) -> anyhow::Result<Vec<Picture>> {
+fn worst(panel: &Panel, reader: &Reader, found: &[Found], cases: &[Case]) -> anyhow::Result<Vec<Picture>> {
     let badness = |case: &Case| match case.overlap {
         Some(overlap) => overlap.dice().map(|dice| 1.0 - dice),
         None => {
@@ -217,11 +219,11 @@ fn worst(panel: &Panel, data: &Path, found: &[Found], cases: &[Case]) -> anyhow:
     }
     let mut ranked: Vec<(f64, usize)> = by_patient.into_values().collect();
     ranked.sort_by(|a, b| b.0.total_cmp(&a.0));
-    ranked.into_iter().take(PICTURES).map(|(_, index)| picture(panel, data, &found[index], &cases[index])).collect()
+    ranked.into_iter().take(PICTURES).map(|(_, index)| picture(panel, reader, &found[index], &cases[index])).collect()
 }
 
-fn picture(panel: &Panel, data: &Path, found: &Found, case: &Case) -> anyhow::Result<Picture> {
-    let look = panel.look(data, found)?;
+fn picture(panel: &Panel, reader: &Reader, found: &Found, case: &Case) -> anyhow::Result<Picture> {
+    let look = panel.look(reader, found)?;
     // The pair that colour-blind readers can tell apart, as the page says; without a tumour the truth is empty.
     let style = OverlayStyle { colour: OverlayColour::Cyan, ..OverlayStyle::default() };
     let truth = look.truth.unwrap_or_else(|| Mask::empty(look.slice.width(), look.slice.height()));

@@ -1,5 +1,6 @@
 //! A model's card: what it is, how its input is made, on whom it was measured, and what it must not be used for.
 
+use super::slice::Channel;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -29,10 +30,14 @@ pub enum Scale {
     Tf,
     /// Keras "torch", as torchvision and timm: (x / 255 − mean) / deviation by channel, both ImageNet's.
     Torch,
+    /// (x − mean) / standard deviation of the head's values over the whole study, −3 for air and for what lies around the picture,
+    /// whatever the display window ([`super::intensities`]).
+    Head,
 }
 
 impl Scale {
-    pub const ALL: [Scale; 5] = [Scale::Unit, Scale::Standardize, Scale::Caffe, Scale::Tf, Scale::Torch];
+    pub const ALL: [Scale; 6] =
+        [Scale::Unit, Scale::Standardize, Scale::Caffe, Scale::Tf, Scale::Torch, Scale::Head];
 
     /// Name in cards, on the command line and in locales.
     pub fn id(self) -> &'static str {
@@ -42,6 +47,7 @@ impl Scale {
             Scale::Caffe => "caffe",
             Scale::Tf => "tf",
             Scale::Torch => "torch",
+            Scale::Head => "head",
         }
     }
 }
@@ -66,6 +72,48 @@ pub enum Luminance {
     Rec601,
 }
 
+/// What a network looks at. It decides which channel of a colour picture the network is given, since a colour picture of three
+/// sequences has T1 before contrast in red, FLAIR in green and T1 after contrast in blue, as the LGG data set has them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Sequence {
+    /// The luminance of a colour picture.
+    #[default]
+    Luminance,
+    T1,
+    Flair,
+    /// T1 after contrast.
+    T1ce,
+    /// Any sequence. Of three, FLAIR.
+    Any,
+    /// T1, FLAIR and T1 after contrast as the network's three channels; a picture of one sequence is repeated.
+    Three,
+}
+
+impl Sequence {
+    /// Name in cards and results.
+    pub fn id(self) -> &'static str {
+        match self {
+            Sequence::Luminance => "luminance",
+            Sequence::T1 => "t1",
+            Sequence::Flair => "flair",
+            Sequence::T1ce => "t1ce",
+            Sequence::Any => "any",
+            Sequence::Three => "three",
+        }
+    }
+
+    /// The channel of a colour picture that stands for this sequence; of three, the middle one. `None` for the luminance.
+    pub fn channel(self) -> Option<Channel> {
+        match self {
+            Sequence::Luminance => None,
+            Sequence::T1 => Some(Channel::Red),
+            Sequence::Flair | Sequence::Any | Sequence::Three => Some(Channel::Green),
+            Sequence::T1ce => Some(Channel::Blue),
+        }
+    }
+}
+
 /// Sides of square inputs in pixels that networks here take.
 pub const SIDES: std::ops::RangeInclusive<usize> = 16..=2048;
 
@@ -77,6 +125,8 @@ pub struct InputSpec {
     pub side: usize,
     /// 1 or 3; grey is repeated.
     pub channels: usize,
+    #[serde(default)]
+    pub sequence: Sequence,
     pub scale: Scale,
     #[serde(default)]
     pub resize: Resize,
@@ -331,6 +381,9 @@ impl Card {
         }
         if self.input.neighbours && self.input.channels != 3 {
             return Some("`input.neighbours` needs three channels".into());
+        }
+        if self.input.sequence == Sequence::Three && (self.input.channels != 3 || self.input.neighbours) {
+            return Some("`input.sequence = \"three\"` needs three channels, which then are no neighbours".into());
         }
         let square = |c: &Confusion| {
             c.counts.len() == c.classes.len() && c.counts.iter().all(|row| row.len() == c.classes.len())

@@ -6,6 +6,7 @@ pub mod evaluation;
 pub mod figures;
 pub mod geometry;
 pub mod headline;
+pub mod intensities;
 pub mod mask;
 pub mod measure;
 pub mod metrics;

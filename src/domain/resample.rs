@@ -13,13 +13,13 @@ pub struct Placement {
 }
 
 impl Placement {
-    /// Where a `width`×`height` picture goes in a square of `side`.
-    pub fn new(width: usize, height: usize, side: usize, rule: Resize) -> Self {
+    /// Where a picture goes in a square of `side`; `width` and `height` are its extent in pixels or in mm.
+    pub fn new((width, height): (f64, f64), side: usize, rule: Resize) -> Self {
         let (w, h) = match rule {
             Resize::Stretch => (side, side),
             Resize::Fit => {
-                let scale = side as f64 / width.max(height) as f64;
-                let fit = |v: usize| ((v as f64 * scale).round() as usize).clamp(1, side);
+                let scale = side as f64 / width.max(height);
+                let fit = |v: f64| ((v * scale).round() as usize).clamp(1, side);
                 (fit(width), fit(height))
             }
         };
@@ -115,7 +115,7 @@ mod tests {
     fn fitting_keeps_proportions_and_comes_back() {
         let (width, height) = (40, 20);
         let pixels: Vec<f32> = (0..width * height).map(|i| (i % width) as f32).collect();
-        let placement = Placement::new(width, height, 80, Resize::Fit);
+        let placement = Placement::new((40.0, 20.0), 80, Resize::Fit);
         assert_eq!((placement.width, placement.height, placement.top), (80, 40, 20));
         let square = placement.place(&pixels, width, height);
         assert!(square[..20 * 80].iter().all(|v| *v == 0.0));

@@ -69,12 +69,27 @@ enum Samples {
     Deep(Vec<f32>),
 }
 
-/// A grey image, row-major, origin at the top left, in the source's own units.
+/// One of the three channels of a colour picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Channel {
+    Red,
+    Green,
+    Blue,
+}
+
+impl Channel {
+    pub const ALL: [Channel; 3] = [Channel::Red, Channel::Green, Channel::Blue];
+}
+
+/// A grey image, row-major, origin at the top left, in the source's own units. A colour picture is its luminance, and keeps its
+/// channels beside it: they may be three sequences of one slice.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Slice {
     width: usize,
     height: usize,
     samples: Samples,
+    /// Values 0–255 of red, green and blue, where they differ.
+    channels: Option<[Vec<u8>; 3]>,
     /// At least one: the first is what the picture opens with.
     windows: Vec<Window>,
     pub spacing: Option<Spacing>,
@@ -117,7 +132,28 @@ impl Slice {
             }
         };
         let (spacing, orientation, inverted, warnings) = (None, None, false, Vec::new());
-        Some(Self { width, height, samples, windows, spacing, orientation, inverted, warnings })
+        let channels = None;
+        Some(Self { width, height, samples, channels, windows, spacing, orientation, inverted, warnings })
+    }
+
+    /// The same picture with the colour channels that it was the luminance of, values 0–255; as it is unless each has its size.
+    pub fn with_channels(mut self, channels: [Vec<u8>; 3]) -> Self {
+        if channels.iter().all(|channel| channel.len() == self.area()) {
+            self.channels = Some(channels);
+        }
+        self
+    }
+
+    /// Whether the picture has colour channels that differ.
+    pub fn is_coloured(&self) -> bool {
+        self.channels.is_some()
+    }
+
+    /// One channel of a colour picture as a grey picture; `None` for a grey one.
+    pub fn channel(&self, channel: Channel) -> Option<Slice> {
+        let values = self.channels.as_ref()?[channel as usize].clone();
+        let windows = vec![Window::from_range(0.0, 255.0)];
+        Some(Self { samples: Samples::Eight(values), channels: None, windows, ..self.clone() })
     }
 
     /// The same picture at another size, for a screen.
@@ -140,6 +176,12 @@ impl Slice {
         self.width * self.height
     }
 
+    /// Width and height in mm, or in pixels where nobody says how large a pixel is.
+    pub fn extent(&self) -> (f64, f64) {
+        let (column, row) = self.spacing.map_or((1.0, 1.0), |spacing| (spacing.column_mm, spacing.row_mm));
+        (self.width as f64 * column, self.height as f64 * row)
+    }
+
     pub fn depth(&self) -> Depth {
         match self.samples {
             Samples::Eight(_) => Depth::Eight,
@@ -153,6 +195,12 @@ impl Slice {
             Samples::Eight(bytes) => bytes.iter().map(|v| f32::from(*v)).collect(),
             Samples::Deep(values) => values.clone(),
         }
+    }
+
+    /// All values, row by row, negated where high values are dark.
+    pub fn brightness(&self) -> Vec<f32> {
+        let values = self.values();
+        if self.inverted { values.into_iter().map(|v| -v).collect() } else { values }
     }
 
     /// All values, row by row, without a copy of them.
@@ -225,9 +273,11 @@ impl Slice {
             Samples::Eight(bytes) => Samples::Eight(cut(bytes, self.width, x, y, width, height)),
             Samples::Deep(values) => Samples::Deep(cut(values, self.width, x, y, width, height)),
         };
+        let channels =
+            self.channels.as_ref().map(|all| all.each_ref().map(|one| cut(one, self.width, x, y, width, height)));
         let Self { spacing, orientation, inverted, .. } = *self;
         let (windows, warnings) = (self.windows.clone(), Vec::new());
-        Some(Slice { width, height, samples, windows, spacing, orientation, inverted, warnings })
+        Some(Slice { width, height, samples, channels, windows, spacing, orientation, inverted, warnings })
     }
 
     /// The picture read as an outline: bright where the tumour is.

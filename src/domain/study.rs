@@ -2,6 +2,7 @@
 
 use super::card::Card;
 use super::geometry::{Layout, Plane};
+use super::intensities::{ChannelIntensities, StudyIntensities};
 use super::mask::Mask;
 use super::slice::Slice;
 use std::path::{Path, PathBuf};
@@ -83,6 +84,7 @@ pub trait Frames: Send + Sync {
 #[derive(Clone)]
 pub struct Picture {
     pub frames: Arc<dyn Frames>,
+    pub intensities: Arc<StudyIntensities>,
     pub place: Place,
 }
 
@@ -92,6 +94,8 @@ pub struct Neighbourhood {
     pub slice: Arc<Slice>,
     pub before: Option<Arc<Slice>>,
     pub after: Option<Arc<Slice>>,
+    /// Intensities of the study; those of the slice itself without it.
+    pub study: Option<Arc<ChannelIntensities>>,
 }
 
 impl From<&Arc<Slice>> for Neighbourhood {
@@ -102,7 +106,7 @@ impl From<&Arc<Slice>> for Neighbourhood {
 
 impl From<Arc<Slice>> for Neighbourhood {
     fn from(slice: Arc<Slice>) -> Self {
-        Self { slice, before: None, after: None }
+        Self { slice, before: None, after: None, study: None }
     }
 }
 
@@ -112,12 +116,13 @@ impl Picture {
     /// # Errors
     /// As [`Frames::slice`].
     pub fn among(&self, wanted: bool) -> Result<Neighbourhood, FrameError> {
+        let study = self.intensities.of(&self.frames, self.place.cut.time);
         let beside = |index: Option<usize>| {
             let place = Place { index: index.filter(|_| wanted)?, ..self.place };
             self.frames.slice(place).ok()
         };
         let (before, after) = (beside(self.place.index.checked_sub(1)), beside(Some(self.place.index + 1)));
-        Ok(Neighbourhood { slice: self.slice()?, before, after })
+        Ok(Neighbourhood { slice: self.slice()?, before, after, study: Some(study) })
     }
 
     /// As [`Frames::slice`].
@@ -355,6 +360,8 @@ pub struct Study {
     pub truth: Option<Arc<dyn Frames>>,
     pub subject: Subject,
     pub grouping: Grouping,
+    /// Intensities of its slices, measured when a network first needs them.
+    pub intensities: Arc<StudyIntensities>,
     pub warnings: Vec<Warning>,
 }
 
@@ -375,8 +382,14 @@ impl Study {
             frames: Arc::new(Pages(pages.into_iter().map(Arc::new).collect())),
             truth: None,
             subject: Subject::default(),
+            intensities: Arc::default(),
             warnings: Vec::new(),
         }
+    }
+
+    /// The slice at `place`, to be made where it is needed.
+    pub fn picture(&self, place: Place) -> Picture {
+        Picture { frames: self.frames.clone(), intensities: self.intensities.clone(), place }
     }
 
     /// The cut to start with.

@@ -1,7 +1,7 @@
 //! A network trained elsewhere, offered to the window in plain types: what its file holds, and its installation.
 
 use super::EngineError;
-use crate::domain::card::{Card, InputSpec, Luminance, Resize, Scale, Task};
+use crate::domain::card::{Card, InputSpec, Luminance, Resize, Scale, Sequence, Task};
 use crate::domain::slice::Slice;
 use crate::models::import::{self, Found, ImportError};
 use crate::models::model::{Model, Source};
@@ -73,7 +73,7 @@ impl Detected {
     }
 
     /// Smallest and largest value that the network would be given of a slice.
-    pub fn range(&self, slice: &Slice, scale: Scale) -> (f32, f32) {
+    pub fn range(&self, slice: &Arc<Slice>, scale: Scale) -> (f32, f32) {
         let (side, channels) = self.input();
         let (resize, luminance) = (Resize::default(), Luminance::default());
         let spec = InputSpec {
@@ -82,11 +82,12 @@ impl Detected {
             scale,
             resize,
             luminance,
+            sequence: Sequence::default(),
             neighbours: false,
             mirrored: false,
             modality: String::new(),
         };
-        let values = preprocess::network_input(slice, &spec);
+        let values = preprocess::network_input(&slice.into(), &spec);
         values.into_iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)))
     }
 

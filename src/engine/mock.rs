@@ -54,7 +54,7 @@ impl MockEngine {
                 })
             }
             Question::Segment => {
-                let placement = Placement::new(slice.width(), slice.height(), 64, Resize::Fit);
+                let placement = Placement::new(slice.extent(), 64, Resize::Fit);
                 let square = placement.place(&grey, slice.width(), slice.height());
                 let square = square.into_iter().map(|v| (0.5 + (v - MASK_GREY) / 255.0).clamp(0.0, 1.0)).collect();
                 let (width, height) = (slice.width(), slice.height());

@@ -218,7 +218,7 @@ mod tests {
         std::thread::spawn(move || service.run(|| Started { engine: Box::new(Stubborn), notice: None }, || {}));
         let slice = Slice::new(16, 16, vec![0.0; 256], Depth::Eight).unwrap();
         let study = Study::of_pages(Path::new("m"), vec![slice]);
-        let picture = Picture { frames: study.frames.clone(), place: Place { cut: study.native(), index: 0 } };
+        let picture = study.picture(Place { cut: study.native(), index: 0 });
         let ids: Vec<_> = (0..3).filter_map(|_| worker.ask(Question::Classify, "m", vec![picture.clone()])).collect();
         worker.cancel_all();
         let (mut done, deadline) = (Vec::new(), Instant::now() + Duration::from_secs(10));

@@ -4,6 +4,9 @@ use super::error::Problem;
 use crate::domain::slice::{Depth, Slice, Spacing};
 use crate::domain::study::Warning;
 
+/// Mean difference between a pixel's largest and smallest channel, of 255, up to which a picture counts as grey.
+const LEAST_SPREAD: f32 = 1.0;
+
 /// What the samples of a pixel mean.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Colour {
@@ -66,22 +69,27 @@ impl Raster {
 
     fn warnings(&self) -> Vec<Warning> {
         let samples = self.colour.samples();
-        let transparent = || self.samples.chunks_exact(samples).any(|p| p[samples - 1] < self.opaque);
         let coloured = || self.samples.chunks_exact(samples).any(|p| p[0] != p[1] || p[1] != p[2]);
         [
             (self.turn != Turn::None, Warning::Rotated),
             (self.mirrored, Warning::MirrorIgnored),
             (matches!(self.colour, Colour::Rgb | Colour::Rgba) && coloured(), Warning::ColourToGrey),
-            (self.colour.has_alpha() && transparent(), Warning::Transparency),
+            (self.is_transparent(), Warning::Transparency),
         ]
         .into_iter()
         .filter_map(|(applies, warning)| applies.then_some(warning))
         .collect()
     }
 
-    /// BT.601 luminance, transparency on black, turned upright.
+    fn is_transparent(&self) -> bool {
+        let count = self.colour.samples();
+        self.colour.has_alpha() && self.samples.chunks_exact(count).any(|p| p[count - 1] < self.opaque)
+    }
+
+    /// BT.601 luminance, transparency on black, turned upright; the channels of an eight-bit colour picture stay beside it.
     fn into_grey(self) -> Result<Slice, Problem> {
         let count = self.colour.samples();
+        let channels = self.channels();
         let grey = self.samples.chunks_exact(count).map(|p| {
             let value = match self.colour {
                 Colour::Grey | Colour::GreyAlpha => p[0],
@@ -97,7 +105,29 @@ impl Raster {
         let (width, height, pixels) = turned(self.width, self.height, grey, self.turn);
         let mut slice = Slice::new(width, height, pixels, self.depth).ok_or(Problem::Truncated)?;
         slice.spacing = self.spacing;
-        Ok(slice)
+        Ok(match channels {
+            Some(channels) => slice.with_channels(channels),
+            None => slice,
+        })
+    }
+
+    /// Red, green and blue of an opaque eight-bit colour picture whose channels differ by more than a decoder's rounding, turned
+    /// upright.
+    fn channels(&self) -> Option<[Vec<u8>; 3]> {
+        let coloured = matches!(self.colour, Colour::Rgb | Colour::Rgba);
+        if self.depth != Depth::Eight || !coloured || self.is_transparent() {
+            return None;
+        }
+        let count = self.colour.samples();
+        let spread = |p: &[f32]| p[0].max(p[1]).max(p[2]) - p[0].min(p[1]).min(p[2]);
+        let total: f32 = self.samples.chunks_exact(count).map(spread).sum();
+        if total <= LEAST_SPREAD * (self.width * self.height) as f32 {
+            return None;
+        }
+        let plane =
+            |channel: usize| -> Vec<f32> { self.samples.iter().skip(channel).step_by(count).copied().collect() };
+        let upright = |channel| turned(self.width, self.height, plane(channel), self.turn).2;
+        Some([0, 1, 2].map(|channel| upright(channel).into_iter().map(|v| v as u8).collect()))
     }
 }
 

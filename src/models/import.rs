@@ -3,7 +3,7 @@
 use super::model::ModelError;
 use super::registry;
 use crate::domain::card::{
-    Card, CardText, Identity, InputSpec, Luminance, Resize, SIDES, STORED_GRAPH, Scale, Task, is_model_id,
+    Card, CardText, Identity, InputSpec, Luminance, Resize, SIDES, STORED_GRAPH, Scale, Sequence, Task, is_model_id,
 };
 use crate::files::write_atomically;
 use crate::nn::exec::Parameters;
@@ -377,6 +377,7 @@ fn card(found: &Found, wishes: &Wishes, weights: &[u8]) -> Result<Card, ImportEr
             scale: wishes.scale.unwrap_or(found.usual_scale()),
             resize: Resize::Fit,
             luminance: Luminance::Rec601,
+            sequence: Sequence::default(),
             neighbours: false,
             mirrored: false,
             modality: wishes.modality.clone().unwrap_or_else(|| "unknown".into()),

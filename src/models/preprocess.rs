@@ -1,10 +1,10 @@
 //! Grey picture → network input, as the model's card says. Used by the window, the command line, training and evaluation.
 
-use crate::domain::card::{InputSpec, Scale};
+use crate::domain::card::{InputSpec, Scale, Sequence};
+use crate::domain::intensities::{ChannelIntensities, DEVIATIONS, Intensities};
 use crate::domain::resample::Placement;
-use crate::domain::slice::Slice;
+use crate::domain::slice::{Channel, Slice};
 use crate::domain::study::Neighbourhood;
-use std::sync::Arc;
 
 /// ImageNet means of Keras' "caffe" mode in the order of the network's channels (BGR).
 const CAFFE_MEANS: [f32; 3] = [103.939, 116.779, 123.68];
@@ -12,25 +12,60 @@ const CAFFE_MEANS: [f32; 3] = [103.939, 116.779, 123.68];
 /// ImageNet means and deviations of values 0–1 by channel (RGB), as torchvision's transforms have them.
 const TORCH_MOMENTS: [(f32, f32); 3] = [(0.485, 0.229), (0.456, 0.224), (0.406, 0.225)];
 
-/// Where `slice` lies in the network's square.
+/// Where `slice` lies in the network's square. Pixels are square there, whatever they are in the slice.
 pub fn placement(slice: &Slice, spec: &InputSpec) -> Placement {
-    Placement::new(slice.width(), slice.height(), spec.side, spec.resize)
+    Placement::new(slice.extent(), spec.side, spec.resize)
 }
 
-/// One example [side, side, channels], channels last.
-pub fn network_input(slice: &Slice, spec: &InputSpec) -> Vec<f32> {
-    let square = placement(slice, spec).place(&slice.grey(), slice.width(), slice.height());
-    scaled(&square, spec)
+/// The square of grey values 0–255 that a network sees of one channel, or of the grey values, of a slice.
+fn square(slice: &Slice, channel: Option<Channel>, study: Option<&ChannelIntensities>, spec: &InputSpec) -> Vec<f32> {
+    let plane = channel.and_then(|channel| slice.channel(channel));
+    let (channel, plane) = match &plane {
+        Some(plane) => (channel, plane),
+        None => (None, slice),
+    };
+    let grey = match spec.scale {
+        Scale::Head => {
+            let known = study.and_then(|study| study.of_channel(channel));
+            let intensities = known.unwrap_or_else(|| Intensities::of([plane]));
+            plane.brightness().into_iter().map(|v| intensities.grey(v)).collect()
+        }
+        _ => plane.grey(),
+    };
+    placement(slice, spec).place(&grey, slice.width(), slice.height())
 }
 
-/// As [`network_input`], with the slices before and after as first and third channel where the card asks for them.
-pub fn network_input_among(seen: &Neighbourhood, spec: &InputSpec) -> Vec<f32> {
-    let wanted =
-        |slice: &Option<Arc<Slice>>| slice.as_ref().filter(|_| spec.neighbours).map(|s| network_input(s, spec));
-    among(network_input(&seen.slice, spec), [wanted(&seen.before), wanted(&seen.after)])
+/// Squares of grey values 0–255 [side × side] as the channels of a network's input: those of the slice itself, and those that stand
+/// in its first and third channel, where the card asks for neighbours or for three sequences and they are there.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Squares {
+    pub own: Vec<f32>,
+    pub beside: [Option<Vec<f32>>; 2],
 }
 
-/// A slice's input of three channels with those before and after it in the first and third; where there is none, its own stands.
+/// What a network sees of a slice, before its values are scaled.
+pub fn squares(seen: &Neighbourhood, spec: &InputSpec) -> Squares {
+    let study = seen.study.as_deref();
+    let channel = spec.sequence.channel();
+    let beside = match spec.sequence {
+        Sequence::Three => [Channel::Red, Channel::Blue]
+            .map(|channel| seen.slice.is_coloured().then(|| square(&seen.slice, Some(channel), study, spec))),
+        _ => [&seen.before, &seen.after].map(|slice| {
+            let wanted = slice.as_ref().filter(|_| spec.neighbours);
+            wanted.map(|slice| square(slice, channel, study, spec))
+        }),
+    };
+    Squares { own: square(&seen.slice, channel, study, spec), beside }
+}
+
+/// One example [side, side, channels], channels last, as the card says: the slice, repeated over the channels, or with its neighbours
+/// or its other sequences in the first and third.
+pub fn network_input(seen: &Neighbourhood, spec: &InputSpec) -> Vec<f32> {
+    let Squares { own, beside } = squares(seen, spec);
+    among(scaled(&own, spec), beside.map(|square| square.map(|square| scaled(&square, spec))))
+}
+
+/// A slice's input of three channels with others in the first and third; where there is none, its own stands.
 pub fn among(own: Vec<f32>, [before, after]: [Option<Vec<f32>>; 2]) -> Vec<f32> {
     let mut all = own;
     for (plane, first) in [(before, 0), (after, 2)] {
@@ -59,6 +94,10 @@ pub fn scaled(square: &[f32], spec: &InputSpec) -> Vec<f32> {
             let (mean, deviation) = TORCH_MOMENTS[c % 3];
             (v / 255.0 - mean) / deviation
         }),
+        Scale::Head => {
+            let (low, high) = DEVIATIONS;
+            spread(&|v, _| low + v / 255.0 * (high - low))
+        }
         Scale::Caffe => spread(&|v, c| v - CAFFE_MEANS[c % 3]),
         Scale::Standardize => {
             let (mean, deviation) = moments(square);
@@ -87,6 +126,7 @@ mod tests {
             mirrored: false,
             side: 2,
             channels: 3,
+            sequence: Sequence::Luminance,
             scale,
             resize: Resize::Fit,
             luminance: Luminance::Rec601,
@@ -100,6 +140,7 @@ mod tests {
         assert_eq!(scaled(&square, &spec(Scale::Unit))[..6], [0.0, 0.0, 0.0, 1.0, 1.0, 1.0]);
         assert_eq!(scaled(&square, &spec(Scale::Tf))[..6], [-1.0, -1.0, -1.0, 1.0, 1.0, 1.0]);
         assert_eq!(scaled(&square, &spec(Scale::Standardize))[..6], [-1.0, -1.0, -1.0, 1.0, 1.0, 1.0]);
+        assert_eq!(scaled(&square, &spec(Scale::Head))[..6], [-3.0, -3.0, -3.0, 5.0, 5.0, 5.0]);
         assert_eq!(scaled(&square, &spec(Scale::Caffe))[..3], [-103.939, -116.779, -123.68]);
         let torch = scaled(&square, &spec(Scale::Torch));
         let by_hand = [-0.485 / 0.229, -0.456 / 0.224, -0.406 / 0.225, 0.515 / 0.229, 0.544 / 0.224, 0.594 / 0.225];

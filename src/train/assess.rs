@@ -1,7 +1,8 @@
 //! Asks installed models about labelled slices, as the window and the command line would.
 
 use super::error::TrainError;
-use super::folders::{Found, read_outline, read_slice};
+use super::folders::Found;
+use super::reader::Reader;
 use crate::domain::card::{Card, Task, is_normal_class, is_tumour_class, same_class};
 use crate::domain::cascade::Gate;
 use crate::domain::figures::{Case, Overlap};
@@ -10,7 +11,6 @@ use crate::domain::slice::Slice;
 use crate::domain::study::Neighbourhood;
 use crate::models::model::Model;
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::sync::Arc;
 
 /// How the data's classes and a model's go together.
@@ -83,16 +83,16 @@ pub struct Look {
 }
 
 impl Panel<'_> {
-    /// What the models say of one picture below `data`.
-    pub fn ask(&self, data: &Path, found: &Found) -> Result<Case, TrainError> {
-        let seen = self.read(data, found)?;
+    /// What the models say of one picture.
+    pub fn ask(&self, reader: &Reader, found: &Found) -> Result<Case, TrainError> {
+        let seen = self.read(reader, found)?;
         let classification = self.classifier.map(|model| model.classify(seen.clone(), &|| false)).transpose()?;
         let answer: Vec<f64> =
             classification.iter().flat_map(|c| c.classes.iter().map(|(_, probability)| *probability)).collect();
-        let look = self.outline(data, found, seen)?;
+        let look = self.outline(reader, found, seen)?;
         Ok(Case {
             patient: found.patient.clone(),
-            file: found.file.display().to_string(),
+            file: found.page.name(),
             source: 0,
             label: self.classes.label(&found.class),
             shown: Gate::new(self.classifier.is_some(), classification.as_ref(), self.threshold).is_open(),
@@ -102,23 +102,19 @@ impl Panel<'_> {
     }
 
     /// The picture with both outlines.
-    pub fn look(&self, data: &Path, found: &Found) -> Result<Look, TrainError> {
-        self.outline(data, found, self.read(data, found)?)
+    pub fn look(&self, reader: &Reader, found: &Found) -> Result<Look, TrainError> {
+        self.outline(reader, found, self.read(reader, found)?)
     }
 
     /// The slice, and those beside it when a model looks at them.
-    fn read(&self, data: &Path, found: &Found) -> Result<Neighbourhood, TrainError> {
+    fn read(&self, reader: &Reader, found: &Found) -> Result<Neighbourhood, TrainError> {
         let mut models = self.classifier.iter().chain(&self.segmenter);
-        let wanted = models.any(|model| model.card().input.neighbours);
-        let [before, after] = found.beside.each_ref().map(|file| {
-            let file = file.as_ref().filter(|_| wanted);
-            file.map(|file| read_slice(data, file)).transpose()
-        });
-        Ok(Neighbourhood { slice: read_slice(data, &found.file)?, before: before?, after: after? })
+        reader.seen(found, models.any(|model| model.card().input.neighbours))
     }
 
-    fn outline(&self, data: &Path, found: &Found, seen: Neighbourhood) -> Result<Look, TrainError> {
-        let truth = found.outline.as_ref().map(|outline| read_outline(data, &outline.file, &seen.slice)).transpose()?;
+    fn outline(&self, reader: &Reader, found: &Found, seen: Neighbourhood) -> Result<Look, TrainError> {
+        let outline = found.outline.as_ref();
+        let truth = outline.map(|outline| reader.outline(&found.page, outline, &seen.slice)).transpose()?;
         let segmentation = self.segmenter.map(|model| model.segment(seen.clone(), &|| false)).transpose()?;
         Ok(Look { predicted: segmentation.map(|s| s.mask(self.mask_threshold)), truth, slice: seen.slice })
     }
@@ -126,14 +122,15 @@ impl Panel<'_> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::folders::Page;
     use super::*;
-    use std::path::PathBuf;
 
     fn found(class: &str) -> Found {
         Found {
-            file: PathBuf::from("a.png"),
+            page: Page::only("a.png".into()),
             outline: None,
             beside: [None, None],
+            stack: None,
             patient: "p".into(),
             class: class.into(),
         }

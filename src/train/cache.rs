@@ -2,12 +2,14 @@
 //! system's page cache. (Positional reads, not a memory map: as fast here, and a file that shrinks is an error, not a crash.)
 
 use super::error::TrainError;
-use super::folders::{Outline, read_outline, read_slice};
+use super::folders::{Outline, Page};
+use super::reader::Reader;
 use super::sources::Item;
-use crate::domain::card::InputSpec;
+use crate::domain::card::{InputSpec, Sequence};
 use crate::domain::mask::Mask;
-use crate::domain::resample::Placement;
 use crate::domain::slice::Slice;
+use crate::domain::study::Neighbourhood;
+use crate::models::preprocess::{self, Squares};
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 use std::fs::File;
@@ -26,13 +28,44 @@ pub struct Pixels {
     pub mask: Vec<u8>,
 }
 
+/// A decoded example with its other two sequences, for recipes that look at three.
+pub struct Decoded {
+    pub picture: Pixels,
+    pub others: [Option<Pixels>; 2],
+}
+
+/// What stands in the cache for one example: a byte that tells whether the example has three sequences, the grey values of each
+/// square, then the mask.
+#[derive(Debug, Clone, Copy)]
+struct Record {
+    side: usize,
+    /// 1, or 3 for recipes that look at three sequences.
+    squares: usize,
+    mask: bool,
+}
+
+impl Record {
+    fn new(spec: &InputSpec, mask: bool) -> Self {
+        let squares = if spec.sequence == Sequence::Three { 3 } else { 1 };
+        Self { side: spec.side, squares, mask }
+    }
+
+    fn area(self) -> usize {
+        self.side * self.side
+    }
+
+    /// Bytes of one example.
+    fn length(self) -> usize {
+        1 + self.area() * (self.squares + usize::from(self.mask))
+    }
+}
+
 /// All examples at one size.
 #[derive(Debug)]
 pub struct Cache {
     file: File,
     path: PathBuf,
-    side: usize,
-    masks: bool,
+    record: Record,
     /// sha256 over names, pictures and masks.
     pub sha256: String,
 }
@@ -70,27 +103,27 @@ impl Cache {
             }
         };
         let file = File::open(&place.pixels).map_err(|e| TrainError::file(&place.pixels, e))?;
-        Ok(Self { file, path: place.pixels, side: spec.side, masks, sha256 })
+        Ok(Self { file, path: place.pixels, record: Record::new(spec, masks), sha256 })
     }
 
     /// Example `index`.
     ///
     /// # Errors
     /// If the file was cut short.
-    pub fn read(&self, index: usize, has_mask: bool) -> Result<Pixels, TrainError> {
-        let area = self.side * self.side;
-        let length = record(self.side, self.masks);
-        let mut grey = vec![0; length];
-        read_at(&self.file, &mut grey, (index * length) as u64)
+    pub fn read(&self, index: usize, has_mask: bool) -> Result<Decoded, TrainError> {
+        let Record { side, squares, .. } = self.record;
+        let mut bytes = vec![0; self.record.length()];
+        let offset = (index * bytes.len()) as u64;
+        read_at(&self.file, &mut bytes, offset)
             .map_err(|e| TrainError::file(&self.path, format!("{e}; remove the file, it is made anew")))?;
-        let mask = grey.split_off(area);
-        Ok(Pixels { side: self.side, grey, mask: if has_mask { mask } else { Vec::new() } })
+        let mut parts = bytes[1..].chunks_exact(self.record.area()).map(<[u8]>::to_vec);
+        let grey = parts.next().unwrap_or_default();
+        let others: Vec<Vec<u8>> = parts.by_ref().take(squares - 1).collect();
+        let mask = parts.next().filter(|_| has_mask).unwrap_or_default();
+        let mut others = others.into_iter().filter(|_| bytes[0] == 1);
+        let mut other = || others.next().map(|grey| Pixels { side, grey, mask: mask.clone() });
+        Ok(Decoded { others: [other(), other()], picture: Pixels { side, grey, mask } })
     }
-}
-
-/// Bytes of one example.
-fn record(side: usize, masks: bool) -> usize {
-    side * side * if masks { 2 } else { 1 }
 }
 
 #[cfg(unix)]
@@ -115,14 +148,15 @@ fn read_at(file: &File, mut buffer: &mut [u8], mut offset: u64) -> std::io::Resu
 /// Names what a cache was made from: files with size and time, picture size, purpose.
 fn key(data: &Path, items: &[Item], spec: &InputSpec, masks: bool) -> Result<String, TrainError> {
     let mut hash = Sha256::new();
-    hash.update(format!("1 {} {:?} {:?} {masks}\n", spec.side, spec.resize, spec.luminance));
+    let InputSpec { side, resize, luminance, sequence, scale, .. } = spec;
+    hash.update(format!("2 {side} {resize:?} {luminance:?} {sequence:?} {scale:?} {masks}\n"));
     for item in items {
-        let outline = item.outline.as_ref().filter(|_| masks).map(|o| &o.file);
-        for file in [&item.file].into_iter().chain(outline) {
+        let outline = item.outline.as_ref().filter(|_| masks).and_then(|o| o.file.as_ref());
+        for file in [&item.page.file].into_iter().chain(outline) {
             let path = data.join(file);
             let info = std::fs::metadata(&path).map_err(|e| TrainError::file(&path, e))?;
             let time = info.modified().ok();
-            hash.update(format!("{} {} {time:?}\n", file.display(), info.len()));
+            hash.update(format!("{} {} {} {time:?}\n", file.display(), item.page.index, info.len()));
         }
     }
     Ok(format!("{:x}", hash.finalize()))
@@ -141,11 +175,12 @@ fn make(
     let failed = |e: std::io::Error| TrainError::file(&building, e);
     let mut file = std::io::BufWriter::new(File::create(&building).map_err(failed)?);
     let mut hash = Sha256::new();
+    let reader = Reader::new(data);
     for chunk in items.chunks(CHUNK) {
         let decoded: Vec<Vec<u8>> =
-            chunk.par_iter().map(|item| decode(data, item, spec, masks)).collect::<Result<_, _>>()?;
+            chunk.par_iter().map(|item| decode(&reader, item, spec, masks)).collect::<Result<_, _>>()?;
         for (item, bytes) in chunk.iter().zip(&decoded) {
-            hash.update(item.file.to_string_lossy().as_bytes());
+            hash.update(item.page.name().as_bytes());
             hash.update(bytes);
             file.write_all(bytes).map_err(failed)?;
         }
@@ -156,31 +191,37 @@ fn make(
     Ok(format!("{:x}", hash.finalize()))
 }
 
-/// Read by `io` and placed as for the network, so that training sees what the window and the command line see.
-fn decode(data: &Path, item: &Item, spec: &InputSpec, masks: bool) -> Result<Vec<u8>, TrainError> {
-    let slice = read_slice(data, &item.file)?;
-    let (width, height) = (slice.width(), slice.height());
-    let square = Placement::new(width, height, spec.side, spec.resize);
-    let mut bytes: Vec<u8> =
-        square.place(&slice.grey(), width, height).into_iter().map(|v| v.round().clamp(0.0, 255.0) as u8).collect();
-    match item.outline.as_ref().filter(|_| masks) {
-        None => bytes.resize(record(spec.side, masks), 0),
-        Some(outline) => {
-            let inside: Vec<f32> =
-                mask(data, outline, &slice)?.pixels().iter().map(|inside| f32::from(u8::from(*inside))).collect();
-            bytes.extend(square.place(&inside, width, height).into_iter().map(|v| u8::from(v >= 0.5)));
-        }
+/// Squares made by `preprocess`, so that training sees what the window and the command line see.
+fn decode(reader: &Reader, item: &Item, spec: &InputSpec, masks: bool) -> Result<Vec<u8>, TrainError> {
+    let record = Record::new(spec, masks);
+    let slice = reader.slice(&item.page)?;
+    let study = item.stack.as_deref().map(|stack| reader.intensities(stack)).transpose()?;
+    let seen = Neighbourhood { slice: slice.clone(), before: None, after: None, study };
+    let Squares { own, beside } = preprocess::squares(&seen, spec);
+    let mut bytes = vec![u8::from(beside.iter().all(Option::is_some))];
+    let mut push = |square: &[f32]| bytes.extend(square.iter().map(|v| v.round().clamp(0.0, 255.0) as u8));
+    push(&own);
+    if record.squares == 3 {
+        beside.iter().for_each(|square| push(square.as_ref().unwrap_or(&own)));
     }
+    if let Some(outline) = item.outline.as_ref().filter(|_| masks) {
+        let mask = mask(reader, &item.page, outline, &slice)?;
+        let inside: Vec<f32> = mask.pixels().iter().map(|inside| f32::from(u8::from(*inside))).collect();
+        let square = preprocess::placement(&slice, spec).place(&inside, slice.width(), slice.height());
+        bytes.extend(square.into_iter().map(|v| u8::from(v >= 0.5)));
+    }
+    bytes.resize(record.length(), 0);
     Ok(bytes)
 }
 
 /// The outline, as large as when it was listed.
-fn mask(data: &Path, outline: &Outline, slice: &Slice) -> Result<Mask, TrainError> {
-    let mask = read_outline(data, &outline.file, slice)?;
+fn mask(reader: &Reader, page: &Page, outline: &Outline, slice: &Slice) -> Result<Mask, TrainError> {
+    let mask = reader.outline(page, outline, slice)?;
     let found = mask.area() as u64;
     if found != outline.pixels {
-        let problem = format!("has {found} tumour pixels, not the {} that it is listed with", outline.pixels);
-        return Err(TrainError::file(&data.join(&outline.file), problem));
+        let problem =
+            format!("its outline has {found} tumour pixels, not the {} that it is listed with", outline.pixels);
+        return Err(TrainError::Data(format!("{}: {problem}", page.name())));
     }
     Ok(mask)
 }

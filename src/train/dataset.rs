@@ -1,14 +1,15 @@
 //! Labelled pictures of a recipe's sources, kept apart by patient.
 
-use super::cache::{Cache, Pixels};
+use super::cache::{Cache, Decoded, Pixels};
 use super::error::TrainError;
 use super::recipe::Recipe;
 use super::sources::{self, Item, Part};
+use crate::domain::card::InputSpec;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 use std::path::Path;
 
-/// A slice, and those before and after it.
+/// A slice, and those before and after it; for a recipe that looks at three sequences, its FLAIR, and T1 before and after contrast.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Seen {
     pub picture: Pixels,
@@ -65,14 +66,23 @@ impl Dataset {
         (0..self.items.len()).filter(|i| self.items[*i].part == part).collect()
     }
 
-    /// Example `index` at the recipe's size, with the slices before and after it if it shall be seen among its neighbours and has any.
+    /// Example `index` at the recipe's size. Unless it shall be seen alone, with the slices before and after it, or its other
+    /// sequences, as far as it has any.
     ///
     /// # Errors
     /// If the cache was cut short or removed meanwhile.
-    pub fn seen(&self, index: usize, among_neighbours: bool) -> Result<Seen, TrainError> {
+    pub fn seen(&self, index: usize, input: &InputSpec, alone: bool) -> Result<Seen, TrainError> {
         let read = |index: usize| self.cache.read(index, self.items[index].outline.is_some());
-        let [before, after] = self.items[index].beside.map(|i| i.filter(|_| among_neighbours).map(read).transpose());
-        Ok(Seen { picture: read(index)?, beside: [before?, after?] })
+        let Decoded { picture, others } = read(index)?;
+        if alone {
+            return Ok(Seen { picture, beside: [None, None] });
+        }
+        if !input.neighbours {
+            return Ok(Seen { picture, beside: others });
+        }
+        let beside = |i: Option<usize>| i.map(|i| Ok::<_, TrainError>(read(i)?.picture)).transpose();
+        let [before, after] = self.items[index].beside.map(beside);
+        Ok(Seen { picture, beside: [before?, after?] })
     }
 
     /// Sorted names of a part's patients.

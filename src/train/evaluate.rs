@@ -66,7 +66,7 @@ impl Evaluator<'_> {
     fn batch(&self, network: &Network, examples: &[usize]) -> Result<Vec<SliceResult>, TrainError> {
         let side = self.graph.input_shape().rows();
         let plain = |i: &usize| -> Result<Example, TrainError> {
-            let seen = self.data.seen(*i, self.recipe.input.neighbours)?;
+            let seen = self.data.seen(*i, &self.recipe.input, false)?;
             Ok(Example::new(seen, |pixels| augment::plain(pixels, side)))
         };
         let pictures: Vec<Example> = examples.par_iter().map(plain).collect::<Result<_, TrainError>>()?;
@@ -91,7 +91,7 @@ impl Evaluator<'_> {
             let item = &self.data.items[*example];
             SliceResult {
                 patient: item.patient.clone(),
-                file: item.file.display().to_string(),
+                file: item.page.name(),
                 source: item.source,
                 label: item.label,
                 logits: if segments { Vec::new() } else { logits.iter().map(|z| f64::from(*z)).collect() },

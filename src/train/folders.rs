@@ -1,9 +1,9 @@
 //! Finds labelled pictures in a source's folder, by its layout, and reads them.
 
 use super::error::TrainError;
+use super::reader::Reader;
 use super::recipe::{Layout, Source};
-use crate::domain::mask::Mask;
-use crate::domain::slice::Slice;
+use crate::domain::study::Place;
 use crate::io;
 use rayon::prelude::*;
 use serde::Deserialize;
@@ -15,22 +15,49 @@ use std::sync::Arc;
 /// Folders of pictures and their outlines.
 const IMAGES: &str = "images";
 const MASKS: &str = "masks";
+/// Class of slices of a volume that has no outline.
+pub const UNMARKED: &str = "unmarked";
+
+/// One slice of a file below the data folder.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Page {
+    pub file: PathBuf,
+    /// Slice of the file in the plane it is stored in, from 0.
+    pub index: usize,
+}
+
+impl Page {
+    /// The only slice of a picture.
+    pub fn only(file: PathBuf) -> Self {
+        Self { file, index: 0 }
+    }
+
+    /// Name for reports: the file, and the slice's number in a volume.
+    pub fn name(&self) -> String {
+        match self.index {
+            0 => self.file.display().to_string(),
+            index => format!("{}#{}", self.file.display(), index + 1),
+        }
+    }
+}
 
 /// Where a tumour's outline is, and how many pixels it had when it was listed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Outline {
-    pub file: PathBuf,
+    /// `None` where the outline was found beside a volume by its name.
+    pub file: Option<PathBuf>,
     pub pixels: u64,
 }
 
 /// A picture of a source with the source's own class name.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Found {
-    /// From the data folder.
-    pub file: PathBuf,
+    pub page: Page,
     pub outline: Option<Outline>,
-    /// Pictures of the slices before and after, where the list has them.
-    pub beside: [Option<PathBuf>; 2],
+    /// Slices before and after, where the list has them.
+    pub beside: [Option<Page>; 2],
+    /// All slices of the study that this one belongs to, in their order; `None` for a picture that stands alone.
+    pub stack: Option<Arc<[Page]>>,
     pub patient: String,
     pub class: String,
 }
@@ -44,6 +71,7 @@ pub fn find(data: &Path, source: &Source) -> Result<Vec<Found>, TrainError> {
         Layout::Slices => slices(data, &source.folder),
         Layout::Outlines => outlines(data, source),
         Layout::ClassFolders => class_folders(data, source),
+        Layout::Volumes => volumes(data, source),
     }
 }
 
@@ -56,28 +84,6 @@ pub fn layout_of(folder: &Path) -> Layout {
     } else {
         Layout::ClassFolders
     }
-}
-
-/// The one page of the picture `file` below `data`.
-///
-/// # Errors
-/// If it cannot be read or has several pages.
-pub fn read_slice(data: &Path, file: &Path) -> Result<Arc<Slice>, TrainError> {
-    let path = data.join(file);
-    let study = io::load(&path).map_err(|e| TrainError::file(&path, e.problem))?;
-    match study.count() {
-        1 => study.slice(0).map_err(|e| TrainError::file(&path, e)),
-        pages => Err(TrainError::file(&path, format!("has {pages} pages, not one"))),
-    }
-}
-
-/// The outline `file` below `data`, which belongs to `slice`.
-///
-/// # Errors
-/// If it cannot be read or has another size.
-pub fn read_outline(data: &Path, file: &Path, slice: &Slice) -> Result<Mask, TrainError> {
-    let path = data.join(file);
-    io::load_outline(&path, slice).map_err(|e| TrainError::file(&path, e.problem))
 }
 
 /// A row of `slices.csv`; further columns are ignored.
@@ -101,59 +107,132 @@ fn slices(data: &Path, folder: &Path) -> Result<Vec<Found>, TrainError> {
     let list = data.join(folder).join("slices.csv");
     let mut reader = csv::Reader::from_path(&list).map_err(|e| TrainError::file(&list, e))?;
     let rows: Vec<Row> = reader.deserialize().collect::<Result<_, _>>().map_err(|e| TrainError::file(&list, e))?;
-    let picture = |row: &Row| folder.join(IMAGES).join(&row.file);
-    let places: HashMap<(&str, i64), PathBuf> =
-        rows.iter().filter_map(|row| Some(((row.patient.as_str(), row.slice?), picture(row)))).collect();
-    let found = rows.iter().map(|row| {
-        let beside = |step| places.get(&(row.patient.as_str(), row.slice?.checked_add(step)?)).cloned();
-        let outline = Outline { file: folder.join(MASKS).join(&row.file), pixels: row.tumor_pixels };
-        Found {
-            file: picture(row),
-            beside: [beside(-1), beside(1)],
-            class: class_of(&outline).into(),
-            outline: (row.tumor_pixels > 0).then_some(outline),
-            patient: row.patient.clone(),
+    let masks = Masks::list(&data.join(folder).join(MASKS))?;
+    let page = |row: &Row| Page::only(folder.join(IMAGES).join(&row.file));
+    let places: HashMap<(&str, i64), Page> =
+        rows.iter().filter_map(|row| Some(((row.patient.as_str(), row.slice?), page(row)))).collect();
+    let mut stacks: BTreeMap<&str, Vec<(i64, Page)>> = BTreeMap::new();
+    for row in &rows {
+        if let Some(slice) = row.slice {
+            stacks.entry(&row.patient).or_default().push((slice, page(row)));
         }
-    });
-    Ok(found.collect())
+    }
+    let in_order = |(patient, mut slices): (_, Vec<(i64, Page)>)| {
+        slices.sort_by_key(|(slice, _)| *slice);
+        (patient, slices.into_iter().map(|(_, page)| page).collect())
+    };
+    let stacks: BTreeMap<&str, Arc<[Page]>> = stacks.into_iter().map(in_order).collect();
+    let find = |row: &Row| {
+        let beside = |step| places.get(&(row.patient.as_str(), row.slice?.checked_add(step)?)).cloned();
+        let page = page(row);
+        let outline = match row.tumor_pixels {
+            0 => None,
+            pixels => Some(Outline { file: Some(below(data, masks.of(&data.join(&page.file))?)), pixels }),
+        };
+        Ok(Found {
+            beside: [beside(-1), beside(1)],
+            class: class_of(row.tumor_pixels).into(),
+            stack: row.slice.and_then(|_| stacks.get(row.patient.as_str()).cloned()),
+            outline,
+            patient: row.patient.clone(),
+            page,
+        })
+    };
+    rows.iter().map(find).collect()
 }
 
-/// The class of a picture with this outline.
-fn class_of(outline: &Outline) -> &'static str {
-    if outline.pixels > 0 { "tumor" } else { "no_tumor" }
+/// The class of a picture whose outline has this many pixels.
+fn class_of(pixels: u64) -> &'static str {
+    if pixels > 0 { "tumor" } else { "no_tumor" }
+}
+
+/// Masks of a folder by the name they share with their pictures, endings aside.
+struct Masks {
+    folder: PathBuf,
+    by_stem: HashMap<OsString, Vec<PathBuf>>,
+}
+
+impl Masks {
+    fn list(folder: &Path) -> Result<Self, TrainError> {
+        let mut by_stem: HashMap<OsString, Vec<PathBuf>> = HashMap::new();
+        for mask in children(folder)? {
+            by_stem.entry(mask.file_stem().unwrap_or_default().to_owned()).or_default().push(mask);
+        }
+        Ok(Self { folder: folder.to_path_buf(), by_stem })
+    }
+
+    /// The one mask of a picture.
+    fn of(&self, picture: &Path) -> Result<&Path, TrainError> {
+        let stem = picture.file_stem().unwrap_or_default();
+        match self.by_stem.get(stem).map_or(&[][..], Vec::as_slice) {
+            [mask] => Ok(mask),
+            [] => {
+                let folder = self.folder.display();
+                let problem = format!("has no mask of the same name in {folder}; add it, black where there is none");
+                Err(TrainError::file(picture, problem))
+            }
+            [one, other, ..] => {
+                let problem = format!("has two masks, {} and {}; keep one", one.display(), other.display());
+                Err(TrainError::file(picture, problem))
+            }
+        }
+    }
+}
+
+/// Volumes and series with their outlines beside them. Each is one patient. Slices of a study without an outline have the class
+/// [`UNMARKED`], which a recipe gives a meaning to.
+fn volumes(data: &Path, source: &Source) -> Result<Vec<Found>, TrainError> {
+    let folder = data.join(&source.folder);
+    let listed = io::paths::expand(std::slice::from_ref(&folder), &|| false);
+    if let Some(error) = listed.errors.into_iter().next() {
+        return Err(TrainError::file(&error.path, error.problem));
+    }
+    let mut found = Vec::new();
+    for listed in &listed.sources {
+        let io::paths::Source::File(file) = listed else {
+            return Err(TrainError::file(listed.place(), "holds a series of pictures, not a volume; save it as NIfTI"));
+        };
+        let study = io::load(file).map_err(|e| TrainError::file(file, e.problem))?;
+        let name = below(data, file);
+        let page = |index: usize| Page { file: name.clone(), index };
+        let stack: Arc<[Page]> = (0..study.count()).map(page).collect();
+        let patient = file.strip_prefix(&folder).unwrap_or(file).display().to_string();
+        let at = |index: Option<usize>| index.and_then(|index| stack.get(index)).cloned();
+        let one = |index: usize| {
+            let failed = |e| TrainError::file(file, e);
+            let slice = study.slice(index).map_err(failed)?;
+            let truth = study.truth(Place { cut: study.native(), index }, &slice).map_err(failed)?;
+            let pixels = truth.as_ref().map_or(0, |mask| mask.area() as u64);
+            Ok(Found {
+                page: page(index),
+                outline: (pixels > 0).then_some(Outline { file: None, pixels }),
+                beside: [at(index.checked_sub(1)), at(Some(index + 1))],
+                stack: Some(stack.clone()),
+                patient: patient.clone(),
+                class: if study.truth.is_some() { class_of(pixels) } else { UNMARKED }.into(),
+            })
+        };
+        let slices: Vec<Found> = (0..study.count()).into_par_iter().map(one).collect::<Result<_, TrainError>>()?;
+        found.extend(slices);
+    }
+    Ok(found)
 }
 
 /// Reads every outline, since nothing else says whether there is a tumour.
 fn outlines(data: &Path, source: &Source) -> Result<Vec<Found>, TrainError> {
     let patients = Patients::read(data, source)?;
-    let masks = data.join(&source.folder).join(MASKS);
-    let mut by_name: HashMap<OsString, Vec<PathBuf>> = HashMap::new();
-    for mask in children(&masks)? {
-        by_name.entry(mask.file_stem().unwrap_or_default().to_owned()).or_default().push(mask);
-    }
+    let masks = Masks::list(&data.join(&source.folder).join(MASKS))?;
+    let reader = Reader::new(data);
     let find = |path: &PathBuf| {
-        let name = path.file_stem().unwrap_or_default();
-        let mask = match by_name.get(name).map_or(&[][..], Vec::as_slice) {
-            [mask] => mask,
-            [] => {
-                let problem =
-                    format!("has no mask of the same name in {}; add it, black where there is none", masks.display());
-                return Err(TrainError::file(path, problem));
-            }
-            [one, other, ..] => {
-                let problem = format!("has two masks, {} and {}; keep one", one.display(), other.display());
-                return Err(TrainError::file(path, problem));
-            }
-        };
-        let (file, mask) = (below(data, path), below(data, mask));
-        let pixels = read_outline(data, &mask, &*read_slice(data, &file)?)?.area() as u64;
-        let outline = Outline { file: mask, pixels };
+        let page = Page::only(below(data, path));
+        let outline = outline(&reader, &page, &below(data, masks.of(path)?))?;
         Ok(Found {
-            class: class_of(&outline).into(),
-            patient: patients.of(path, &file)?.ok_or_else(|| unlisted(source, path))?,
-            outline: (pixels > 0).then_some(outline),
+            class: class_of(outline.as_ref().map_or(0, |outline| outline.pixels)).into(),
+            patient: patients.of(path, &page.file)?.ok_or_else(|| unlisted(source, path))?,
+            outline,
             beside: [None, None],
-            file,
+            stack: None,
+            page,
         })
     };
     pictures(&data.join(&source.folder).join(IMAGES))?.par_iter().map(find).collect()
@@ -161,21 +240,35 @@ fn outlines(data: &Path, source: &Source) -> Result<Vec<Found>, TrainError> {
 
 fn class_folders(data: &Path, source: &Source) -> Result<Vec<Found>, TrainError> {
     let patients = Patients::read(data, source)?;
+    let reader = Reader::new(data);
     let mut found = Vec::new();
     for folder in children(&data.join(&source.folder))?.into_iter().filter(|path| path.is_dir()) {
         let class = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let is_used = source.classes.is_empty() || source.classes.contains_key(&class);
-        for path in pictures(&folder)? {
-            let file = below(data, &path);
-            let patient = match patients.of(&path, &file)? {
+        let masks = source.masks.as_ref().filter(|_| is_used).map(|masks| data.join(&source.folder).join(masks));
+        let masks = masks.map(|masks| Masks::list(&masks.join(&class))).transpose()?;
+        let one = |path: PathBuf| {
+            let page = Page::only(below(data, &path));
+            let patient = match patients.of(&path, &page.file)? {
                 Some(patient) => patient,
-                None if !is_used => continue,
+                None if !is_used => return Ok(None),
                 None => return Err(unlisted(source, &path)),
             };
-            found.push(Found { file, outline: None, beside: [None, None], patient, class: class.clone() });
-        }
+            let outline = masks.as_ref().map(|masks| outline(&reader, &page, &below(data, masks.of(&path)?)));
+            let (outline, class) = (outline.transpose()?.flatten(), class.clone());
+            Ok(Some(Found { page, outline, beside: [None, None], stack: None, patient, class }))
+        };
+        let of_class: Vec<Option<Found>> = pictures(&folder)?.into_par_iter().map(one).collect::<Result<_, _>>()?;
+        found.extend(of_class.into_iter().flatten());
     }
     Ok(found)
+}
+
+/// The outline in `file`, with its pixels counted; `None` for an empty one.
+fn outline(reader: &Reader, page: &Page, file: &Path) -> Result<Option<Outline>, TrainError> {
+    let outline = Outline { file: Some(file.to_path_buf()), pixels: 0 };
+    let pixels = reader.outline(page, &outline, &*reader.slice(page)?)?.area() as u64;
+    Ok((pixels > 0).then_some(Outline { pixels, ..outline }))
 }
 
 /// Who is on a source's pictures.

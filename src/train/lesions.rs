@@ -6,6 +6,7 @@ use super::dataset::{Dataset, Seen};
 use super::error::TrainError;
 use super::recipe::{Augmentation, Recipe};
 use super::sources::{Item, Part};
+use crate::domain::card::InputSpec;
 use rand::Rng;
 use rand::seq::IndexedRandom;
 
@@ -51,7 +52,13 @@ impl Lesions {
     ///
     /// # Errors
     /// As [`Dataset::seen`].
-    pub fn vary(&self, seen: &mut Seen, item: usize, data: &Dataset, rng: &mut impl Rng) -> Result<(), TrainError> {
+    pub fn vary(
+        &self,
+        seen: &mut Seen,
+        item: usize,
+        (data, input): (&Dataset, &InputSpec),
+        rng: &mut impl Rng,
+    ) -> Result<(), TrainError> {
         if self.fade > 0.0 {
             let contrast = 1.0 - rng.random_range(0.0..=self.fade);
             for pixels in seen.slices_mut().into_iter().flatten() {
@@ -61,7 +68,8 @@ impl Lesions {
         if self.transplant > 0.0 && rng.random::<f32>() < self.transplant {
             let contrast = 1.0 - rng.random_range(0.0..=self.fade);
             let Some(donor) = self.donor(item, &data.items, rng) else { return Ok(()) };
-            let donor = data.seen(donor, seen.beside.iter().any(Option::is_some))?;
+            let alone = seen.beside.iter().all(Option::is_none);
+            let donor = data.seen(donor, input, alone)?;
             let lesions = donor.slices().map(|pixels| pixels.and_then(Lesion::of));
             let place = lesions[1].as_ref().and_then(|lesion| Place::random(&seen.picture, lesion, rng));
             let Some(place) = place else { return Ok(()) };
@@ -353,10 +361,11 @@ mod tests {
     /// Sixteen slices a patient, so that a step is a fifteenth of the stack; one patient is not trained on, another is of other pictures.
     #[test]
     fn donors_are_other_patients_of_the_same_source_at_the_same_height() {
-        use super::super::folders::Outline;
+        use super::super::folders::{Outline, Page};
         let slice = |patient: usize, i: usize| Item {
-            file: format!("{patient}-{i}.png").into(),
-            outline: (i != 7).then(|| Outline { file: "mask.png".into(), pixels: 9 }),
+            page: Page::only(format!("{patient}-{i}.png").into()),
+            stack: None,
+            outline: (i != 7).then(|| Outline { file: Some("mask.png".into()), pixels: 9 }),
             beside: [(i > 0).then(|| patient * 16 + i - 1), (i < 15).then(|| patient * 16 + i + 1)],
             patient: patient.to_string(),
             source: usize::from(patient == 4),

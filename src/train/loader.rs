@@ -6,8 +6,9 @@ use super::dataset::{Dataset, Seen};
 use super::error::TrainError;
 use super::lesions::Lesions;
 use super::recipe::Recipe;
+use super::strip;
 use super::supervision::Supervised;
-use crate::domain::card::Task;
+use crate::domain::card::{Scale, Sequence, Task};
 use crate::models::preprocess;
 use candle_core::{Device, Tensor};
 use rand::Rng;
@@ -26,7 +27,7 @@ pub struct Batch {
 /// An example at the network's size.
 pub struct Example {
     picture: Varied,
-    /// Grey values of the slices before and after, for recipes that want them.
+    /// Grey values of the slices before and after, or of the other sequences, for recipes that want them.
     beside: [Option<Vec<f32>>; 2],
 }
 
@@ -94,11 +95,16 @@ impl Loader<'_> {
         let rule = &self.recipe.augment;
         let vary = |(i, item): (usize, &usize)| {
             let mut rng = (self.rng)((first + i) as u64);
+            let input = &self.recipe.input;
             // Drawn only where it matters, so that other recipes' examples stay the same.
-            let neighbours = self.recipe.input.neighbours;
-            let alone = neighbours && rng.random::<f32>() < rule.alone;
-            let mut seen = self.data.seen(*item, neighbours && !alone)?;
-            self.lesions.vary(&mut seen, *item, self.data, &mut rng)?;
+            let has_company = input.neighbours || input.sequence == Sequence::Three;
+            let alone = has_company && rng.random::<f32>() < rule.alone;
+            let mut seen = self.data.seen(*item, input, alone)?;
+            self.lesions.vary(&mut seen, *item, (self.data, input), &mut rng)?;
+            let strips = rule.strip > 0.0 && rng.random::<f32>() < rule.strip && strip::strip(&mut seen, &mut rng);
+            if input.scale == Scale::Head && (alone || strips) {
+                strip::renormalise(&mut seen);
+            }
             // From one state of the generator: all slices of an example are varied alike.
             Ok(Example::new(seen, |pixels| augment::vary(pixels, self.side, rule, &mut rng.clone())))
         };

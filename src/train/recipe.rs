@@ -5,7 +5,7 @@ use super::loss::Loss;
 use super::optimiser::Rule;
 use super::schedule::Schedule;
 use super::supervision::DeepSupervision;
-use crate::domain::card::{CardText, InputSpec, Task};
+use crate::domain::card::{CardText, InputSpec, Task, is_normal_class};
 use crate::nn::weights::Precision;
 use crate::nn::zoo::{Architecture, Format};
 use serde::{Deserialize, Serialize};
@@ -38,8 +38,11 @@ pub struct Augmentation {
     pub blur: f32,
     /// Largest relative brightness change of a smooth field over the picture.
     pub bias_field: f32,
-    /// Probability that a slice is shown without those before and after it, for recipes with `input.neighbours`.
+    /// Probability that a slice is shown by itself: without those before and after it, or in one of its three sequences, and with
+    /// intensities of its own instead of its study's.
     pub alone: f32,
+    /// Probability that everything but an ellipse within the head is blackened, as if the skull had been stripped.
+    pub strip: f32,
     /// Largest side of a rectangle that is blackened in half of the pictures, share of the side (DeVries & Taylor 2017).
     pub cut_out: f32,
     /// Probability that a lesion of another training patient of the same source is laid over a segmenter's picture, turned, sized and
@@ -115,6 +118,8 @@ pub enum Layout {
     Outlines,
     /// A folder a class.
     ClassFolders,
+    /// Volumes, each with its outline beside it; classes as of `slices`, and `unmarked` for slices of volumes without one.
+    Volumes,
 }
 
 /// A folder below `--data`.
@@ -128,6 +133,9 @@ pub struct Source {
     /// Class of the model for each class of the source; a class that is not named is left out. Empty for classes that are called
     /// the same.
     pub classes: BTreeMap<String, String>,
+    /// Outlines of a source in class folders: a folder with the same class folders, from the source's folder, and a mask of the
+    /// same name for every picture of a class that is used.
+    pub masks: Option<PathBuf>,
     /// A CSV with columns `file` (from the CSV's folder) and `patient`, from the source's folder, where there is no `slices.csv`.
     /// Without it every picture counts as a patient of its own, and figures are labelled leaky.
     pub patients: Option<PathBuf>,
@@ -138,9 +146,15 @@ pub struct Source {
 }
 
 impl Source {
+    /// Whether every picture with a tumour comes with its outline.
+    fn has_outlines(&self) -> bool {
+        let is_tumour_free = !self.classes.is_empty() && self.classes.values().all(|class| is_normal_class(class));
+        self.layout != Layout::ClassFolders || self.masks.is_some() || is_tumour_free
+    }
+
     /// Whether pictures of one patient are known to be such.
     pub fn knows_patients(&self) -> bool {
-        self.layout == Layout::Slices || self.patients.is_some()
+        matches!(self.layout, Layout::Slices | Layout::Volumes) || self.patients.is_some()
     }
 }
 
@@ -225,13 +239,21 @@ impl Recipe {
         if self.task == Task::Binary && self.card.classes.len() != 2 {
             return Some("a binary recipe needs two classes in [card], the sigmoid's first".into());
         }
-        if self.wants_outlines() && self.sources.iter().any(|s| s.layout == Layout::ClassFolders) {
+        if self.wants_outlines() && !self.sources.iter().all(Source::has_outlines) {
             return Some(
-                "a segmenter or `deep_supervision` learns from outlines: its sources need the layout `slices` or `outlines`".into(),
+                "a segmenter or `deep_supervision` learns from outlines: its sources need the layout `slices`, `outlines` or `volumes`, \
+                 or `masks`, or none but tumour-free classes"
+                    .into(),
             );
+        }
+        if self.sources.iter().any(|s| s.masks.is_some() && s.layout != Layout::ClassFolders) {
+            return Some("`masks` of a source is for the layout `class-folders`; the others say where outlines are".into());
         }
         if self.deep_supervision.iter().any(|d| !(d.weight > 0.0 && d.weight.is_finite())) {
             return Some("weights of `deep_supervision` are numbers above 0".into());
+        }
+        if !(0.0..=1.0).contains(&self.augment.strip) || !(0.0..=1.0).contains(&self.augment.alone) {
+            return Some("`strip` and `alone` are probabilities".into());
         }
         let Augmentation { transplant, fade, .. } = self.augment;
         if !((0.0..=1.0).contains(&transplant) && (0.0..1.0).contains(&fade)) {

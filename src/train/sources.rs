@@ -1,13 +1,14 @@
 //! Lists the pictures of a recipe's sources, and says to which part each belongs.
 
 use super::error::TrainError;
-use super::folders::{self, Found, Outline};
+use super::folders::{self, Found, Outline, Page};
 use super::recipe::{Recipe, Shares};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
 
 /// What an example is for; no patient is in two parts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -20,9 +21,10 @@ pub enum Part {
 /// One labelled picture, not read yet.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Item {
-    /// From the data folder.
-    pub file: PathBuf,
+    pub page: Page,
     pub outline: Option<Outline>,
+    /// All slices of its study, in their order; `None` for a picture that stands alone.
+    pub stack: Option<Arc<[Page]>>,
     /// Examples that show the slices before and after.
     pub beside: [Option<usize>; 2],
     pub patient: String,
@@ -59,11 +61,11 @@ pub fn list(data: &Path, recipe: &Recipe) -> Result<Vec<Item>, TrainError> {
             };
             let Some(label) = labels.iter().position(|l| l == class) else {
                 let problem = format!("class `{class}` is none of the recipe's: {}", labels.join(", "));
-                return Err(TrainError::file(&data.join(&one.file), problem));
+                return Err(TrainError::file(&data.join(&one.page.file), problem));
             };
             let part = parts[&one.patient];
-            let Found { file, outline, patient, .. } = one;
-            items.push(Item { file, outline, beside: [None, None], patient, source: index, label, part });
+            let Found { page, outline, stack, patient, .. } = one;
+            items.push(Item { page, outline, stack, beside: [None, None], patient, source: index, label, part });
             beside.push(one.beside);
         }
         if items.len() == before {
@@ -73,9 +75,9 @@ pub fn list(data: &Path, recipe: &Recipe) -> Result<Vec<Item>, TrainError> {
     }
     check_classes(&items, &labels, data)?;
     check_parts(&items)?;
-    let places: HashMap<PathBuf, usize> = items.iter().enumerate().map(|(i, item)| (item.file.clone(), i)).collect();
+    let places: HashMap<Page, usize> = items.iter().enumerate().map(|(i, item)| (item.page.clone(), i)).collect();
     for (item, beside) in items.iter_mut().zip(beside) {
-        item.beside = beside.map(|file| places.get(&file?).copied());
+        item.beside = beside.map(|page| places.get(&page?).copied());
     }
     Ok(items)
 }

@@ -4,7 +4,7 @@ use crate::cli::asking::{Chosen, Pair};
 use crate::domain::card::Card;
 use crate::domain::cascade::Gate;
 use crate::domain::prediction::{Classification, Segmentation, Thresholds};
-use crate::domain::study::{FrameError, Neighbourhood, Picture, Place, Study};
+use crate::domain::study::{FrameError, Neighbourhood, Place, Study};
 use crate::engine::candle::CandleEngine;
 use crate::engine::{Answer, Engine, EngineError, Question, answer_each};
 use crate::models::registry::Registry;
@@ -71,7 +71,7 @@ impl ModelPair {
         let neighbours = self.cards.iter().any(|card| card.input.neighbours);
         let read = |place: &Place| {
             let started = Instant::now();
-            let around = Picture { frames: study.frames.clone(), place: *place }.among(neighbours)?;
+            let around = study.picture(*place).among(neighbours)?;
             let load_ms = started.elapsed().as_secs_f64() * 1e3;
             Ok(AnsweredSlice { around, classification: None, segmentation: None, failures: Vec::new(), load_ms })
         };

@@ -123,6 +123,7 @@ pub fn load(mut headers: Vec<Header>) -> Result<Study, LoadError> {
         truth: None,
         subject,
         grouping: Grouping::Series,
+        intensities: Arc::default(),
         warnings,
     };
     // A series is refused only when nothing of it can be seen.
