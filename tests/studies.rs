@@ -4,7 +4,7 @@ mod common;
 #[path = "common/dicom.rs"]
 mod dicom;
 
-use common::shared;
+use common::{nifti, shared};
 use dicom_core::value::PixelFragmentSequence;
 use dicom_core::{DataElement, VR};
 use dicom_dictionary_std::tags;
@@ -263,25 +263,6 @@ fn compressions_that_are_not_read_are_named() {
         let problem = load(&path).unwrap_err().problem;
         assert!(problem.to_string().contains(&format!("packed as {name}")), "{problem}");
     }
-}
-
-/// 348 bytes of header, 4 of extension, voxels.
-fn nifti(size: [i16; 4], kind: i16, voxels: &[u8], change: impl FnOnce(&mut [u8])) -> Vec<u8> {
-    let mut bytes = vec![0; 352];
-    bytes[..4].copy_from_slice(&348i32.to_le_bytes());
-    let dims = if size[3] > 1 { 4i16 } else { 3 };
-    for (i, n) in [dims, size[0], size[1], size[2], size[3], 1, 1, 1].into_iter().enumerate() {
-        bytes[40 + 2 * i..42 + 2 * i].copy_from_slice(&n.to_le_bytes());
-    }
-    bytes[70..72].copy_from_slice(&kind.to_le_bytes());
-    bytes[108..112].copy_from_slice(&352f32.to_le_bytes());
-    for axis in 0..4 {
-        bytes[76 + 4 * axis..80 + 4 * axis].copy_from_slice(&1f32.to_le_bytes());
-    }
-    bytes[344..348].copy_from_slice(b"n+1\0");
-    change(&mut bytes);
-    bytes.extend_from_slice(voxels);
-    bytes
 }
 
 fn at_plane(study: &Study, plane: Plane, time: usize, index: usize) -> std::sync::Arc<Slice> {

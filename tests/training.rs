@@ -12,12 +12,11 @@ use lesionlens::train::checkpoint::RunFolder;
 use lesionlens::train::dataset::Dataset;
 use lesionlens::train::error::TrainError;
 use lesionlens::train::fit::{Fit, Observer};
-use lesionlens::train::folders;
 use lesionlens::train::loss::Loss;
 use lesionlens::train::outcome::{self, Provenance};
 use lesionlens::train::recipe::{Layout, Phase, Recipe, Shares, Source};
 use lesionlens::train::schedule::Schedule;
-use lesionlens::train::sources::{self, Part};
+use lesionlens::train::sources::{self, Division, Part};
 use lesionlens::train::start;
 use lesionlens::train::supervision::DeepSupervision;
 use std::path::Path;
@@ -46,7 +45,7 @@ fn phase(epochs: usize) -> Phase {
 
 fn open(data: &Path, recipe: &Recipe, folder: &Path) -> Result<Dataset, TrainError> {
     std::fs::create_dir_all(folder).unwrap();
-    Dataset::open(data, recipe, folder, &mut |_, _| {})
+    Dataset::open(data, recipe, Division::Shares, folder, &mut |_, _| {})
 }
 
 /// Raises the flag after so many steps.
@@ -180,7 +179,7 @@ fn the_cache_holds_the_pictures() {
     let (recipe, out) = (recipe(1), folder.path().join("out"));
     let mut read = 0;
     std::fs::create_dir_all(&out).unwrap();
-    let first = Dataset::open(folder.path(), &recipe, &out, &mut |n, _| read += n).unwrap();
+    let first = Dataset::open(folder.path(), &recipe, Division::Shares, &out, &mut |n, _| read += n).unwrap();
     assert_eq!(read, 48);
     for index in [0, 1, 30] {
         let item = &first.items[index];
@@ -192,10 +191,10 @@ fn the_cache_holds_the_pictures() {
             assert_eq!(pixels.mask.iter().map(|m| u64::from(*m)).sum::<u64>(), outline.pixels);
         }
     }
-    let again = Dataset::open(folder.path(), &recipe, &out, &mut |n, _| read += n).unwrap();
+    let again = Dataset::open(folder.path(), &recipe, Division::Shares, &out, &mut |n, _| read += n).unwrap();
     assert_eq!((read, again.sha256()), (48, first.sha256()));
     std::fs::copy(folder.path().join("images/p3_1.png"), folder.path().join("images/p4_1.png")).unwrap();
-    let changed = Dataset::open(folder.path(), &recipe, &out, &mut |n, _| read += n).unwrap();
+    let changed = Dataset::open(folder.path(), &recipe, Division::Shares, &out, &mut |n, _| read += n).unwrap();
     assert_eq!(read, 96);
     assert_ne!(changed.sha256(), first.sha256());
 }
@@ -432,11 +431,11 @@ fn outlines_of_a_second_source_are_trained_on_too() {
     // A mask is found by its name, so there may be one alone.
     let masks = folder.path().join("more/masks");
     std::fs::copy(masks.join("p1_0.png"), masks.join("p1_0.jpg")).unwrap();
-    let error = sources::list(folder.path(), &recipe).unwrap_err().to_string();
+    let error = sources::list(folder.path(), &recipe, Division::Shares).unwrap_err().to_string();
     assert!(error.contains("p1_0.png") && error.contains("p1_0.jpg") && error.contains("keep one"), "{error}");
     std::fs::rename(masks.join("p1_0.jpg"), folder.path().join("away.jpg")).unwrap();
     std::fs::remove_file(masks.join("p1_0.png")).unwrap();
-    let error = sources::list(folder.path(), &recipe).unwrap_err().to_string();
+    let error = sources::list(folder.path(), &recipe, Division::Shares).unwrap_err().to_string();
     assert!(error.contains("no mask of the same name"), "{error}");
     // Class folders have no outlines to learn from.
     let text = toml::to_string(&recipe).unwrap().replace("\"outlines\"", "\"class-folders\"");
@@ -463,7 +462,7 @@ fn the_split_does_not_depend_on_the_classes() {
     let with = |classes: &[(&str, &str)], recipe: &mut Recipe| {
         let classes = classes.iter().map(|(from, to)| (from.to_string(), to.to_string())).collect();
         recipe.sources = vec![Source { layout: Layout::ClassFolders, classes, ..Source::default() }];
-        sources::list(folder.path(), recipe)
+        sources::list(folder.path(), recipe, Division::Shares)
     };
     let two = with(&[("a", "a"), ("b", "b")], &mut recipe).unwrap();
     let three = with(&[("a", "a"), ("b", "b"), ("c", "b")], &mut recipe).unwrap();
@@ -515,4 +514,46 @@ fn a_run_that_diverges_says_so() {
     let error = run(&set, &recipe, &out, None, false).unwrap_err();
     assert!(matches!(error, TrainError::Diverged { .. }), "{error}");
     assert!(!out.join("model.safetensors").exists() && !out.join("card.toml").exists());
+}
+
+/// Every patient is measured by a network that did not see them; stopped after a fold, the command goes on with the next.
+#[test]
+fn folds_measure_everybody_out_of_fold() {
+    let folder = tempfile::tempdir().unwrap();
+    labelled_folder(folder.path(), SIDE, 8, 4);
+    let mut recipe = recipe(1);
+    recipe.split.validation = 0.25;
+    std::fs::write(folder.path().join("recipe.toml"), toml::to_string(&recipe).unwrap()).unwrap();
+    let train = |more: &[&str]| {
+        let out = common::lesionlens(
+            folder.path(),
+            &[&["train", "recipe.toml", "--data", ".", "--out", "runs", "--folds", "2"], more].concat(),
+        );
+        assert!(out.status.success(), "{}", common::text(&out.stderr));
+        common::text(&out.stderr)
+    };
+    let said = train(&[]);
+    assert!(said.contains("fold 1 of 2") && said.contains("fold 2 of 2") && said.contains("all patients"), "{said}");
+    let card = |place: &str| -> lesionlens::domain::card::Card {
+        toml::from_str(&std::fs::read_to_string(folder.path().join("runs").join(place)).unwrap()).unwrap()
+    };
+    let whole = card("card.toml");
+    let note = whole.training.clone().unwrap();
+    let mut tested: Vec<String> = note.folds.concat();
+    tested.sort();
+    assert_eq!(tested, (0..8).map(|patient| format!("p{patient}")).collect::<Vec<_>>());
+    assert_eq!((note.train_patients.len(), note.validation_patients.len(), note.test_patients.len()), (8, 0, 0));
+    assert_eq!(whole.measured_on.as_ref().map(|on| (on.patients, on.slices)), Some((8, 32)));
+    assert_eq!(whole.metrics["dice"].level, lesionlens::domain::card::Level::OutOfFold);
+    for fold in 0..2 {
+        let own = card(&format!("fold-{}/card.toml", fold + 1)).training.unwrap();
+        assert_eq!(own.test_patients, note.folds[fold]);
+        assert!(own.train_patients.iter().chain(&own.validation_patients).all(|p| !own.test_patients.contains(p)));
+    }
+    // A fold that is finished is not trained again; the mean over both folds' patients is what the card says.
+    std::fs::remove_file(folder.path().join("runs/card.toml")).unwrap();
+    std::fs::remove_file(folder.path().join("runs/fold-2/card.toml")).unwrap();
+    let said = train(&["--resume"]);
+    assert!(!said.contains("fold 1 of 2") && said.contains("fold 2 of 2"), "{said}");
+    assert_eq!(card("card.toml").metrics, whole.metrics);
 }

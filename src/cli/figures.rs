@@ -26,6 +26,7 @@ pub fn of_card(card: &Card) -> String {
         for (name, metric) in metrics {
             let (unit, level) = match metric.level {
                 Level::Patient => ("unseen patients", "patient-level"),
+                Level::OutOfFold => ("patients", "patient-level, out of fold"),
                 Level::SliceLeaky => ("unseen patients or pictures", "slice-level (leaky)"),
             };
             let figure = line(&format!("{prefix}{name}"), metric.value, metric.ci95);

@@ -6,6 +6,7 @@ use crate::export::plot::{Plot, Series};
 use crate::train::checkpoint::RunFolder;
 use crate::train::run_note::RunNote;
 use anyhow::{Context, bail};
+use std::cmp::Ordering;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -61,7 +62,7 @@ impl Run {
     fn best(&self) -> Option<&Epoch> {
         let last_side = self.note.recipe.input.side;
         let comparable = self.history.iter().filter(|e| e.side == last_side);
-        comparable.max_by(|a, b| a.validation.total_cmp(&b.validation))
+        comparable.filter(|e| e.validation.is_some()).max_by(|a, b| a.validation.partial_cmp(&b.validation).unwrap_or(Ordering::Equal))
     }
 }
 
@@ -73,7 +74,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
             compare(&runs);
             if let Some(folder) = plots {
                 std::fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
-                draw(&runs, &folder.join("loss.png"), "loss", |e| e.loss)?;
+                draw(&runs, &folder.join("loss.png"), "loss", |e| Some(e.loss))?;
                 draw(&runs, &folder.join("validation.png"), "validation", |e| e.validation)?;
             }
         }
@@ -115,7 +116,7 @@ fn list(runs: &[Run]) {
     for run in runs {
         let recipe = &run.note.recipe;
         let epochs: usize = recipe.phases.iter().map(|p| p.epochs).sum();
-        let best = run.best().map_or("–".into(), |e| format!("{:.4}", e.validation));
+        let best = figure(run.best().and_then(|e| e.validation));
         let state = if run.finished { "finished" } else { "open" };
         println!(
             "{:<20} {:<16} {:<20} {:>9} {best:>10} {state:<8} {:<6}",
@@ -136,16 +137,21 @@ fn compare(runs: &[Run]) {
     let longest = runs.iter().map(|run| run.history.len()).max().unwrap_or(0);
     for epoch in 0..longest {
         let cell = |run: &Run| match run.history.get(epoch) {
-            Some(e) => format!("{:>13.4} {:>10.4}", e.loss, e.validation),
+            Some(e) => format!("{:>13.4} {:>10}", e.loss, figure(e.validation)),
             None => format!("{:>24}", "–"),
         };
         println!("{:>5} {}", epoch + 1, runs.iter().map(cell).collect::<Vec<_>>().join(" "));
     }
 }
 
-fn draw(runs: &[Run], path: &Path, what: &str, value: fn(&Epoch) -> f64) -> anyhow::Result<()> {
+/// A figure with four decimals, or a dash.
+fn figure(value: Option<f64>) -> String {
+    value.map_or("–".into(), |value| format!("{value:.4}"))
+}
+
+fn draw(runs: &[Run], path: &Path, what: &str, value: fn(&Epoch) -> Option<f64>) -> anyhow::Result<()> {
     let line = |run: &Run| {
-        let points = run.history.iter().enumerate().map(|(i, e)| (i as f64 + 1.0, value(e))).collect();
+        let points = run.history.iter().enumerate().filter_map(|(i, e)| Some((i as f64 + 1.0, value(e)?))).collect();
         Series { name: run.name.clone(), points }
     };
     let series: Vec<Series> = runs.iter().map(line).collect();

@@ -205,6 +205,9 @@ pub struct TrainingNote {
     pub validation_patients: Vec<String>,
     #[serde(default)]
     pub test_patients: Vec<String>,
+    /// Patients of each fold, where figures are out of fold and the weights were trained on all of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub folds: Vec<Vec<String>>,
     /// Data sources that do not say which slices belong to one patient.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sources_of_unknown_patients: Vec<String>,
@@ -223,8 +226,10 @@ pub struct Epoch {
     pub learning_rate: f64,
     /// Mean over the training batches.
     pub loss: f64,
-    /// On validation patients: mean Dice of a segmenter, AUC of a yes-or-no model, mean recall over the classes of a softmax.
-    pub validation: f64,
+    /// Figure on validation patients: mean Dice of a segmenter, AUC of a yes-or-no model, mean recall over the classes of a softmax.
+    /// `None` for a run that trains on every patient.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validation: Option<f64>,
 }
 
 /// How often each class was taken for each.
@@ -241,6 +246,9 @@ pub struct Confusion {
 pub enum Level {
     #[serde(rename = "patient-level")]
     Patient,
+    /// Each patient was measured by the fold's network that had not trained on them.
+    #[serde(rename = "patient-level, out of fold")]
+    OutOfFold,
     #[serde(rename = "slice-level (leaky)")]
     SliceLeaky,
 }

@@ -15,6 +15,11 @@ impl MaskThreshold {
         (self.0 + 1) as f64 / 10.0
     }
 
+    /// The one nearest to a value.
+    pub fn nearest(value: f64) -> Self {
+        Self(((value * 10.0).round() as usize).clamp(1, Self::COUNT) - 1)
+    }
+
     /// In ascending order.
     fn all() -> impl Iterator<Item = Self> {
         (0..Self::COUNT).map(Self)

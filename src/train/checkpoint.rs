@@ -42,6 +42,16 @@ impl RunFolder {
         self.0.join(format!("checkpoint-{phase}-{epoch}-{step}.safetensors"))
     }
 
+    /// Weights that a finished run leaves.
+    pub fn weights(&self) -> PathBuf {
+        self.0.join("model.safetensors")
+    }
+
+    /// Card that a finished run leaves.
+    pub fn card(&self) -> PathBuf {
+        self.0.join("card.toml")
+    }
+
     /// What the run was made of.
     pub fn note(&self) -> PathBuf {
         self.0.join("run.toml")

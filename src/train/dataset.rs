@@ -3,7 +3,7 @@
 use super::cache::{Cache, Decoded, Pixels};
 use super::error::TrainError;
 use super::recipe::Recipe;
-use super::sources::{self, Item, Part};
+use super::sources::{self, Division, Item, Part};
 use crate::domain::card::InputSpec;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
@@ -46,10 +46,11 @@ impl Dataset {
     pub fn open(
         data: &Path,
         recipe: &Recipe,
+        division: Division,
         folder: &Path,
         progress: &mut dyn FnMut(usize, usize),
     ) -> Result<Self, TrainError> {
-        let items = sources::list(data, recipe)?;
+        let items = sources::list(data, recipe, division)?;
         let masks = recipe.wants_outlines();
         let cache = Cache::open(folder, data, &items, &recipe.input, masks, &mut |n| progress(n, items.len()))?;
         let sha256 = fingerprint(&items, &cache);

@@ -149,8 +149,8 @@ impl<'a> Fit<'a> {
     /// Whether this phase's last epochs brought nothing better than those before.
     fn has_stalled(&self, phase: &Phase) -> bool {
         let Some(patience) = phase.patience else { return false };
-        let of_phase: Vec<f64> =
-            self.position.history.iter().filter(|e| e.phase == self.position.phase).map(|e| e.validation).collect();
+        let history = self.position.history.iter().filter(|e| e.phase == self.position.phase);
+        let of_phase: Vec<f64> = history.filter_map(|e| e.validation).collect();
         let best = |part: &[f64]| part.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         let split = of_phase.len().saturating_sub(patience);
         split > 0 && best(&of_phase[split..]) <= best(&of_phase[..split])
@@ -201,8 +201,10 @@ impl<'a> Fit<'a> {
         self.position.history.push(record);
         // Only weights of the last picture size are candidates: figures of other sizes do not compare.
         let comparable = phase.side == self.recipe.input.side;
-        if comparable && self.position.best.is_none_or(|best| validation > best) {
-            self.position.best = Some(validation);
+        // Without validation patients the last epoch counts.
+        let is_better = validation.is_none() || self.position.best.is_none() || validation > self.position.best;
+        if comparable && is_better {
+            self.position.best = validation;
             self.folder.save_best(&candidate)?;
         }
         self.position.epoch += 1;
@@ -312,13 +314,17 @@ impl<'a> Fit<'a> {
         Ok(())
     }
 
-    /// The better of the running average and the weights as they are, by validation: in a short run the average lags behind.
-    fn candidate(&self, graph: &Graph) -> Result<(f64, Parameters), TrainError> {
+    /// The better of the running average and the weights as they are, by validation: in a short run the average lags behind. The
+    /// running average without validation patients.
+    fn candidate(&self, graph: &Graph) -> Result<(Option<f64>, Parameters), TrainError> {
+        if self.data.part(Part::Validation).is_empty() {
+            return Ok((None, self.average.clone()));
+        }
         let averaged = self.validate(graph, &self.average)?;
         let current: Parameters =
             self.variables.iter().map(|(name, v)| (name.clone(), v.as_detached_tensor())).collect();
         let last = if self.recipe.ema > 0.0 { self.validate(graph, &current)? } else { averaged };
-        Ok(if last > averaged { (last, current) } else { (averaged, self.average.clone()) })
+        Ok(if last > averaged { (Some(last), current) } else { (Some(averaged), self.average.clone()) })
     }
 
     fn validate(&self, graph: &Graph, parameters: &Parameters) -> Result<f64, TrainError> {

@@ -23,3 +23,4 @@ pub mod sources;
 pub mod start;
 pub mod strip;
 pub mod supervision;
+pub mod twins;

@@ -18,6 +18,18 @@ pub enum Part {
     Test,
 }
 
+/// How patients are divided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Division {
+    /// By the recipe's shares.
+    Shares,
+    /// One of `of` folds: its patients are for the test, and of the others the recipe's share is for validation. Patients of a
+    /// source that tests nobody stay in training.
+    Fold { index: usize, of: usize },
+    /// Everybody is trained on.
+    Whole,
+}
+
 /// One labelled picture, not read yet.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Item {
@@ -39,7 +51,7 @@ pub struct Item {
 ///
 /// # Errors
 /// If a folder or list cannot be read, a class is not the recipe's or too rare, or a patient would be in two parts.
-pub fn list(data: &Path, recipe: &Recipe) -> Result<Vec<Item>, TrainError> {
+pub fn list(data: &Path, recipe: &Recipe, division: Division) -> Result<Vec<Item>, TrainError> {
     let labels = recipe.labels();
     let (mut items, mut beside) = (Vec::new(), Vec::new());
     for (index, source) in recipe.sources.iter().enumerate() {
@@ -51,7 +63,7 @@ pub fn list(data: &Path, recipe: &Recipe) -> Result<Vec<Item>, TrainError> {
             return Err(TrainError::file(&data.join(&source.folder), problem));
         }
         // Patients are shared out before classes are left out, so that every recipe over a folder has the same test patients.
-        let parts = share_out(&found, recipe.split.seed, source.split.unwrap_or(recipe.split.shares()));
+        let parts = share_out(&found, recipe.split.seed, source.split.unwrap_or(recipe.split.shares()), division);
         let before = items.len();
         for one in found {
             let class = match source.classes.get(&one.class) {
@@ -73,7 +85,11 @@ pub fn list(data: &Path, recipe: &Recipe) -> Result<Vec<Item>, TrainError> {
             return Err(TrainError::file(&folder, "holds no picture of a class that the recipe uses"));
         }
     }
-    check_classes(&items, &labels, data)?;
+    let needed: &[(Part, &str)] = match division {
+        Division::Whole => &[(Part::Train, "training")],
+        Division::Shares | Division::Fold { .. } => &[(Part::Train, "training"), (Part::Validation, "validation")],
+    };
+    check_classes(&items, &labels, needed, data)?;
     check_parts(&items)?;
     let places: HashMap<Page, usize> = items.iter().enumerate().map(|(i, item)| (item.page.clone(), i)).collect();
     for (item, beside) in items.iter_mut().zip(beside) {
@@ -98,10 +114,15 @@ fn check_parts(items: &[Item]) -> Result<(), TrainError> {
 }
 
 /// Every class must be seen in training and in validation, or nothing could be learnt or chosen.
-fn check_classes(items: &[Item], labels: &[String], data: &Path) -> Result<(), TrainError> {
+fn check_classes(
+    items: &[Item],
+    labels: &[String],
+    needed: &[(Part, &str)],
+    data: &Path,
+) -> Result<(), TrainError> {
     for (label, name) in labels.iter().enumerate() {
-        for (part, what) in [(Part::Train, "training"), (Part::Validation, "validation")] {
-            let count = items.iter().filter(|i| i.label == label && i.part == part).count();
+        for (part, what) in needed {
+            let count = items.iter().filter(|i| i.label == label && i.part == *part).count();
             if count < 2 {
                 let folder = data.display();
                 return Err(TrainError::Data(format!(
@@ -113,17 +134,68 @@ fn check_classes(items: &[Item], labels: &[String], data: &Path) -> Result<(), T
     Ok(())
 }
 
-/// Shuffles patients under the seed: first test, then validation, then training.
-fn share_out(found: &[Found], seed: u64, shares: Shares) -> BTreeMap<String, Part> {
+/// Shuffles patients under the seed: first test, then validation, then training. Folds are dealt like cards from that order.
+fn share_out(found: &[Found], seed: u64, shares: Shares, division: Division) -> BTreeMap<String, Part> {
     let names: BTreeSet<&String> = found.iter().map(|f| &f.patient).collect();
     let mut patients: Vec<&String> = names.into_iter().collect();
     patients.shuffle(&mut ChaCha8Rng::seed_from_u64(seed));
     let share = |part: f64| (part * patients.len() as f64).round() as usize;
     let (test, validation) = (share(shares.test), share(shares.validation));
-    let part = |place: usize| match place {
-        p if p < test => Part::Test,
-        p if p < test + validation => Part::Validation,
+    let part = |place: usize| match division {
+        Division::Shares if place < test => Part::Test,
+        Division::Shares if place < test + validation => Part::Validation,
+        Division::Fold { index, of } if test > 0 && place % of == index => Part::Test,
+        // Places of the other folds are counted through, so that validation patients come from all of them.
+        Division::Fold { index, of } if test > 0 && place - place.saturating_sub(index).div_ceil(of) < validation => {
+            Part::Validation
+        }
         _ => Part::Train,
     };
     patients.into_iter().enumerate().map(|(place, patient)| (patient.clone(), part(place))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pictures(patients: usize) -> Vec<Found> {
+        let picture = |patient: usize| Found {
+            page: Page::only(format!("{patient}.png").into()),
+            outline: None,
+            beside: [None, None],
+            stack: None,
+            patient: format!("p{patient}"),
+            class: "tumor".into(),
+        };
+        (0..patients).map(picture).collect()
+    }
+
+    #[test]
+    fn every_patient_is_tested_in_one_fold_and_trained_on_in_the_end() {
+        let (found, shares) = (pictures(23), Shares { validation: 0.1, test: 0.2 });
+        let mut tested = BTreeMap::<String, usize>::new();
+        for index in 0..5 {
+            let parts = share_out(&found, 7, shares, Division::Fold { index, of: 5 });
+            let count = |part: Part| parts.values().filter(|p| **p == part).count();
+            assert!([4, 5].contains(&count(Part::Test)));
+            // A tenth of 23, rounded.
+            assert_eq!(count(Part::Validation), 2);
+            for (patient, _) in parts.iter().filter(|(_, part)| **part == Part::Test) {
+                *tested.entry(patient.clone()).or_default() += 1;
+            }
+        }
+        assert_eq!(tested.len(), 23);
+        assert!(tested.values().all(|times| *times == 1));
+        let whole = share_out(&found, 7, shares, Division::Whole);
+        assert!(whole.values().all(|part| *part == Part::Train));
+    }
+
+    #[test]
+    fn a_source_that_tests_nobody_stays_in_training() {
+        let shares = Shares { validation: 0.1, test: 0.0 };
+        for index in 0..5 {
+            let parts = share_out(&pictures(10), 7, shares, Division::Fold { index, of: 5 });
+            assert!(parts.values().all(|part| *part == Part::Train));
+        }
+    }
 }

@@ -47,13 +47,14 @@ pub fn plain(id: impl Hash + Debug) -> Plot<'static> {
 
 fn history(ui: &mut Ui, card: &Card) {
     ui.label(RichText::new(t!("card.history")).strong());
-    let line = |name: &str, colour: Color32, f: fn(&Epoch) -> f64| {
-        let points: PlotPoints = card.history.iter().enumerate().map(|(i, e)| [i as f64 + 1.0, f(e)]).collect();
+    let line = |name: &str, colour: Color32, f: fn(&Epoch) -> Option<f64>| {
+        let points: PlotPoints =
+            card.history.iter().enumerate().filter_map(|(i, e)| Some([i as f64 + 1.0, f(e)?])).collect();
         Line::new(name.to_string(), points).color(colour).width(2.0)
     };
     let (loss, validation) = (t!("card.loss"), t!("card.validation"));
     plain((&card.id, "history")).include_y(0.0).include_y(1.0).show(ui, |plot| {
-        plot.line(line(&loss, theme::CAUTION, |e| e.loss));
+        plot.line(line(&loss, theme::CAUTION, |e| Some(e.loss)));
         plot.line(line(&validation, theme::ACCENT, |e| e.validation));
     });
     legend(ui, [(&loss, theme::CAUTION), (&validation, theme::ACCENT)]);

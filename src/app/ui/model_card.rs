@@ -66,7 +66,7 @@ fn one(ui: &mut Ui, card: &Card) {
             for (name, metric) in metrics {
                 let interval = metric.ci95.map_or(String::new(), |[low, high]| format!(" ({low:.3}–{high:.3})"));
                 let level = match metric.level {
-                    Level::Patient => t!("card.patient_level", n = metric.n_patients),
+                    Level::Patient | Level::OutOfFold => t!("card.patient_level", n = metric.n_patients),
                     Level::SliceLeaky => t!("card.slice_level", n = metric.n_patients),
                 };
                 row(format!("{prefix}{name}"), format!("{:.3}{interval}, {level}", metric.value));
