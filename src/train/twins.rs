@@ -110,11 +110,17 @@ fn mirrored(values: &[f32], side: usize) -> Vec<f32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::phantom::{Lesion, Phantom};
+    use rand::{Rng, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
 
-    fn head(seed: u32) -> Pixels {
-        let (slice, _) = Phantom { side: 96, seed, lesion: Some(Lesion { x: 0.3, y: -0.2, radius: 0.2 }) }.draw();
-        Pixels { side: 96, grey: slice.values().into_iter().map(|v| v as u8).collect(), mask: Vec::new() }
+    /// A disc of random tissue.
+    fn head(seed: u64) -> Pixels {
+        let (side, mut rng) = (96, ChaCha8Rng::seed_from_u64(seed));
+        let tissue: Vec<f32> = (0..24 * 24).map(|_| rng.random_range(60.0..200.0)).collect();
+        let tissue = resize(&tissue, (24, 24), (side, side));
+        let is_head = |i: usize| (i % side).abs_diff(48).pow(2) + (i / side).abs_diff(48).pow(2) < 40 * 40;
+        let grey = (0..side * side).map(|i| if is_head(i) { tissue[i] as u8 } else { 0 }).collect();
+        Pixels { side, grey, mask: Vec::new() }
     }
 
     fn likeness(a: &Pixels, b: &Pixels) -> f32 {
