@@ -145,7 +145,8 @@ fn volumes_are_trained_on_as_they_are_looked_at() {
         let picture = study.picture(Place { cut: study.native(), index: item.page.index });
         let wanted = squares(&picture.among(true).unwrap(), &recipe.input);
         let found = set.seen(index, &recipe.input, false).unwrap();
-        let same = |grey: &[u8], wanted: &[f32]| grey.iter().zip(wanted).all(|(a, b)| (f32::from(*a) - b).abs() <= 0.51);
+        let same =
+            |grey: &[u8], wanted: &[f32]| grey.iter().zip(wanted).all(|(a, b)| (f32::from(*a) - b).abs() <= 0.51);
         assert!(same(&found.picture.grey, &wanted.own), "slice {index}");
         for (found, wanted) in found.beside.iter().zip(&wanted.beside) {
             assert_eq!(found.is_some(), wanted.is_some());
@@ -170,7 +171,8 @@ fn outlines_are_found_by_their_stem_whatever_their_ending() {
     let source = Source { layout: Layout::Slices, ..Source::default() };
     let found = lesionlens::train::folders::find(folder.path(), &source).unwrap();
     assert_eq!(found.len(), 16);
-    let outlined: Vec<_> = found.iter().filter_map(|f| Some((&f.page.file, f.outline.as_ref()?.file.as_ref()?))).collect();
+    let outlined: Vec<_> =
+        found.iter().filter_map(|f| Some((&f.page.file, f.outline.as_ref()?.file.as_ref()?))).collect();
     assert_eq!(outlined.len(), 8);
     for (picture, mask) in outlined {
         assert_eq!(picture.file_stem(), mask.file_stem());

@@ -198,7 +198,7 @@ fn what_cannot_be_imported_faithfully_is_refused() {
 #[test]
 fn neighbouring_slices_feed_a_model_whose_card_asks_for_them() {
     use lesionlens::domain::slice::{Depth, Slice};
-    use lesionlens::domain::study::{Picture, Place, Study};
+    use lesionlens::domain::study::{Place, Study};
     let folder = tempfile::tempdir().unwrap();
     let found = inspect(&fixture("func.keras"), None, None).unwrap();
     let installed = install(&found, &wishes("beside"), folder.path()).unwrap();
@@ -211,7 +211,7 @@ fn neighbouring_slices_feed_a_model_whose_card_asks_for_them() {
     };
     let study = Study::of_pages(Path::new("s"), vec![page(1), page(2), page(3)]);
     let place = Place { cut: study.native(), index: 1 };
-    let picture = Picture { frames: study.frames.clone(), place };
+    let picture = study.picture(place);
     let said = model.classify_all(&[picture.among(true).unwrap()], &|| false).unwrap().remove(0);
     // The bare network on the three pages as channels.
     let pages = [page(1), page(2), page(3)].map(|slice| slice.values());

@@ -62,7 +62,9 @@ impl Run {
     fn best(&self) -> Option<&Epoch> {
         let last_side = self.note.recipe.input.side;
         let comparable = self.history.iter().filter(|e| e.side == last_side);
-        comparable.filter(|e| e.validation.is_some()).max_by(|a, b| a.validation.partial_cmp(&b.validation).unwrap_or(Ordering::Equal))
+        comparable
+            .filter(|e| e.validation.is_some())
+            .max_by(|a, b| a.validation.partial_cmp(&b.validation).unwrap_or(Ordering::Equal))
     }
 }
 

@@ -36,8 +36,7 @@ pub enum Scale {
 }
 
 impl Scale {
-    pub const ALL: [Scale; 6] =
-        [Scale::Unit, Scale::Standardize, Scale::Caffe, Scale::Tf, Scale::Torch, Scale::Head];
+    pub const ALL: [Scale; 6] = [Scale::Unit, Scale::Standardize, Scale::Caffe, Scale::Tf, Scale::Torch, Scale::Head];
 
     /// Name in cards, on the command line and in locales.
     pub fn id(self) -> &'static str {

@@ -241,8 +241,7 @@ impl Model {
         cancelled: &(dyn Fn() -> bool + Sync),
     ) -> Result<(Vec<Vec<f32>>, f64), ModelError> {
         let spec = &self.card.input;
-        let inputs: Vec<Vec<f32>> =
-            slices.par_iter().map(|slice| preprocess::network_input(slice, spec)).collect();
+        let inputs: Vec<Vec<f32>> = slices.par_iter().map(|slice| preprocess::network_input(slice, spec)).collect();
         let started = Instant::now();
         let inputs = inputs.concat();
         let mirrored = spec.mirrored.then(|| preprocess::mirrored(&inputs, spec.side, spec.channels));

@@ -60,7 +60,8 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// As [`Self::slice`].
     pub fn seen(&self, found: &Found, neighbours: bool) -> Result<Neighbourhood, TrainError> {
-        let beside = |page: &Option<Page>| page.as_ref().filter(|_| neighbours).map(|page| self.slice(page)).transpose();
+        let beside =
+            |page: &Option<Page>| page.as_ref().filter(|_| neighbours).map(|page| self.slice(page)).transpose();
         Ok(Neighbourhood {
             slice: self.slice(&found.page)?,
             before: beside(&found.beside[0])?,

@@ -247,7 +247,9 @@ impl Recipe {
             );
         }
         if self.sources.iter().any(|s| s.masks.is_some() && s.layout != Layout::ClassFolders) {
-            return Some("`masks` of a source is for the layout `class-folders`; the others say where outlines are".into());
+            return Some(
+                "`masks` of a source is for the layout `class-folders`; the others say where outlines are".into(),
+            );
         }
         if self.deep_supervision.iter().any(|d| !(d.weight > 0.0 && d.weight.is_finite())) {
             return Some("weights of `deep_supervision` are numbers above 0".into());

@@ -114,12 +114,7 @@ fn check_parts(items: &[Item]) -> Result<(), TrainError> {
 }
 
 /// Every class must be seen in training and in validation, or nothing could be learnt or chosen.
-fn check_classes(
-    items: &[Item],
-    labels: &[String],
-    needed: &[(Part, &str)],
-    data: &Path,
-) -> Result<(), TrainError> {
+fn check_classes(items: &[Item], labels: &[String], needed: &[(Part, &str)], data: &Path) -> Result<(), TrainError> {
     for (label, name) in labels.iter().enumerate() {
         for (part, what) in needed {
             let count = items.iter().filter(|i| i.label == label && i.part == *part).count();

@@ -62,9 +62,11 @@ impl Ellipse {
         let side = pixels.side;
         let is_head = |x: usize, y: usize| pixels.grey[y * side + x] >= HEAD;
         let reached = |count: usize| count as f32 >= REACH * side as f32;
-        let columns: Vec<usize> = (0..side).filter(|x| reached((0..side).filter(|y| is_head(*x, *y)).count())).collect();
+        let columns: Vec<usize> =
+            (0..side).filter(|x| reached((0..side).filter(|y| is_head(*x, *y)).count())).collect();
         let rows: Vec<usize> = (0..side).filter(|y| reached((0..side).filter(|x| is_head(*x, *y)).count())).collect();
-        let middle = |at: &[usize]| Some(((at.first()? + at.last()?) as f32 / 2.0, (at.last()? - at.first()?) as f32 / 2.0));
+        let middle =
+            |at: &[usize]| Some(((at.first()? + at.last()?) as f32 / 2.0, (at.last()? - at.first()?) as f32 / 2.0));
         let ((x, width), (y, height)) = (middle(&columns)?, middle(&rows)?);
         let axes = (width * shares[0], height * shares[1]);
         (axes.0 >= 8.0 && axes.1 >= 8.0).then_some(Self { centre: (x, y), axes, ripple })
