@@ -18,7 +18,7 @@ const MOST_PIXELS: u64 = 4 << 20;
 const TOGETHER: usize = 64;
 /// Successive pairs that must speak against a common patient before a name is doubted, and how many of them are looked at.
 const FEWEST_PAIRS: usize = 5;
-const MOST_PAIRS: usize = 16;
+const MOST_PAIRS: usize = 8;
 /// Fewest pictures that looks alone make a study of: two of strangers may be alike by chance.
 const FEWEST_ALIKE: usize = 3;
 /// Correlation of successive slices. In 95 patients of TCGA-LGG its median is 0.90 and more; of 3,000 pairs of strangers in Br35H
@@ -66,7 +66,7 @@ fn around_number(name: &str) -> Option<(&str, &str, &str)> {
 }
 
 /// The last number of a file's name.
-fn number(path: &Path) -> Option<u64> {
+pub fn number(path: &Path) -> Option<u64> {
     let name = path.file_name()?.to_string_lossy().into_owned();
     around_number(&name)?.1.parse().ok()
 }

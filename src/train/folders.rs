@@ -1,6 +1,7 @@
 //! Finds labelled pictures in a source's folder, by its layout, and reads them.
 
 use super::error::TrainError;
+use super::patient_folders;
 use super::reader::Reader;
 use super::recipe::{Layout, Source};
 use crate::domain::study::Place;
@@ -72,6 +73,7 @@ pub fn find(data: &Path, source: &Source) -> Result<Vec<Found>, TrainError> {
         Layout::Outlines => outlines(data, source),
         Layout::ClassFolders => class_folders(data, source),
         Layout::Volumes => volumes(data, source),
+        Layout::PatientFolders => patient_folders::find(data, &source.folder),
     }
 }
 
@@ -81,6 +83,8 @@ pub fn layout_of(folder: &Path) -> Layout {
         Layout::Slices
     } else if folder.join(IMAGES).is_dir() && folder.join(MASKS).is_dir() {
         Layout::Outlines
+    } else if patient_folders::is_laid_out_so(folder) {
+        Layout::PatientFolders
     } else {
         Layout::ClassFolders
     }
@@ -142,7 +146,7 @@ fn slices(data: &Path, folder: &Path) -> Result<Vec<Found>, TrainError> {
 }
 
 /// The class of a picture whose outline has this many pixels.
-fn class_of(pixels: u64) -> &'static str {
+pub(super) fn class_of(pixels: u64) -> &'static str {
     if pixels > 0 { "tumor" } else { "no_tumor" }
 }
 
@@ -265,7 +269,7 @@ fn class_folders(data: &Path, source: &Source) -> Result<Vec<Found>, TrainError>
 }
 
 /// The outline in `file`, with its pixels counted; `None` for an empty one.
-fn outline(reader: &Reader, page: &Page, file: &Path) -> Result<Option<Outline>, TrainError> {
+pub(super) fn outline(reader: &Reader, page: &Page, file: &Path) -> Result<Option<Outline>, TrainError> {
     let outline = Outline { file: Some(file.to_path_buf()), pixels: 0 };
     let pixels = reader.outline(page, &outline, &*reader.slice(page)?)?.area() as u64;
     Ok((pixels > 0).then_some(Outline { pixels, ..outline }))
@@ -312,17 +316,17 @@ fn unlisted(source: &Source, picture: &Path) -> TrainError {
     TrainError::file(picture, format!("has no patient in {list}; add a row"))
 }
 
-fn below(data: &Path, path: &Path) -> PathBuf {
+pub(super) fn below(data: &Path, path: &Path) -> PathBuf {
     path.strip_prefix(data).unwrap_or(path).to_path_buf()
 }
 
 /// Pictures of a folder, sorted.
-fn pictures(folder: &Path) -> Result<Vec<PathBuf>, TrainError> {
+pub(super) fn pictures(folder: &Path) -> Result<Vec<PathBuf>, TrainError> {
     Ok(children(folder)?.into_iter().filter(|path| io::looks_like_image(path)).collect())
 }
 
 /// Sorted, so that every machine lists the same.
-fn children(folder: &Path) -> Result<Vec<PathBuf>, TrainError> {
+pub(super) fn children(folder: &Path) -> Result<Vec<PathBuf>, TrainError> {
     let entries = std::fs::read_dir(folder).map_err(|e| TrainError::file(folder, e))?;
     let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
     paths.sort();

@@ -15,6 +15,7 @@ pub mod loader;
 pub mod loss;
 pub mod optimiser;
 pub mod outcome;
+mod patient_folders;
 pub mod reader;
 pub mod recipe;
 pub mod run_note;

@@ -120,6 +120,8 @@ pub enum Layout {
     ClassFolders,
     /// Volumes, each with its outline beside it; classes as of `slices`, and `unmarked` for slices of volumes without one.
     Volumes,
+    /// A folder for each patient, in it pictures `NAME` with `NAME_mask` beside them; classes as of `slices`.
+    PatientFolders,
 }
 
 /// A folder below `--data`.
@@ -154,7 +156,7 @@ impl Source {
 
     /// Whether pictures of one patient are known to be such.
     pub fn knows_patients(&self) -> bool {
-        matches!(self.layout, Layout::Slices | Layout::Volumes) || self.patients.is_some()
+        matches!(self.layout, Layout::Slices | Layout::Volumes | Layout::PatientFolders) || self.patients.is_some()
     }
 }
 
