@@ -190,7 +190,10 @@ fn studies_are_split_and_joined_by_hand() {
 }
 
 fn predict(home: &Path, args: &[&str]) -> Value {
-    let output = lesionlens(home, &[&["predict", "v.nii", "--always-segment", "--json", "-"], args].concat());
+    let output = lesionlens(
+        home,
+        &[&["predict", "v.nii", "--always-segment", "--mask-threshold", "0.05", "--json", "-"], args].concat(),
+    );
     assert!(output.status.success(), "{}", text(&output.stderr));
     serde_json::from_slice(&output.stdout).unwrap()
 }
@@ -199,10 +202,10 @@ fn predict(home: &Path, args: &[&str]) -> Value {
 fn predict_finds_the_same_in_every_plane_unless_it_is_asked_to_look_anew() {
     let home = tempfile::tempdir().unwrap();
     // Drawn heads 3 mm apart, those in the middle with a lesion.
-    let (side, count) = (32, 10);
+    let (side, count) = (64, 8);
     let drawn = |z: usize| {
         let example = Phantom { side, ..Phantom::example() };
-        Phantom { lesion: example.lesion.filter(|_| (3..7).contains(&z)), ..example }.draw().0
+        Phantom { lesion: example.lesion.filter(|_| (2..6).contains(&z)), ..example }.draw().0
     };
     // Rows run from face to back in a picture and from back to face in the file; that columns are mirrored does not matter here.
     let voxels: Vec<u8> = (0..count)
@@ -211,7 +214,7 @@ fn predict_finds_the_same_in_every_plane_unless_it_is_asked_to_look_anew() {
     nifti::write(&home.path().join("v.nii"), [side, side, count], [1.0, 1.0, 3.0], &voxels);
     let plain = predict(home.path(), &[]);
     let study = plain["studies"][0].clone();
-    assert_eq!((&study["grouping"], &study["looked_at"]), (&"volume".into(), &10.into()));
+    assert_eq!((&study["grouping"], &study["looked_at"]), (&"volume".into(), &8.into()));
     assert_eq!((&study["plane"], &study["looked_in"]), (&"axial".into(), &"axial".into()));
     let ml = study["mask"]["volume_ml"].as_f64().unwrap();
     assert!(ml > 0.0, "{study}");
@@ -240,7 +243,7 @@ fn predict_finds_the_same_in_every_plane_unless_it_is_asked_to_look_anew() {
     assert!(masks[0] == masks[1] && masks[0] == masks[2], "one mask in the array of the source");
     let anew = &predict(home.path(), &["--look-in", "coronal"])["studies"][0];
     assert_eq!((&anew["looked_in"], &anew["looked_in_on_request"]), (&"coronal".into(), &true.into()));
-    assert_eq!((&anew["plane"], &anew["looked_at"]), (&"coronal".into(), &32.into()));
+    assert_eq!((&anew["plane"], &anew["looked_at"]), (&"coronal".into(), &64.into()));
 }
 
 /// A classifier above its threshold and an empty mask, which a mask threshold of 1 gives.

@@ -8,6 +8,7 @@ use super::session::Step;
 use super::tasks::Pick;
 use super::view::View;
 use super::{Action, App, Dialog, default_thresholds, theme};
+use crate::domain::study::Cut;
 use rust_i18n::t;
 
 /// Step of the threshold keys.
@@ -31,7 +32,7 @@ impl App {
             Action::Go(step) => {
                 self.session.go(step);
             }
-            Action::Cut(cut) => self.session.cut(cut),
+            Action::Cut(cut) => self.cut(cut),
             Action::Draw(stroke) => self.draw(stroke),
             Action::InstallModel => self.install_model(),
             Action::Calibrate(mm_per_pixel) => {
@@ -149,7 +150,6 @@ impl App {
             Command::ResetView => self.change_view(|view, slice| *view = View::of(slice)),
             Command::Fit => self.change_view(View::fit),
             Command::Invert => self.change_view(|view, _| view.invert = !view.invert),
-            Command::NextChannel => self.change_view(|view, slice| view.next_channel(slice)),
             Command::Preset1 => self.change_view(|view, slice| view.set_preset(slice, 1)),
             Command::Preset2 => self.change_view(|view, slice| view.set_preset(slice, 2)),
             Command::Preset3 => self.change_view(|view, slice| view.set_preset(slice, 3)),
@@ -207,6 +207,26 @@ impl App {
         if !step.is_some_and(|step| self.session.go(step)) {
             self.notifications.info(t!("strip.no_positive"));
         }
+    }
+
+    /// Looks at the selected study in another cut; another plane is shown where most was found.
+    fn cut(&mut self, cut: Cut) {
+        let turned = self.session.selected().is_some_and(|entry| entry.place.cut.plane != cut.plane);
+        self.session.cut(cut);
+        let telling = self.session.selected().filter(|_| turned).and_then(|entry| self.most_telling(entry));
+        if let Some(index) = telling {
+            self.session.go(Step::To(index));
+        }
+    }
+
+    /// The slice of the plane on show with the highest probability, or with most of the mask where networks were not asked.
+    fn most_telling(&self, entry: &Entry) -> Option<usize> {
+        if entry.is_asked_view() {
+            return Some(self.session.headline(entry)?.highest?.0);
+        }
+        let areas = self.volumetry.whole(&self.session)?.areas(entry.place.cut.plane);
+        let most = areas.iter().enumerate().max_by_key(|(_, area)| **area)?;
+        (*most.1 > 0).then_some(most.0)
     }
 
     /// The step to the next or previous slice with some of the mask, in a plane that networks were not asked about.

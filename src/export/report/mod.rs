@@ -7,7 +7,6 @@ mod table;
 
 pub use table::TableFormat;
 
-use crate::domain::card::Sequence;
 use crate::domain::mask::Mask;
 use crate::domain::measure::{Measurements, VolumeMeasurements};
 use crate::domain::prediction::{Classification, ModelRef, Thresholds, Verdict};
@@ -147,8 +146,6 @@ pub struct ClassifierReport {
     pub verdict: String,
     /// `slice`, or `study` in a plane that the networks did not look in: there it is the answer for the highest slice.
     pub verdict_of: &'static str,
-    /// Sequence that the model was given of a colour picture of several.
-    pub sequence: Option<&'static str>,
 }
 
 #[derive(Debug, Serialize)]
@@ -177,7 +174,6 @@ impl ClassifierReport {
                 Verdict::Undecided => "undecided".into(),
             },
             verdict_of,
-            sequence: classification.sequence.map(Sequence::id),
         }
     }
 }
