@@ -179,3 +179,16 @@ fn outlines_are_found_by_their_stem_whatever_their_ending() {
         assert_eq!((picture.extension().unwrap(), mask.extension().unwrap()), ("jpg".as_ref(), "png".as_ref()));
     }
 }
+
+/// What was picked of a colour picture is said; of a grey picture nothing was picked.
+#[test]
+fn results_say_which_sequence_the_network_was_given() {
+    let folder = tempfile::tempdir().unwrap();
+    three_sequences(folder.path(), "three.png");
+    common::phantom_png(&folder.path().join("grey.png"));
+    let output = common::lesionlens(folder.path(), &["predict", "three.png", "grey.png", "--json", "-"]);
+    assert!(output.status.success(), "{}", common::text(&output.stderr));
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let said = [0, 1].map(|i| report["results"][i]["classifier"]["sequence"].clone());
+    assert_eq!(said, [serde_json::Value::from("flair"), serde_json::Value::Null]);
+}

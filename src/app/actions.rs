@@ -150,6 +150,7 @@ impl App {
             Command::ResetView => self.change_view(|view, slice| *view = View::of(slice)),
             Command::Fit => self.change_view(View::fit),
             Command::Invert => self.change_view(|view, _| view.invert = !view.invert),
+            Command::NextChannel => self.change_view(|view, slice| view.next_channel(slice)),
             Command::Preset1 => self.change_view(|view, slice| view.set_preset(slice, 1)),
             Command::Preset2 => self.change_view(|view, slice| view.set_preset(slice, 2)),
             Command::Preset3 => self.change_view(|view, slice| view.set_preset(slice, 3)),

@@ -74,6 +74,7 @@ commands! {
     ResetView "reset_view" [plain(Key::R)]
     Fit "fit" [plain(Key::F)]
     Invert "invert" [plain(Key::I)]
+    NextChannel "next_channel" [plain(Key::V)]
     Preset1 "preset_1" [plain(Key::Num1)]
     Preset2 "preset_2" [plain(Key::Num2)]
     Preset3 "preset_3" [plain(Key::Num3)]

@@ -12,7 +12,7 @@ use crate::domain::measure::Measurements;
 use crate::domain::overlay::{self, OverlayColour, OverlayStyle};
 use crate::domain::prediction::Segmentation;
 use crate::domain::resample::resize;
-use crate::domain::slice::Spacing;
+use crate::domain::slice::{Channel, Spacing};
 use crate::domain::study::Place;
 use crate::domain::voxel_mask::VoxelMask;
 use crate::domain::window::Window;
@@ -47,6 +47,7 @@ struct ScanKey {
     entry: SliceId,
     window: Window,
     invert: bool,
+    channel: Option<Channel>,
     interpolation: Interpolation,
     /// A full-resolution cut-out of a picture too large to draw whole.
     region: Option<Region>,
@@ -244,6 +245,7 @@ impl Textures {
             entry: slice_id(entry),
             window: view.window,
             invert: view.invert,
+            channel: view.channel,
             interpolation: settings.interpolation,
             region,
         };
@@ -252,7 +254,8 @@ impl Textures {
         }
         let cut = region.and_then(|r| entry.shown.slice.crop(r.x, r.y, r.width, r.height));
         let shown = cut.as_ref().unwrap_or(&entry.shown.display);
-        let grey = shown.shades(view.window, view.invert);
+        let channel = view.channel.and_then(|channel| shown.channel(channel));
+        let grey = channel.as_ref().unwrap_or(shown).shades(view.window, view.invert);
         let image = ColorImage::from_gray([shown.width(), shown.height()], &grey);
         let options = options(settings.interpolation);
         match &mut self.scan {

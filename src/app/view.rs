@@ -1,6 +1,6 @@
 //! How the selected slice is looked at: zoom, place, window.
 
-use crate::domain::slice::Slice;
+use crate::domain::slice::{Channel, Slice};
 use crate::domain::window::Window;
 use egui::{Pos2, Rect, Vec2, pos2, vec2};
 
@@ -17,6 +17,8 @@ pub struct View {
     shape: (usize, usize, f32),
     pub window: Window,
     pub invert: bool,
+    /// Channel of a colour picture that is shown; its luminance without one.
+    pub channel: Option<Channel>,
     /// Window preset in use, 1–5; 0 after a change by hand.
     pub preset: u8,
 }
@@ -24,7 +26,15 @@ pub struct View {
 impl View {
     pub fn of(slice: &Slice) -> Self {
         let centre = pos2(slice.width() as f32 / 2.0, slice.height() as f32 / 2.0);
-        Self { zoom: None, centre, shape: Self::shape(slice), window: slice.default_window(), invert: false, preset: 1 }
+        Self {
+            zoom: None,
+            centre,
+            shape: Self::shape(slice),
+            window: slice.default_window(),
+            invert: false,
+            channel: None,
+            preset: 1,
+        }
     }
 
     fn shape(slice: &Slice) -> (usize, usize, f32) {
@@ -38,12 +48,23 @@ impl View {
 
     /// The same place and zoom under another view's window.
     pub fn under(self, other: &View) -> Self {
-        Self { window: other.window, preset: other.preset, invert: other.invert, ..self }
+        Self { window: other.window, preset: other.preset, invert: other.invert, channel: other.channel, ..self }
     }
 
     /// The same place, zoom and inversion, starting from another view's window.
     pub fn with_window(self, other: &View) -> Self {
         Self { window: other.window, preset: other.preset, ..self }
+    }
+
+    /// Shows the next of luminance, first, second and third channel, if the picture has channels.
+    pub fn next_channel(&mut self, slice: &Slice) {
+        let next = match self.channel {
+            None => Some(Channel::Red),
+            Some(Channel::Red) => Some(Channel::Green),
+            Some(Channel::Green) => Some(Channel::Blue),
+            Some(Channel::Blue) => None,
+        };
+        self.channel = next.filter(|_| slice.is_coloured());
     }
 
     pub fn fit(&mut self, slice: &Slice) {

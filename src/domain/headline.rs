@@ -90,7 +90,14 @@ mod tests {
     fn tumour(p: f64) -> Classification {
         let model = ModelRef { id: "m".into(), sha256: String::new() };
         let classes = vec![("tumor".into(), p), ("no_tumor".into(), 1.0 - p)];
-        Classification { model, answers: Answers::YesOrNo, classes, calibrated: false, milliseconds: 0.0 }
+        Classification {
+            model,
+            answers: Answers::YesOrNo,
+            classes,
+            calibrated: false,
+            sequence: None,
+            milliseconds: 0.0,
+        }
     }
 
     #[test]

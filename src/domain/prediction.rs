@@ -1,5 +1,6 @@
 //! What models said of a slice.
 
+use super::card::Sequence;
 use super::card::is_normal_class;
 use super::mask::Mask;
 use super::metrics;
@@ -38,6 +39,8 @@ pub struct Classification {
     pub classes: Vec<(String, f64)>,
     /// Whether the card says the probabilities were calibrated.
     pub calibrated: bool,
+    /// Sequence that the model was given of a colour picture of several; `None` for a grey picture.
+    pub sequence: Option<Sequence>,
     /// Time in the network.
     pub milliseconds: f64,
 }
@@ -104,6 +107,8 @@ impl Classification {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Segmentation {
     pub model: ModelRef,
+    /// As of [`Classification::sequence`].
+    pub sequence: Option<Sequence>,
     /// side² values in 0–1, row by row.
     pub square: Vec<f32>,
     pub placement: Placement,
@@ -172,7 +177,7 @@ mod tests {
     fn said(answers: Answers, classes: &[(&str, f64)]) -> Classification {
         let model = ModelRef { id: "m".into(), sha256: String::new() };
         let classes = classes.iter().map(|(name, p)| (name.to_string(), *p)).collect();
-        Classification { model, answers, classes, calibrated: false, milliseconds: 0.0 }
+        Classification { model, answers, classes, calibrated: false, sequence: None, milliseconds: 0.0 }
     }
 
     #[test]

@@ -79,6 +79,11 @@ pub enum Channel {
 
 impl Channel {
     pub const ALL: [Channel; 3] = [Channel::Red, Channel::Green, Channel::Blue];
+
+    /// Number of the channel in the picture, from 1.
+    pub fn number(self) -> usize {
+        self as usize + 1
+    }
 }
 
 /// A grey image, row-major, origin at the top left, in the source's own units. A colour picture is its luminance, and keeps its
@@ -160,7 +165,12 @@ impl Slice {
     pub fn resized(&self, width: usize, height: usize) -> Option<Slice> {
         let pixels = resize(&self.values(), (self.width, self.height), (width, height));
         let slice = Self::with_windows(width, height, pixels, self.depth(), self.windows.clone())?;
-        Some(Slice { inverted: self.inverted, ..slice })
+        let small = |channel: &Vec<u8>| -> Vec<u8> {
+            let values: Vec<f32> = channel.iter().map(|v| f32::from(*v)).collect();
+            resize(&values, (self.width, self.height), (width, height)).into_iter().map(|v| v.round() as u8).collect()
+        };
+        let channels = self.channels.as_ref().map(|all| all.each_ref().map(small));
+        Some(Slice { inverted: self.inverted, channels, ..slice })
     }
 
     pub fn width(&self) -> usize {

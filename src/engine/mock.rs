@@ -50,6 +50,7 @@ impl MockEngine {
                     answers: Answers::YesOrNo,
                     classes,
                     calibrated: false,
+                    sequence: None,
                     milliseconds: 1.0,
                 })
             }
@@ -58,7 +59,15 @@ impl MockEngine {
                 let square = placement.place(&grey, slice.width(), slice.height());
                 let square = square.into_iter().map(|v| (0.5 + (v - MASK_GREY) / 255.0).clamp(0.0, 1.0)).collect();
                 let (width, height) = (slice.width(), slice.height());
-                Answer::Segmentation(Segmentation { model, square, placement, width, height, milliseconds: 1.0 })
+                Answer::Segmentation(Segmentation {
+                    model,
+                    sequence: None,
+                    square,
+                    placement,
+                    width,
+                    height,
+                    milliseconds: 1.0,
+                })
             }
         }
     }

@@ -16,7 +16,7 @@ pub mod report;
 
 use crate::domain::mask::Mask;
 use crate::domain::overlay::{self, OverlayStyle};
-use crate::domain::slice::Slice;
+use crate::domain::slice::{Channel, Slice};
 use crate::domain::window::Window;
 use crate::files::write_atomically;
 use std::path::{Path, PathBuf};
@@ -55,6 +55,8 @@ pub fn go_on(progress: Progress, done: usize, total: usize) -> Result<(), Export
 pub struct Looks {
     pub window: Window,
     pub invert: bool,
+    /// Channel of a colour picture; its luminance without one.
+    pub channel: Option<Channel>,
     pub style: OverlayStyle,
 }
 
@@ -62,7 +64,9 @@ impl Looks {
     /// Pixels of the slice with masks painted over it, row by row at the slice's own size.
     pub fn paint(&self, slice: &Slice, prediction: Option<&Mask>, truth: Option<&Mask>) -> Vec<[u8; 3]> {
         let painted = overlay::paint(prediction, truth, self.style);
-        overlay::composite(&slice.shades(self.window, self.invert), painted.as_deref())
+        let channel = self.channel.and_then(|channel| slice.channel(channel));
+        let shades = channel.as_ref().unwrap_or(slice).shades(self.window, self.invert);
+        overlay::composite(&shades, painted.as_deref())
     }
 }
 

@@ -33,7 +33,7 @@ pub fn overlay(
     truth: Option<&Mask>,
     style: OverlayStyle,
 ) -> Result<Vec<u8>, ExportError> {
-    let looks = Looks { window: slice.default_window(), invert: false, style };
+    let looks = Looks { window: slice.default_window(), invert: false, channel: None, style };
     rgb(slice.width(), slice.height(), &looks.paint(slice, prediction, truth))
 }
 

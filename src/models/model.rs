@@ -1,7 +1,7 @@
 //! A model that can answer: card, graph and weights together.
 
 use super::preprocess;
-use crate::domain::card::{Card, InputSpec, STORED_GRAPH, Task};
+use crate::domain::card::{Card, InputSpec, STORED_GRAPH, Sequence, Task};
 use crate::domain::prediction::{Answers, Classification, ModelRef, Segmentation};
 use crate::domain::study::Neighbourhood;
 use crate::nn::exec::ExecError;
@@ -299,7 +299,7 @@ impl Model {
         self.expect(self.card.task != Task::Segmentation, "a classifier")?;
         let (outputs, milliseconds) = self.run(slices, cancelled)?;
         let answers = if self.card.task == Task::Binary { Answers::YesOrNo } else { Answers::OneOf };
-        let classification = |values: Vec<f32>| {
+        let classification = |(values, seen): (Vec<f32>, &Neighbourhood)| {
             let p: Vec<f64> = match (answers, values.as_slice()) {
                 (Answers::YesOrNo, [p]) => vec![f64::from(*p), 1.0 - f64::from(*p)],
                 _ => values.iter().map(|p| f64::from(*p)).collect(),
@@ -309,10 +309,21 @@ impl Model {
                 answers,
                 classes: self.card.classes.iter().cloned().zip(self.calibrated(&p)).collect(),
                 calibrated: self.card.is_calibrated(),
+                sequence: self.sequence_of(seen),
                 milliseconds,
             }
         };
-        Ok(outputs.into_iter().map(classification).collect())
+        Ok(outputs.into_iter().zip(slices).map(classification).collect())
+    }
+
+    /// What the model is given of a picture of several sequences.
+    fn sequence_of(&self, seen: &Neighbourhood) -> Option<Sequence> {
+        let named = match self.card.input.sequence {
+            // Of three sequences, a model for any is given FLAIR.
+            Sequence::Any => Sequence::Flair,
+            other => other,
+        };
+        seen.slice.is_coloured().then_some(named)
     }
 
     fn silent(&self) -> ModelError {
@@ -338,6 +349,7 @@ impl Model {
         let (outputs, milliseconds) = self.run(slices, cancelled)?;
         let segmentation = |(square, seen): (Vec<f32>, &Neighbourhood)| Segmentation {
             model: self.reference(),
+            sequence: self.sequence_of(seen),
             square,
             placement: preprocess::placement(&seen.slice, &self.card.input),
             width: seen.slice.width(),

@@ -47,7 +47,8 @@ impl App {
             self.notifications.error(why);
             return;
         }
-        let looks = Looks { window: view.window, invert: view.invert, style: self.settings.overlay };
+        let looks =
+            Looks { window: view.window, invert: view.invert, channel: view.channel, style: self.settings.overlay };
         let export: Box<dyn Export> = match kind {
             ExportKind::Picture => Box::new(self.picture(entry, looks)),
             ExportKind::Sheet => Box::new(self.sheet(entry, looks)),
@@ -210,6 +211,10 @@ impl App {
             if view.invert {
                 line.push_str(", ");
                 line.push_str(&t!("export.inverted"));
+            }
+            if let Some(channel) = view.channel {
+                line.push_str(", ");
+                line.push_str(&t!("export.channel", n = channel.number()));
             }
             lines.push(line);
         }

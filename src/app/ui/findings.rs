@@ -7,7 +7,7 @@ use crate::app::entry::Entry;
 use crate::app::session::Models;
 use crate::app::volumetry::Progress;
 use crate::app::{Action, App, theme};
-use crate::domain::card::Task;
+use crate::domain::card::{Sequence, Task};
 use crate::domain::cascade::Gate;
 use crate::domain::geometry::Plane;
 use crate::domain::overlay::{OverlayColour, OverlayStyle};
@@ -156,6 +156,21 @@ fn neighbours(app: &App, ui: &mut Ui, entry: &Entry) {
     let mut cards = app.classifier_card().into_iter().chain(app.segmenter_card());
     let among = entry.count() > 1 && cards.any(|card| card.input.neighbours);
     let text = if among { t!("findings.among_neighbours") } else { t!("findings.on_its_own") };
+    ui.label(RichText::new(text).small().weak());
+    sequence(app, ui, entry);
+}
+
+/// What the models were given of a picture of several sequences.
+fn sequence(app: &App, ui: &mut Ui, entry: &Entry) {
+    let classification = app.session.classification(entry).and_then(|c| c.sequence);
+    let Some(sequence) = classification.or_else(|| app.session.segmentation(entry).and_then(|s| s.sequence)) else {
+        return;
+    };
+    let name = t!(format!("sequence.{}", sequence.id()));
+    let text = match sequence.channel().filter(|_| sequence != Sequence::Three) {
+        Some(channel) => t!("findings.sequence_in_channel", name = name, n = channel.number()),
+        None => t!("findings.sequence", name = name),
+    };
     ui.label(RichText::new(text).small().weak());
 }
 

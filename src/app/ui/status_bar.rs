@@ -19,11 +19,23 @@ pub fn show(app: &App, ui: &mut Ui, out: &mut Actions) {
             let text = t!("status.time", ms = format!("{:.0}", c.milliseconds + segmenter));
             ui.label(RichText::new(text).small().weak());
         }
+        channel(app, ui);
         progress(app, ui, out);
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             ui.label(RichText::new(t!("disclaimer.short")).small().color(ui.visuals().warn_fg_color));
         });
     });
+}
+
+/// What is shown of a colour picture.
+fn channel(app: &App, ui: &mut Ui) {
+    let coloured = app.session.selected().is_some_and(|entry| entry.shown.slice.is_coloured());
+    let Some(view) = app.view().filter(|_| coloured) else { return };
+    let text = match view.channel {
+        Some(channel) => t!("status.shown_channel", n = channel.number()),
+        None => t!("status.shown_luminance"),
+    };
+    ui.label(RichText::new(text).small().weak());
 }
 
 fn progress(app: &App, ui: &mut Ui, out: &mut Actions) {

@@ -7,6 +7,7 @@ mod table;
 
 pub use table::TableFormat;
 
+use crate::domain::card::Sequence;
 use crate::domain::mask::Mask;
 use crate::domain::measure::{Measurements, VolumeMeasurements};
 use crate::domain::prediction::{Classification, ModelRef, Thresholds, Verdict};
@@ -146,6 +147,8 @@ pub struct ClassifierReport {
     pub verdict: String,
     /// `slice`, or `study` in a plane that the networks did not look in: there it is the answer for the highest slice.
     pub verdict_of: &'static str,
+    /// Sequence that the model was given of a colour picture of several.
+    pub sequence: Option<&'static str>,
 }
 
 #[derive(Debug, Serialize)]
@@ -174,6 +177,7 @@ impl ClassifierReport {
                 Verdict::Undecided => "undecided".into(),
             },
             verdict_of,
+            sequence: classification.sequence.map(Sequence::id),
         }
     }
 }
