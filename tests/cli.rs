@@ -233,3 +233,16 @@ fn the_program_holds_each_model_once() {
         assert_eq!(copies, 1, "copies of {} in the program", model.id);
     }
 }
+
+/// A double click hands over the file and nothing else.
+#[test]
+fn a_file_without_a_command_is_for_the_window_and_a_mistyped_command_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    phantom_png(&folder.path().join("scan.png"));
+    let output = lesionlens(folder.path(), &["scan.png"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("lesionlens predict 'scan.png'"), "{}", text(&output.stderr));
+    let output = lesionlens(folder.path(), &["predcit"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("`predcit` is neither a file nor a command"), "{}", text(&output.stderr));
+}

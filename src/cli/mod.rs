@@ -25,10 +25,13 @@ use std::process::ExitCode;
 
 /// See what a neural network sees in an MRI slice. A research aid, not a medical device.
 #[derive(Parser)]
-#[command(name = "lesionlens", version, about)]
+#[command(name = "lesionlens", version, about, args_conflicts_with_subcommands = true)]
 pub struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
+    /// Files without a command are opened in the window, as a double click on a file asks for.
+    #[command(flatten)]
+    view: view::Args,
 }
 
 #[derive(Subcommand)]
@@ -91,7 +94,13 @@ fn probability(text: &str) -> Result<f64, String> {
 pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     Isa::force_from_environment()?;
     match cli.command {
-        None => view::run(view::Args::default()),
+        None => match cli.view.mistyped_command() {
+            Some(word) => {
+                eprintln!("error: `{word}` is neither a file nor a command; `lesionlens --help` lists the commands");
+                Ok(ExitCode::from(2))
+            }
+            None => view::run(cli.view),
+        },
         Some(Command::View(args)) => view::run(args),
         Some(Command::Predict(args)) => predict::run(args),
         Some(Command::Models(args)) => models::run(args),

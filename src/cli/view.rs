@@ -12,10 +12,20 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-#[derive(clap::Args, Default)]
+#[derive(clap::Args)]
 pub struct Args {
     /// Pictures and folders to open; the bundled example without any.
     paths: Vec<PathBuf>,
+}
+
+impl Args {
+    /// A single word that names no file, and so was meant as a command.
+    pub fn mistyped_command(&self) -> Option<&str> {
+        let [path] = self.paths.as_slice() else { return None };
+        let word = path.to_str()?;
+        let is_word = word.chars().all(|c| c.is_ascii_alphabetic() || c == '-');
+        (is_word && !path.exists()).then_some(word)
+    }
 }
 
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
