@@ -1,10 +1,10 @@
 //! One open study: where the reader is in it, and what models said of its slices.
 
-use super::opener::Prepared;
+use super::shown::{Prepared, Shown};
 use crate::domain::geometry::Plane;
 use crate::domain::mask::Mask;
 use crate::domain::prediction::{Classification, Segmentation};
-use crate::domain::slice::{Slice, Spacing, SpacingSource};
+use crate::domain::slice::{Spacing, SpacingSource};
 use crate::domain::study::{Cut, Picture, Place, Study};
 use crate::engine::{Answer, EngineError, Question};
 use std::collections::{HashMap, HashSet};
@@ -48,17 +48,6 @@ impl Findings {
     fn is_classified(&self, model: &str) -> bool {
         self.answers.contains_key(model) || self.failure(Question::Classify, model).is_some()
     }
-}
-
-/// The slice on show.
-pub struct Shown {
-    pub place: Place,
-    pub slice: Arc<Slice>,
-    /// The same slice, or a smaller one for pictures too large to draw whole.
-    pub display: Arc<Slice>,
-    pub truth: Option<Arc<Mask>>,
-    /// Why the outline beside it cannot be shown.
-    pub truth_problem: Option<String>,
 }
 
 /// A study in the list.

@@ -13,6 +13,7 @@ mod notifications;
 mod opener;
 mod replies;
 pub mod session;
+pub mod shown;
 pub mod state;
 mod tasks;
 mod textures;
@@ -20,6 +21,7 @@ mod theme;
 mod ui;
 mod view;
 mod volumetry;
+mod words;
 
 use crate::domain::card::Card;
 use crate::domain::overlay::OverlayStyle;

@@ -1,7 +1,7 @@
 //! Opens files in the background and tells as it goes.
 
 use super::background::{Background, Fault, Job, Jobs, Reporter};
-use super::entry::Shown;
+use super::shown::{Prepared, Shown, THUMBNAIL};
 use crate::domain::card::Resize;
 use crate::domain::resample::Placement;
 use crate::domain::study::{FrameError, Place, Study};
@@ -12,21 +12,12 @@ use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// Side of a thumbnail in pixels.
-pub const THUMBNAIL: usize = 96;
 /// Slices that may be damaged before a study counts as such.
 const MOST_TRIED: usize = 8;
 /// Slices of up to this many pixels are put on show within a frame.
 const AT_ONCE: usize = 1 << 20;
 /// Longest side of what is shown of a whole picture at once.
 pub const DISPLAY_SIDE: usize = 2048;
-
-/// The first view of a study, made off the UI thread.
-pub struct Prepared {
-    pub shown: Shown,
-    /// `THUMBNAIL`² grey values.
-    pub thumbnail: Vec<u8>,
-}
 
 pub enum Event {
     Opened(Box<Study>, Box<Prepared>),

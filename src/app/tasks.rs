@@ -1,8 +1,9 @@
 //! Slow things done in the background: file dialogs, reading outlines, writing exports.
 
 use super::background::{Background, Fault, Job, Jobs};
-use super::entry::{EntryId, Shown};
+use super::entry::EntryId;
 use super::opener;
+use super::shown::Shown;
 use super::state::Settings;
 use crate::domain::card::Card;
 use crate::domain::slice::Slice;

@@ -387,7 +387,7 @@ impl Textures {
         if self.thumbnails.len() > MOST_THUMBNAILS && !self.thumbnails.contains_key(&entry.id) {
             self.thumbnails.clear();
         }
-        let side = super::opener::THUMBNAIL;
+        let side = super::shown::THUMBNAIL;
         let make = || {
             let image = ColorImage::from_gray([side, side], &entry.thumbnail);
             ctx.load_texture("thumbnail", image, TextureOptions::LINEAR)

@@ -5,7 +5,7 @@ use super::table::{ResultTable, SliceFindings};
 use crate::app::entry::Entry;
 use crate::app::tasks::free_name;
 use crate::app::volumetry::Progress;
-use crate::app::{App, Dialog, ui};
+use crate::app::{App, Dialog, words};
 use crate::domain::cascade::Gate;
 use crate::domain::mask::Mask;
 use crate::domain::overlay::OverlayColour;
@@ -147,7 +147,7 @@ impl App {
         let positive = entry.places().filter(|place| self.session.is_positive(entry, *place)).count();
         let mut lines = vec![t!("strip.positive", n = positive, count = entry.count()).into_owned()];
         if let Some(Progress::Done(sizes)) = self.volumetry.progress(&self.session) {
-            lines.extend(ui::volume_lines(&sizes, entry.count()));
+            lines.extend(words::volume_lines(&sizes, entry.count()));
         }
         let thresholds = self.session.thresholds;
         let number = |v: f64| format!("{v:.2}");
@@ -168,10 +168,10 @@ impl App {
         let mut lines = Vec::new();
         match classification {
             Some(c) => {
-                let verdict = ui::verdict_text(&c.verdict(thresholds.classifier));
+                let verdict = words::verdict_text(&c.verdict(thresholds.classifier));
                 let at = format!("{:.2}", thresholds.classifier);
                 lines.push(t!("export.verdict", verdict = verdict, threshold = at).into_owned());
-                let percent = |(class, p): &(String, f64)| format!("{} {:.1} %", ui::class_name(class), p * 100.0);
+                let percent = |(class, p): &(String, f64)| format!("{} {:.1} %", words::class_name(class), p * 100.0);
                 lines.push(c.classes.iter().map(percent).collect::<Vec<_>>().join("   "));
             }
             None if !entry.is_asked_view() => {

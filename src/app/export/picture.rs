@@ -1,7 +1,7 @@
 //! The slice on show as an annotated picture.
 
 use crate::app::textures::MaskFacts;
-use crate::app::ui;
+use crate::app::words::measurement_lines;
 use crate::domain::mask::Mask;
 use crate::domain::prediction::Segmentation;
 use crate::domain::slice::{Slice, Spacing};
@@ -35,7 +35,7 @@ impl Export for Picture {
         let (slice, truth) = (&self.slice, self.truth.as_deref());
         let mask = self.segmentation.as_ref().map(|s| s.mask(self.mask_threshold)).or_else(|| self.resliced.clone());
         let facts = MaskFacts::of(mask.as_ref(), truth, self.spacing);
-        let sizes = ui::measurement_lines(&facts, self.mask_threshold);
+        let sizes = measurement_lines(&facts, self.mask_threshold);
         annotated_png::bytes(&Annotated {
             width: slice.width(),
             height: slice.height(),

@@ -6,7 +6,7 @@ mod asking;
 pub use asking::Wish;
 
 use super::entry::{Entry, EntryId};
-use super::opener::Prepared;
+use super::shown::Prepared;
 use crate::domain::prediction::Thresholds;
 use crate::domain::study::{Cut, Place, Study};
 use crate::engine::worker::JobId;

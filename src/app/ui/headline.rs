@@ -1,9 +1,10 @@
 //! What all slices of a study say together, above what is said of the slice on show.
 
-use super::{Actions, decimal};
+use super::Actions;
 use crate::app::command::Command;
 use crate::app::entry::Entry;
 use crate::app::session::Step;
+use crate::app::words::decimal;
 use crate::app::{Action, App, theme};
 use crate::domain::geometry::Plane;
 use crate::domain::headline::{Contradiction, Headline};

@@ -1,6 +1,6 @@
 //! Drawn distances and areas over the scan, with their sizes.
 
-use super::viewport::label;
+use super::label;
 use crate::app::entry::Entry;
 use crate::app::view::View;
 use crate::app::{App, theme};

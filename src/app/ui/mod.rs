@@ -19,14 +19,12 @@ mod viewport;
 pub(super) use headline::{headline_text, plane_name};
 
 use super::command::Command;
-use super::textures::MaskFacts;
 use super::theme;
+use super::words::{class_name, measurement_lines, verdict_text, volume_lines};
 use super::{Action, App, Dialog};
-use crate::domain::measure::VolumeMeasurements;
 use crate::domain::prediction::Verdict;
 use crate::export::kind::ExportKind;
-use egui::{CentralPanel, Color32, Frame, Margin, Panel, Response, Ui};
-use rust_i18n::t;
+use egui::{Align2, CentralPanel, Color32, FontId, Frame, Margin, Painter, Panel, Pos2, Response, Ui, vec2};
 
 /// Text being typed and where lists are scrolled to: the only state panels keep.
 #[derive(Debug, Default)]
@@ -105,30 +103,6 @@ fn command_button(ui: &mut Ui, sign: &str, command: Command, enabled: bool, out:
     response
 }
 
-/// A class by its name in the current language; unknown ones as the card spells them.
-pub(super) fn class_name(class: &str) -> String {
-    let key = format!("class.{class}");
-    let name = t!(&key);
-    if name == key { class.replace('_', " ") } else { name.into_owned() }
-}
-
-/// A verdict in words.
-pub(super) fn verdict_text(verdict: &Verdict) -> String {
-    match verdict {
-        Verdict::Positive(class) => t!("verdict.positive", class = class_name(class)),
-        Verdict::Normal(class) => t!("verdict.normal", class = class_name(class)),
-        Verdict::Negative => t!("verdict.negative"),
-        Verdict::Undecided => t!("verdict.undecided"),
-    }
-    .into_owned()
-}
-
-/// A number with so many decimals, as the current language writes it.
-pub(super) fn decimal(value: f64, digits: usize) -> String {
-    let text = format!("{value:.digits$}");
-    if &*rust_i18n::locale() == "es" { text.replace('.', ",") } else { text }
-}
-
 fn verdict_colour(verdict: &Verdict) -> Color32 {
     match verdict {
         Verdict::Positive(_) => theme::DANGER,
@@ -137,36 +111,10 @@ fn verdict_colour(verdict: &Verdict) -> Color32 {
     }
 }
 
-/// Sizes of a whole study's mask in words, for the findings and for exports.
-pub(super) fn volume_lines(sizes: &VolumeMeasurements, count: usize) -> Vec<String> {
-    let ml = match sizes.ml {
-        Some(ml) => t!("volume.ml", ml = format!("{ml:.1}")),
-        None => t!("volume.voxels", voxels = sizes.voxels),
-    };
-    let slices = t!("volume.slices", n = sizes.slices, count = count, parts = sizes.components);
-    let diameter = sizes.diameter_mm.filter(|_| sizes.voxels > 0);
-    let diameter = diameter.map(|mm| t!("volume.diameter", mm = format!("{mm:.1}")).into_owned());
-    [ml.into_owned(), slices.into_owned()].into_iter().chain(diameter).collect()
-}
-
-/// Sizes of the mask in words, for the findings and for exports.
-pub(super) fn measurement_lines(facts: &MaskFacts, mask_threshold: f32) -> Vec<String> {
-    let mut lines = Vec::new();
-    if let Some(m) = &facts.measurements {
-        let area = match m.area_mm2 {
-            Some(mm2) => t!("findings.area_mm", px = m.pixels, mm2 = format!("{mm2:.0}")),
-            None => t!("findings.area_px", px = m.pixels),
-        };
-        lines.push(area.into_owned());
-        let diameter = match m.diameter_mm {
-            Some(mm) => t!("findings.diameter_mm", px = format!("{:.1}", m.diameter_px), mm = format!("{mm:.1}")),
-            None => t!("findings.diameter_px", px = format!("{:.1}", m.diameter_px)),
-        };
-        lines.push(t!("findings.components", n = m.components).into_owned() + "   " + &diameter);
-        lines.push(t!("findings.mask_threshold_at", threshold = format!("{mask_threshold:.2}")).into_owned());
-    }
-    if let Some(dice) = facts.dice {
-        lines.push(t!("findings.dice", dice = format!("{dice:.3}")).into_owned());
-    }
-    lines
+/// Text over the scan, readable on any brightness.
+fn label(painter: &Painter, at: Pos2, align: Align2, text: String) {
+    let galley = painter.layout_no_wrap(text, FontId::proportional(13.0), theme::VIEWPORT_TEXT);
+    let rect = align.anchor_size(at, galley.size());
+    painter.rect_filled(rect.expand2(vec2(5.0, 2.0)), 4, Color32::from_black_alpha(150));
+    painter.galley(rect.min, galley, theme::VIEWPORT_TEXT);
 }

@@ -1,6 +1,6 @@
 //! Centre: the scan under its window, the overlay, and what is under the pointer.
 
-use super::Actions;
+use super::{Actions, label};
 use crate::app::entry::Entry;
 use crate::app::measuring::{Stroke as Figures, Tool};
 use crate::app::session::Step;
@@ -230,14 +230,6 @@ fn readout(app: &App, ui: &Ui, painter: &egui::Painter, entry: &Entry, view: &Vi
     // A narrow viewport has no room for two texts side by side.
     let up = if viewport.width() < 560.0 { 36.0 } else { 0.0 };
     label(painter, left - vec2(0.0, up), Align2::LEFT_CENTER, text);
-}
-
-/// Text over the scan, readable on any brightness.
-pub fn label(painter: &egui::Painter, at: Pos2, align: Align2, text: String) {
-    let galley = painter.layout_no_wrap(text, FontId::proportional(13.0), theme::VIEWPORT_TEXT);
-    let rect = align.anchor_size(at, galley.size());
-    painter.rect_filled(rect.expand2(vec2(5.0, 2.0)), 4, Color32::from_black_alpha(150));
-    painter.galley(rect.min, galley, theme::VIEWPORT_TEXT);
 }
 
 /// What to do when nothing is open.

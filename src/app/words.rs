@@ -1,0 +1,64 @@
+//! Findings as sentences in the current language, the same in panels and in exported files.
+
+use super::textures::MaskFacts;
+use crate::domain::measure::VolumeMeasurements;
+use crate::domain::prediction::Verdict;
+use rust_i18n::t;
+
+/// Name of a class in the current language; a class without a translation is spelt as in its card.
+pub fn class_name(class: &str) -> String {
+    let key = format!("class.{class}");
+    let name = t!(&key);
+    if name == key { class.replace('_', " ") } else { name.into_owned() }
+}
+
+/// A verdict in words.
+pub fn verdict_text(verdict: &Verdict) -> String {
+    match verdict {
+        Verdict::Positive(class) => t!("verdict.positive", class = class_name(class)),
+        Verdict::Normal(class) => t!("verdict.normal", class = class_name(class)),
+        Verdict::Negative => t!("verdict.negative"),
+        Verdict::Undecided => t!("verdict.undecided"),
+    }
+    .into_owned()
+}
+
+/// A number with so many decimals, as the current language writes it.
+pub fn decimal(value: f64, digits: usize) -> String {
+    let text = format!("{value:.digits$}");
+    if &*rust_i18n::locale() == "es" { text.replace('.', ",") } else { text }
+}
+
+/// Sizes of a whole study's mask. `count` is the number of slices of the study.
+pub fn volume_lines(sizes: &VolumeMeasurements, count: usize) -> Vec<String> {
+    let ml = match sizes.ml {
+        Some(ml) => t!("volume.ml", ml = format!("{ml:.1}")),
+        None => t!("volume.voxels", voxels = sizes.voxels),
+    };
+    let slices = t!("volume.slices", n = sizes.slices, count = count, parts = sizes.components);
+    let diameter = sizes.diameter_mm.filter(|_| sizes.voxels > 0);
+    let diameter = diameter.map(|mm| t!("volume.diameter", mm = format!("{mm:.1}")).into_owned());
+    [ml.into_owned(), slices.into_owned()].into_iter().chain(diameter).collect()
+}
+
+/// Sizes of one slice's mask, and its overlap with the truth.
+pub fn measurement_lines(facts: &MaskFacts, mask_threshold: f32) -> Vec<String> {
+    let mut lines = Vec::new();
+    if let Some(m) = &facts.measurements {
+        let area = match m.area_mm2 {
+            Some(mm2) => t!("findings.area_mm", px = m.pixels, mm2 = format!("{mm2:.0}")),
+            None => t!("findings.area_px", px = m.pixels),
+        };
+        lines.push(area.into_owned());
+        let diameter = match m.diameter_mm {
+            Some(mm) => t!("findings.diameter_mm", px = format!("{:.1}", m.diameter_px), mm = format!("{mm:.1}")),
+            None => t!("findings.diameter_px", px = format!("{:.1}", m.diameter_px)),
+        };
+        lines.push(t!("findings.components", n = m.components).into_owned() + "   " + &diameter);
+        lines.push(t!("findings.mask_threshold_at", threshold = format!("{mask_threshold:.2}")).into_owned());
+    }
+    if let Some(dice) = facts.dice {
+        lines.push(t!("findings.dice", dice = format!("{dice:.3}")).into_owned());
+    }
+    lines
+}
