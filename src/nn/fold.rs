@@ -1,26 +1,18 @@
 //! For inference a batch-norm right after a convolution is part of it: y = γ·(W∗x + b − μ)/√(σ² + ε) + β is a convolution again.
 
 use super::exec::Parameters;
-use super::graph::{Builder, Graph, GraphError, NodeId, Op, Role};
+use super::graph::{Builder, Graph, NodeId, Op, Role};
+use super::rewrite::RewriteError;
 use super::simplify::without_dropout;
 use candle_core::Tensor;
 use std::collections::{HashMap, HashSet};
-
-/// Why a network could not be folded.
-#[derive(Debug, thiserror::Error)]
-pub enum FoldError {
-    #[error(transparent)]
-    Graph(#[from] GraphError),
-    #[error(transparent)]
-    Tensor(#[from] candle_core::Error),
-}
 
 /// The same function with every such pair made one, and without dropout or nodes that the output does not depend on; all other
 /// nodes keep their names.
 ///
 /// # Errors
 /// If a tensor of a pair is missing.
-pub fn fold_batch_norms(graph: &Graph, mut parameters: Parameters) -> Result<(Graph, Parameters), FoldError> {
+pub fn fold_batch_norms(graph: &Graph, mut parameters: Parameters) -> Result<(Graph, Parameters), RewriteError> {
     // A dead node behind the last convolution would be taken for the output once the batch-norm is gone.
     let graph = &without_dropout(graph)?;
     let pairs: HashMap<NodeId, NodeId> = graph.ids().filter_map(|id| Some((id, foldable(graph, id)?))).collect();

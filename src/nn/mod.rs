@@ -7,6 +7,7 @@ pub mod keras;
 pub mod network;
 pub mod ops;
 pub mod plan;
+pub mod rewrite;
 mod simplify;
 mod stock;
 pub mod torch;

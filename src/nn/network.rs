@@ -2,11 +2,12 @@
 //! candle-transformers.
 
 use super::exec::{Backend, ExecError, Parameters, Pass};
-use super::fold::{FoldError, fold_batch_norms};
+use super::fold::fold_batch_norms;
 use super::graph::{Graph, Shape};
 use super::ops;
 use super::plan::isa::Isa;
 use super::plan::{Plan, PlanError};
+use super::rewrite::RewriteError;
 use super::torch::stock::Stock;
 use candle_core::{Device, Tensor};
 
@@ -25,7 +26,7 @@ impl Runner {
     }
 }
 
-fn on(parameters: Parameters, device: &Device) -> std::result::Result<Parameters, FoldError> {
+fn on(parameters: Parameters, device: &Device) -> std::result::Result<Parameters, RewriteError> {
     parameters.into_iter().map(|(name, t)| Ok((name, t.to_device(device)?))).collect()
 }
 

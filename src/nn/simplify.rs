@@ -1,12 +1,12 @@
 //! Graph → graph rewrites that inference allows; the function stays the same, the work shrinks.
 
 use super::exec::Parameters;
-use super::fold::FoldError;
 use super::graph::{Builder, Graph, NodeId, Op, Padding, Role, Window};
+use super::rewrite::RewriteError;
 use std::collections::{HashMap, HashSet};
 
 /// Dropout is the identity outside training; what the output does not depend on goes with it.
-pub fn without_dropout(graph: &Graph) -> Result<Graph, FoldError> {
+pub fn without_dropout(graph: &Graph) -> Result<Graph, RewriteError> {
     let kept = |mut id: NodeId| {
         while let Op::Dropout { .. } = graph.node(id).op {
             id = graph.node(id).inputs[0];
@@ -33,7 +33,7 @@ pub fn without_dropout(graph: &Graph) -> Result<Graph, FoldError> {
 ///
 /// The first convolution then works on the small map, and neither the enlarged map nor the concatenation is ever built: in a
 /// U-Net's decoder these are the largest maps of all.
-pub fn commute_upsampling(graph: &Graph, mut parameters: Parameters) -> Result<(Graph, Parameters), FoldError> {
+pub fn commute_upsampling(graph: &Graph, mut parameters: Parameters) -> Result<(Graph, Parameters), RewriteError> {
     let readers = graph.readers();
     let (mut builder, input) = Builder::new(graph.input_shape());
     let mut place = HashMap::from([(NodeId(0), input)]);
@@ -90,7 +90,7 @@ impl Split {
         builder: &mut Builder,
         place: &HashMap<NodeId, NodeId>,
         parameters: &mut Parameters,
-    ) -> Result<NodeId, FoldError> {
+    ) -> Result<NodeId, RewriteError> {
         let node = graph.node(id);
         let Op::Conv { filters, bias, .. } = node.op else { unreachable!("only convolutions are split") };
         let name = |part: &str, role: Role| format!("{}{part}.{}", node.name, role.suffix());

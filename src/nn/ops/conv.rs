@@ -4,12 +4,12 @@
 //! second-level cache and multiplied by the kernel. A 1×1 convolution at stride 1 needs no patches at all; most 3×3 ones take
 //! [`super::winograd`]'s shorter way.
 
-use super::filter::{Filter, apply};
+use super::filter::{Filter, add_rows, apply, fit};
 use super::matrix::{View, product};
 use super::winograd::{self, Winograd};
 use super::{Dims, Element, wide};
 use crate::nn::graph::Window;
-use candle_core::{Result, Shape, Tensor, bail};
+use candle_core::{Result, Shape, Tensor};
 use rayon::prelude::*;
 
 /// Patch-matrix values a tile aims at: 384 KiB in f32.
@@ -24,37 +24,6 @@ pub fn conv2d(x: &Tensor, kernel: &Tensor, bias: &Tensor, window: Window) -> Res
         return apply::<Winograd>(x, kernel, bias, window);
     }
     apply::<Geometry>(x, kernel, bias, window)
-}
-
-/// What a convolution gives, and the zero rows above and zero columns left of its input.
-///
-/// Errors when the window does not fit or the channels differ.
-pub fn fit(input: Dims, kernel: &Shape, window: Window) -> Result<(Dims, [usize; 2])> {
-    let (filters, channels, rows, columns) = kernel.dims4()?;
-    let sides = (window.output_side(0, input.height), window.output_side(1, input.width));
-    let pads = (window.pads(0, input.height), window.pads(1, input.width));
-    match (sides, pads) {
-        ((Some(height), Some(width)), (Some(top), Some(left)))
-            if channels == input.channels && window.size == [rows, columns] =>
-        {
-            Ok((Dims { batch: input.batch, height, width, channels: filters }, [top.0, left.0]))
-        }
-        _ => bail!("convolution of {input:?} with a kernel of {kernel:?} and {window:?}"),
-    }
-}
-
-/// Adds up the rows of `grad`, each as long as `sums`: the gradient of a bias.
-pub fn add_rows<T: Element>(sums: &mut [T], grad: &[T]) {
-    wide(
-        #[inline(always)]
-        || {
-            for pixel in grad.chunks_exact(sums.len()) {
-                for (sum, value) in sums.iter_mut().zip(pixel) {
-                    *sum += *value;
-                }
-            }
-        },
-    );
 }
 
 /// Everything about one convolution that its loops need.

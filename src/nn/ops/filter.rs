@@ -1,6 +1,6 @@
 //! What convolutions have in common: a kernel and a bias over a window, differentiable in the picture and in both.
 
-use super::{Dims, Element, by_dtype, by_storage, output, slice, tensor_like, with_values};
+use super::{Dims, Element, by_dtype, by_storage, output, slice, tensor_like, wide, with_values};
 use crate::nn::graph::Window;
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
 use std::marker::PhantomData;
@@ -20,6 +20,38 @@ pub trait Filter: Sized + 'static {
     fn kernel_gradient<T: Element>(&self, x: &[T], grad: &[T]) -> (Vec<T>, Vec<T>);
 
     fn input_gradient<T: Element>(&self, kernel: &[T], grad: &[T]) -> Vec<T>;
+}
+
+/// Size of a convolution's output, and the zero rows above and zero columns left of its input.
+///
+/// # Errors
+/// If the window does not fit or the channels differ.
+pub fn fit(input: Dims, kernel: &Shape, window: Window) -> Result<(Dims, [usize; 2])> {
+    let (filters, channels, rows, columns) = kernel.dims4()?;
+    let sides = (window.output_side(0, input.height), window.output_side(1, input.width));
+    let pads = (window.pads(0, input.height), window.pads(1, input.width));
+    match (sides, pads) {
+        ((Some(height), Some(width)), (Some(top), Some(left)))
+            if channels == input.channels && window.size == [rows, columns] =>
+        {
+            Ok((Dims { batch: input.batch, height, width, channels: filters }, [top.0, left.0]))
+        }
+        _ => bail!("convolution of {input:?} with a kernel of {kernel:?} and {window:?}"),
+    }
+}
+
+/// Adds the rows of `grad`, each as long as `sums`, to `sums`. This is the gradient of a bias.
+pub fn add_rows<T: Element>(sums: &mut [T], grad: &[T]) {
+    wide(
+        #[inline(always)]
+        || {
+            for pixel in grad.chunks_exact(sums.len()) {
+                for (sum, value) in sums.iter_mut().zip(pixel) {
+                    *sum += *value;
+                }
+            }
+        },
+    );
 }
 
 /// Filters `x` with `kernel` and adds `bias`, one value an output channel.

@@ -4,8 +4,7 @@
 //! are taken together, so that every product is a matrix product over tiles. All three products are linear maps and their backward
 //! is exact: the gradient of the input is a convolution with the kernel turned round, that of the kernel Gᵀ[(Bᵀ d B) ⊙ (A y Aᵀ)]G.
 
-use super::conv::{add_rows, fit};
-use super::filter::Filter;
+use super::filter::{Filter, add_rows, fit};
 use super::lanes::{LANES, Lanes};
 use super::matrix::{View, product};
 use super::{Dims, Element, wide};

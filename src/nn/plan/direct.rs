@@ -1,9 +1,9 @@
 //! Convolution as sums over the window: any kernel, any stride.
 
 use super::arena::Workspace;
-use super::conv::{Site, Strip};
 use super::kernels::{End, Residual, Run, Runs, Start, Tile};
 use super::pack::{PackedPanel, Recipe, stretches};
+use super::site::{Site, Strip};
 use super::value::Value;
 use rayon::prelude::*;
 use std::ops::Range;

@@ -17,6 +17,7 @@ mod kernels;
 mod layout;
 mod maps;
 mod pack;
+mod site;
 mod strips;
 #[cfg(test)]
 mod tests;
@@ -24,11 +25,12 @@ mod value;
 mod winograd;
 
 use super::exec::Parameters;
-use super::fold::{FoldError, fold_batch_norms};
+use super::fold::fold_batch_norms;
 use super::graph::{Activation, Graph, NodeId, Op, Role, Shape, Window};
+use super::rewrite::RewriteError;
 use super::simplify::commute_upsampling;
 use arena::{Pool, Workspaces};
-use conv::{Addition, Convolution};
+use conv::Convolution;
 use depthwise::Depthwise;
 use fuse::{FusedConv, Stage, Work, fuse};
 use half::bf16;
@@ -39,13 +41,14 @@ use layout::{Layout, Target, View};
 use maps::{Leave, MapOp, Pointwise};
 use pack::Recipe;
 use rayon::prelude::*;
+use site::Addition;
 use value::Value;
 
 /// Why a graph did not become a plan.
 #[derive(Debug, thiserror::Error)]
 pub enum PlanError {
     #[error(transparent)]
-    Rewrite(#[from] FoldError),
+    Rewrite(#[from] RewriteError),
     #[error("no tensor `{0}`")]
     Missing(String),
     #[error("tensor `{0}` is not in f32 on the CPU: {1}")]

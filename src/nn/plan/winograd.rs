@@ -2,10 +2,10 @@
 //! [`super::kernels::winograd`]). The detour costs no accuracy that matters and saves more than half of the work.
 
 use super::arena::Workspace;
-use super::conv::{Site, Strip};
 use super::kernels::winograd::{Input, Output, PRODUCTS, transform_kernel};
 use super::kernels::{End, Run, Runs, Start, Tile};
 use super::pack::{PackedPanel, Recipe};
+use super::site::{Site, Strip};
 use super::value::Value;
 use rayon::prelude::*;
 use std::ops::Range;

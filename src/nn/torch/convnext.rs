@@ -3,7 +3,7 @@
 use super::TorchError;
 use super::assembly::{Assembly, Built};
 use super::dict::Dict;
-use super::stock::Renaming;
+use super::renaming::Renaming;
 use crate::nn::graph::{Activation, NodeId, Op, Shape};
 use candle_core::Tensor;
 

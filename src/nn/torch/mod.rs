@@ -14,6 +14,7 @@ mod dict;
 mod efficientnet;
 mod mobilenet_v4;
 pub mod pickle;
+mod renaming;
 mod resnet;
 pub mod stock;
 mod transformer;

@@ -5,10 +5,13 @@
 
 use super::TorchError;
 use super::dict::Dict;
-use super::stock::{Kind, Renaming};
+use super::renaming::Renaming;
 use candle_core::{D, DType, Device, IndexOp, Module, Result, Tensor};
 use candle_nn::{Activation, LayerNorm, Linear, VarBuilder};
 use candle_transformers::models::vit::{Config, Embeddings, Encoder};
+
+/// Name of the architecture for people.
+pub const NAME: &str = "ViT";
 
 /// Whose names a state dict has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,8 +121,7 @@ impl Transformer {
     /// # Errors
     /// If a tensor is missing, misshapen or left over, or the sizes are those of no published one.
     pub fn new(dict: &Dict) -> std::result::Result<Self, TorchError> {
-        let kind = Kind::VisionTransformer;
-        let wrong = |problem: String| TorchError::Mismatch { name: kind.name(), problems: vec![problem] };
+        let wrong = |problem: String| TorchError::Mismatch { name: NAME, problems: vec![problem] };
         let library =
             library(dict).ok_or_else(|| wrong("its names are none of timm, torchvision or transformers".into()))?;
         let [token, positions, patches] = library.entrance();
@@ -139,7 +141,7 @@ impl Transformer {
         let side = across * patch;
         let [before, attended, after, wide, narrow] = library.parts();
         let blocks = dict.count(|at| format!("{}.{before}.weight", library.block(at)));
-        let mut names = Renaming::new(kind.name(), dict);
+        let mut names = Renaming::new(NAME, dict);
         names.tensor(token, "embeddings.cls_token");
         names.tensor(positions, "embeddings.position_embeddings");
         names.layer(patches, "embeddings.patch_embeddings.projection");
