@@ -1,6 +1,8 @@
 //! Findings as sentences in the current language, the same in panels and in exported files.
 
 use super::textures::MaskFacts;
+use crate::domain::geometry::Plane;
+use crate::domain::headline::Headline;
 use crate::domain::measure::VolumeMeasurements;
 use crate::domain::prediction::Verdict;
 use rust_i18n::t;
@@ -27,6 +29,27 @@ pub fn verdict_text(verdict: &Verdict) -> String {
 pub fn decimal(value: f64, digits: usize) -> String {
     let text = format!("{value:.digits$}");
     if &*rust_i18n::locale() == "es" { text.replace('.', ",") } else { text }
+}
+
+/// "24 of 155 slices above the threshold, highest 98.9 % in slice 99".
+pub fn headline_text(headline: &Headline, count: usize) -> String {
+    let Headline { answered, positive, highest } = headline;
+    let slices = if *answered < count {
+        t!("headline.so_far", n = positive, answered = answered, count = count)
+    } else {
+        t!("headline.positive", n = positive, count = count)
+    };
+    match highest {
+        Some((index, p)) => {
+            format!("{slices}, {}", t!("headline.highest", percent = decimal(p * 100.0, 1), n = index + 1))
+        }
+        None => slices.into_owned(),
+    }
+}
+
+/// A plane as a word within a sentence.
+pub fn plane_name(plane: Plane) -> String {
+    t!(format!("plane.{}", plane.id())).to_lowercase()
 }
 
 /// Sizes of a whole study's mask. `count` is the number of slices of the study.

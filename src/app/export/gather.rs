@@ -175,8 +175,10 @@ impl App {
                 lines.push(c.classes.iter().map(percent).collect::<Vec<_>>().join("   "));
             }
             None if !entry.is_asked_view() => {
-                lines.extend(self.session.headline(entry).map(|headline| ui::headline_text(&headline, entry.count())));
-                lines.push(t!("plane.answers_from", plane = ui::plane_name(entry.asked_plane)).into_owned());
+                lines.extend(
+                    self.session.headline(entry).map(|headline| words::headline_text(&headline, entry.count())),
+                );
+                lines.push(t!("plane.answers_from", plane = words::plane_name(entry.asked_plane)).into_owned());
             }
             None if self.session.models.classifier.is_some() => lines.push(t!("findings.no_answer").into_owned()),
             None => lines.push(t!("findings.no_classifier").into_owned()),

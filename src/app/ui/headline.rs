@@ -4,9 +4,8 @@ use super::Actions;
 use crate::app::command::Command;
 use crate::app::entry::Entry;
 use crate::app::session::Step;
-use crate::app::words::decimal;
+use crate::app::words::{headline_text, plane_name};
 use crate::app::{Action, App, theme};
-use crate::domain::geometry::Plane;
 use crate::domain::headline::{Contradiction, Headline};
 use egui::{Frame, Label, Margin, RichText, Sense, Ui};
 use rust_i18n::t;
@@ -24,11 +23,6 @@ pub fn show(app: &App, ui: &mut Ui, entry: &Entry, out: &mut Actions) {
     } else if entry.asked_plane != entry.study.frames.native() {
         ui.label(t!("plane.looked_again", plane = plane_name(entry.asked_plane)));
     }
-}
-
-/// A plane as a word within a sentence.
-pub fn plane_name(plane: Plane) -> String {
-    t!(format!("plane.{}", plane.id())).to_lowercase()
 }
 
 fn of_study(app: &App, ui: &mut Ui, entry: &Entry, headline: &Headline, out: &mut Actions) {
@@ -52,22 +46,6 @@ fn of_study(app: &App, ui: &mut Ui, entry: &Entry, headline: &Headline, out: &mu
         let contradiction = app.volumetry.whole(&app.session).and_then(|whole| whole.contradiction);
         contradiction_line(ui, contradiction, "study");
     });
-}
-
-/// "24 of 155 slices above the threshold, highest 98.9 % in slice 99".
-pub fn headline_text(headline: &Headline, count: usize) -> String {
-    let Headline { answered, positive, highest } = headline;
-    let slices = if *answered < count {
-        t!("headline.so_far", n = positive, answered = answered, count = count)
-    } else {
-        t!("headline.positive", n = positive, count = count)
-    };
-    match highest {
-        Some((index, p)) => {
-            format!("{slices}, {}", t!("headline.highest", percent = decimal(p * 100.0, 1), n = index + 1))
-        }
-        None => slices.into_owned(),
-    }
 }
 
 /// Says that classifier and segmenter contradict each other; `of` is "slice" or "study".

@@ -16,8 +16,6 @@ mod study_list;
 mod top_bar;
 mod viewport;
 
-pub(super) use headline::{headline_text, plane_name};
-
 use super::command::Command;
 use super::theme;
 use super::words::{class_name, measurement_lines, verdict_text, volume_lines};

@@ -2,10 +2,10 @@
 //! slice.
 
 use super::Actions;
-use super::headline::plane_name;
 use crate::app::command::Command;
 use crate::app::entry::Entry;
 use crate::app::session::Step;
+use crate::app::words::plane_name;
 use crate::app::{Action, App, theme};
 use crate::domain::prediction::Verdict;
 use crate::domain::study::{Cut, Place};
