@@ -4,6 +4,7 @@ use super::error::TrainError;
 use super::patient_folders;
 use super::reader::Reader;
 use super::recipe::{Layout, Source};
+use super::table;
 use crate::domain::study::Place;
 use crate::io;
 use rayon::prelude::*;
@@ -109,8 +110,7 @@ struct PatientRow {
 
 fn slices(data: &Path, folder: &Path) -> Result<Vec<Found>, TrainError> {
     let list = data.join(folder).join("slices.csv");
-    let mut reader = csv::Reader::from_path(&list).map_err(|e| TrainError::file(&list, e))?;
-    let rows: Vec<Row> = reader.deserialize().collect::<Result<_, _>>().map_err(|e| TrainError::file(&list, e))?;
+    let rows: Vec<Row> = table::rows(&list)?;
     let masks = Masks::list(&data.join(folder).join(MASKS))?;
     let page = |row: &Row| Page::only(folder.join(IMAGES).join(&row.file));
     let places: HashMap<(&str, i64), Page> =
@@ -288,10 +288,8 @@ impl Patients {
         let Some(list) = &source.patients else { return Ok(Self::Unknown) };
         let path = data.join(&source.folder).join(list);
         let folder = path.parent().unwrap_or(data).to_path_buf();
-        let mut reader = csv::Reader::from_path(&path).map_err(|e| TrainError::file(&path, e))?;
         let mut by_picture = BTreeMap::new();
-        for row in reader.deserialize::<PatientRow>() {
-            let row = row.map_err(|e| TrainError::file(&path, e))?;
+        for row in table::rows::<PatientRow>(&path)? {
             if let (false, Ok(picture)) = (row.patient.is_empty(), folder.join(row.file).canonicalize()) {
                 by_picture.insert(picture, row.patient);
             }

@@ -24,4 +24,5 @@ pub mod sources;
 pub mod start;
 pub mod strip;
 pub mod supervision;
+mod table;
 pub mod twins;

@@ -40,10 +40,21 @@ fn json(report: &Report) -> Result<Vec<u8>, ExportError> {
     Ok(text)
 }
 
+/// UTF-8's mark, by which spreadsheets know that accents are written in it.
+const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
+
+/// A text that no spreadsheet takes for a formula: an apostrophe goes before a sign that begins one.
+fn plain(text: &str) -> String {
+    match text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
+        true => format!("'{text}"),
+        false => text.to_string(),
+    }
+}
+
 /// A row for each slice; cells are empty where a model was not asked.
 fn csv(report: &Report) -> Result<Vec<u8>, ExportError> {
     let failed = |e: &dyn std::fmt::Display| ExportError::Table(e.to_string());
-    let mut writer = csv::Writer::from_writer(Vec::new());
+    let mut writer = csv::Writer::from_writer(BYTE_ORDER_MARK.to_vec());
     let header = [
         "file",
         "slice",
@@ -75,21 +86,21 @@ fn csv(report: &Report) -> Result<Vec<u8>, ExportError> {
         let (c, s) = (r.classifier.as_ref(), r.segmenter.as_ref());
         let top = c.and_then(|c| c.classes.iter().max_by(|a, b| a.1.total_cmp(b.1)));
         let row = [
-            r.file.clone(),
+            plain(&r.file),
             r.slice.to_string(),
             r.width.to_string(),
             r.height.to_string(),
-            text(c.map(|c| c.model.clone())),
-            text(top.map(|(class, _)| class.clone())),
+            text(c.map(|c| plain(&c.model))),
+            text(top.map(|(class, _)| plain(class))),
             text(top.map(|(_, p)| format!("{p:.6}"))),
             text(c.map(|c| c.threshold.to_string())),
             text(c.map(|c| c.positive.to_string())),
-            text(s.map(|s| s.model.clone())),
+            text(s.map(|s| plain(&s.model))),
             text(s.map(|s| s.mask_threshold.to_string())),
             text(s.map(|s| s.mask_pixels.to_string())),
             text(s.map(|s| s.components.to_string())),
             text(s.and_then(|s| s.area_mm2).map(|a| format!("{a:.2}"))),
-            r.warnings.join("; "),
+            plain(&r.warnings.join("; ")),
             r.study.to_string(),
             r.plane.unwrap_or_default().to_string(),
             r.sha256.clone(),
