@@ -61,9 +61,7 @@ pub enum Problem {
         "is packed as {0}, which LesionLens does not unpack; have it sent uncompressed, as JPEG lossless or as JPEG 2000"
     )]
     UnsupportedSyntax(String),
-    #[error("is a NIfTI-2 file, which LesionLens does not read; convert it to NIfTI-1, with nibabel for one")]
-    SecondNifti,
-    #[error("is a NIfTI header whose voxels are missing; copy its .img file beside it")]
+    #[error("is a NIfTI or ANALYZE header whose voxels are missing; copy its .img file beside it")]
     NoImageBeside,
     /// In the words of the slice's own reader.
     #[error("{0}")]

@@ -4,6 +4,7 @@ pub mod dicom;
 pub mod error;
 mod files;
 pub mod grouping;
+mod gzip;
 mod jpeg;
 mod nifti;
 pub mod paths;
@@ -83,9 +84,13 @@ fn of_one_file(study: Study) -> Study {
     Study { grouping, ..study }
 }
 
-/// One file, whatever lies beside it.
+/// One file, whatever lies beside it but the header of a pair of files.
 fn single(path: &Path) -> Result<Study, LoadError> {
-    let study = match sniff_file(path)? {
+    let format = sniff_file(path);
+    if let (Err(LoadError { problem: Problem::NotAnImage, .. }), Some(header)) = (&format, nifti::header_beside(path)) {
+        return single(&header);
+    }
+    let study = match format? {
         Format::Dicom => dicom::load(vec![dicom::Header::read(path)?]),
         Format::Nifti => guarded(|| nifti::load(path)).map_err(|problem| LoadError::new(path, problem)),
         Format::Png | Format::Jpeg | Format::Tiff => Ok(Study::of_pages(path, pictures(path)?)),
@@ -292,7 +297,7 @@ fn sniff(head: &[u8]) -> Option<Format> {
         [0xFF, 0xD8, 0xFF, ..] => Some(Format::Jpeg),
         _ if dicom::is_dicom(head) => Some(Format::Dicom),
         [b'I', b'I', 42 | 43, 0, ..] | [b'M', b'M', 0, 42 | 43, ..] => Some(Format::Tiff),
-        _ => nifti::kind(head).map(|_| Format::Nifti),
+        _ => nifti::is_header(head).then_some(Format::Nifti),
     }
 }
 
@@ -332,7 +337,7 @@ fn dimensions(path: &Path) -> Option<(u32, u32)> {
 
 fn is_gzipped(path: &Path) -> bool {
     let mut magic = [0; 2];
-    File::open(path).and_then(|mut file| file.read_exact(&mut magic)).is_ok() && magic == [0x1F, 0x8B]
+    File::open(path).and_then(|mut file| file.read_exact(&mut magic)).is_ok() && magic == gzip::MAGIC
 }
 
 /// Whether the first bytes of a file are those of a format this module reads.

@@ -92,13 +92,48 @@ pub fn stem(path: &Path) -> String {
     }
 }
 
-/// Whether a file is the truth of its neighbour: `NAME_mask.*`.
+/// Whether a file is the truth of its neighbour: `NAME_mask.*`, or the outline of a BraTS case.
 pub fn is_truth(path: &Path) -> bool {
-    stem(path).to_lowercase().ends_with("_mask")
+    stem(path).to_lowercase().ends_with("_mask") || is_brats_outline(path)
 }
 
-/// The outline beside `path`: same folder, `NAME_mask` with any ending, in any case.
+/// What the BraTS data sets call their sequences and, at last, the outline of the same case: `CASE_flair.nii.gz`, `CASE_seg.nii.gz`,
+/// in newer editions `CASE-t2f.nii.gz`, `CASE-seg.nii.gz`.
+const BRATS_SEQUENCES: [&str; 8] = ["flair", "t1", "t1ce", "t2", "t1n", "t1c", "t2w", "t2f"];
+const BRATS_OUTLINE: &str = "seg";
+
+/// The case and the part of it that a file is called after, with the sign between them.
+fn brats_parts(path: &Path) -> Option<(String, char, String)> {
+    let stem = stem(path);
+    let at = stem.rfind(['_', '-'])?;
+    let part = stem[at + 1..].to_lowercase();
+    Some((stem[..at].to_string(), stem[at..].chars().next()?, part))
+}
+
+/// Whether a file is called as an outline and lies beside a sequence of its case.
+fn is_brats_outline(path: &Path) -> bool {
+    brats_parts(path).is_some_and(|(case, sign, part)| {
+        let is_beside = |sequence: &str| volume_beside(path, &format!("{case}{sign}{sequence}")).is_some();
+        part == BRATS_OUTLINE && BRATS_SEQUENCES.iter().any(|sequence| is_beside(sequence))
+    })
+}
+
+/// The NIfTI file in the folder of `path` that is called `stem`.
+fn volume_beside(path: &Path, stem: &str) -> Option<PathBuf> {
+    let called = ["nii.gz", "nii"].map(|ending| path.with_file_name(format!("{stem}.{ending}")));
+    called.into_iter().find(|path| path.is_file())
+}
+
+/// The outline beside `path`: same folder, `NAME_mask` with any ending, in any case; else that of its BraTS case.
 pub fn truth_beside(path: &Path) -> Option<PathBuf> {
+    mask_beside(path).or_else(|| {
+        let (case, sign, part) = brats_parts(path)?;
+        let outline = volume_beside(path, &format!("{case}{sign}{BRATS_OUTLINE}"));
+        outline.filter(|_| BRATS_SEQUENCES.contains(&part.as_str()))
+    })
+}
+
+fn mask_beside(path: &Path) -> Option<PathBuf> {
     let stem_of = stem(path);
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     // The usual endings are tried first: listing a folder of thousands for every file would take its time.
