@@ -6,6 +6,7 @@ mod files;
 pub mod grouping;
 mod gzip;
 mod jpeg;
+mod jpegls;
 mod nifti;
 pub mod paths;
 mod png;
