@@ -241,6 +241,13 @@ impl Slice {
         &self.windows
     }
 
+    /// Replaces the windows; the first is what the picture opens with. None at all changes nothing.
+    pub fn set_windows(&mut self, windows: Vec<Window>) {
+        if !windows.is_empty() {
+            self.windows = windows;
+        }
+    }
+
     /// Grey values 0–255 as networks expect them, under [`Self::default_window`]: what the reader does to brightness and
     /// contrast never changes what a network sees.
     pub fn grey(&self) -> Vec<f32> {

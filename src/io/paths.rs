@@ -1,6 +1,6 @@
 //! From what a user names to the files that are opened: folders are walked, outlines set aside, numbers sorted as numbers.
 
-use super::dicom::Header;
+use super::dicom::{Header, Identity, divided};
 use super::error::{LoadError, Problem};
 use super::grouping::{self, Pattern};
 use super::looks_like_image;
@@ -57,7 +57,7 @@ pub fn is_model(path: &Path) -> bool {
 pub enum Source {
     /// One file, of whatever format.
     File(PathBuf),
-    /// DICOM files of one series.
+    /// DICOM files of one series, or those of them that lie alike.
     Series(Vec<Header>),
     /// Pictures of one folder that are slices of one study, in their order, and why they are taken for one.
     Slices { files: Vec<PathBuf>, grouping: Grouping },
@@ -171,8 +171,9 @@ pub fn expand(paths: &[PathBuf], cancelled: &dyn Fn() -> bool) -> Expanded {
     for path in paths {
         if path.is_dir() {
             let before = (out.errors.len(), found.len());
-            let mut inside = Vec::new();
-            walk(path, 0, &mut inside, &mut out.errors, cancelled);
+            let mut walk = Walk { root: path, walked: HashSet::new(), found: Vec::new(), cancelled };
+            walk.enter(path, 0, &mut out.errors);
+            let mut inside = walk.found;
             inside.sort_by(|a, b| natural(&a.to_string_lossy(), &b.to_string_lossy()));
             found.extend(inside);
             order.extend_from_slice(&found[before.1..]);
@@ -219,7 +220,7 @@ fn together(
     cancelled: &dyn Fn() -> bool,
 ) -> Vec<Source> {
     let mut parts: Vec<Part> = Vec::new();
-    let mut series: HashMap<String, usize> = HashMap::new();
+    let mut series: HashMap<Identity, usize> = HashMap::new();
     let mut numbered: HashMap<Pattern, usize> = HashMap::new();
     for path in files {
         if cancelled() {
@@ -227,11 +228,10 @@ fn together(
         }
         if let Some(header) = is_dicom(&path).then(|| Header::read(&path)) {
             match header {
-                Ok(header) if header.series.is_empty() => parts.push(Part::Source(Source::File(path))),
-                Ok(header) => match series.get(&header.series).and_then(|at| parts.get_mut(*at)) {
+                Ok(header) => match series.get(&header.identity).and_then(|at| parts.get_mut(*at)) {
                     Some(Part::Source(Source::Series(all))) => all.push(header),
                     _ => {
-                        series.insert(header.series.clone(), parts.len());
+                        series.insert(header.identity.clone(), parts.len());
                         parts.push(Part::Source(Source::Series(vec![header])));
                     }
                 },
@@ -254,11 +254,46 @@ fn together(
             },
         }
     }
-    let sources = |part| match part {
+    join_single_files(&mut parts);
+    let sources = |part: Part| match part {
+        Part::Source(Source::Series(headers)) => divided(headers).into_iter().map(Source::Series).collect(),
         Part::Source(source) => vec![source],
         Part::Numbered(pattern, files) => grouping::studies(&pattern, files, cancelled),
     };
     parts.into_iter().flat_map(sources).collect()
+}
+
+/// Fewest series of one file that are taken for one series.
+const FEWEST_SINGLE: usize = 3;
+
+/// Joins series of one file each that differ in nothing but their number.
+fn join_single_files(parts: &mut Vec<Part>) {
+    let key = |part: &Part| match part {
+        Part::Source(Source::Series(headers)) => match headers.as_slice() {
+            [only] => only.identity_without_number(),
+            _ => None,
+        },
+        _ => None,
+    };
+    let mut counts: HashMap<Identity, usize> = HashMap::new();
+    parts.iter().filter_map(key).for_each(|key| *counts.entry(key).or_default() += 1);
+    counts.retain(|_, count| *count >= FEWEST_SINGLE);
+    let mut joined: HashMap<Identity, usize> = HashMap::new();
+    let mut out: Vec<Part> = Vec::new();
+    for part in std::mem::take(parts) {
+        let key = key(&part).filter(|key| counts.contains_key(key));
+        let first = key.as_ref().and_then(|key| joined.get(key)).and_then(|at| out.get_mut(*at));
+        match (first, part) {
+            (Some(Part::Source(Source::Series(all))), Part::Source(Source::Series(own))) => all.extend(own),
+            (_, part) => {
+                if let Some(key) = key {
+                    joined.insert(key, out.len());
+                }
+                out.push(part);
+            }
+        }
+    }
+    *parts = out;
 }
 
 fn is_dicom(path: &Path) -> bool {
@@ -271,35 +306,40 @@ fn is_dicom(path: &Path) -> bool {
     read.is_ok() && super::dicom::is_dicom(&head)
 }
 
-/// Goes on past whatever cannot be read, and says so.
-fn walk(
-    folder: &Path,
-    depth: usize,
-    found: &mut Vec<PathBuf>,
-    errors: &mut Vec<LoadError>,
-    cancelled: &dyn Fn() -> bool,
-) {
-    let children = match std::fs::read_dir(folder) {
-        Ok(children) => children,
-        Err(error) => return errors.push(LoadError::new(folder, Problem::Unreadable(error.kind()))),
-    };
-    for entry in children {
-        if cancelled() {
+/// A walk through a folder, which goes on past whatever cannot be read, and says so. Links to folders are followed, but never to where
+/// the walk came from: no folder is walked twice, and none that holds the root.
+struct Walk<'a> {
+    root: &'a Path,
+    walked: HashSet<PathBuf>,
+    found: Vec<PathBuf>,
+    cancelled: &'a dyn Fn() -> bool,
+}
+
+impl Walk<'_> {
+    fn enter(&mut self, folder: &Path, depth: usize, errors: &mut Vec<LoadError>) {
+        let opened = folder.canonicalize().and_then(|place| Ok((place, std::fs::read_dir(folder)?)));
+        let (place, children) = match opened {
+            Ok(opened) => opened,
+            Err(error) => return errors.push(LoadError::new(folder, Problem::Unreadable(error.kind()))),
+        };
+        let is_above = depth > 0 && self.root.canonicalize().is_ok_and(|root| root.starts_with(&place));
+        if depth > MAX_DEPTH || is_above || !self.walked.insert(place) {
             return;
         }
-        let Ok(entry) = entry else { continue };
-        let path = entry.path();
-        let name = entry.file_name();
-        if name.to_string_lossy().starts_with('.') || name.eq_ignore_ascii_case("DICOMDIR") {
-            continue;
-        }
-        // Links to folders are not followed: they can lead in circles.
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            if depth < MAX_DEPTH {
-                walk(&path, depth + 1, found, errors, cancelled);
+        for entry in children.flatten() {
+            if (self.cancelled)() {
+                return;
             }
-        } else if path.is_file() && !is_truth(&path) && (looks_like_image(&path) || is_called_image(&path)) {
-            found.push(path);
+            let path = entry.path();
+            let name = entry.file_name();
+            if name.to_string_lossy().starts_with('.') || super::dicom::is_directory(&name.to_string_lossy()) {
+                continue;
+            }
+            if path.is_dir() {
+                self.enter(&path, depth + 1, errors);
+            } else if path.is_file() && !is_truth(&path) && (looks_like_image(&path) || is_called_image(&path)) {
+                self.found.push(path);
+            }
         }
     }
 }

@@ -77,13 +77,17 @@ fn warning(warning: &Warning) -> String {
         Warning::TruthUnusable(why) => t!("warning.truth_unusable", why = why),
         Warning::OrientationUnknown => t!("warning.orientation_unknown"),
         Warning::OrderUnknown => t!("warning.order_unknown"),
+        Warning::OrderByLocation => t!("warning.order_by_location"),
+        Warning::OrderAsStored => t!("warning.order_as_stored"),
         Warning::Gaps { largest_mm } => t!("warning.gaps", mm = format!("{:.1}", mm(*largest_mm))),
         Warning::Duplicates(n) => t!("warning.duplicates", n = n),
+        Warning::CopiesLeftOut(n) => t!("warning.copies_left_out", n = n),
         Warning::MixedOrientations(n) => t!("warning.mixed_orientations", n = n),
         Warning::LeftOut(n) => t!("warning.left_out", n = n),
         Warning::Contradiction(what) => t!("warning.contradiction", what = what),
         Warning::FurtherTimes(n) => t!("warning.further_times", n = n),
         Warning::DetectorSpacing => t!("warning.detector_spacing"),
+        Warning::WindowUnusable => t!("warning.window_unusable"),
     }
     .into_owned()
 }

@@ -1,13 +1,17 @@
 //! Pixels of one frame → one grey slice.
 
+use super::codestream::{check_codestreams, has_colour_transform};
+use super::complete::complete;
 use super::header::{FrameHeader, Header};
+use super::parse::BIG_ENDIAN;
 use super::problem;
 use crate::domain::slice::{Depth, Slice};
 use crate::domain::study::Warning;
 use crate::domain::window::Window;
 use crate::io::error::Problem;
-use crate::io::{MAX_STACK_PIXELS, guarded};
+use crate::io::{MAX_STACK_PIXELS, guarded, jpegls};
 use dicom_core::header::HasLength;
+use dicom_core::value::Value as DicomValue;
 use dicom_dictionary_std::{tags, uids};
 use dicom_object::DefaultDicomObject;
 use dicom_pixeldata::{
@@ -16,19 +20,17 @@ use dicom_pixeldata::{
 use dicom_transfer_syntax_registry::{TransferSyntaxIndex, TransferSyntaxRegistry};
 use std::path::Path;
 
-/// Transfer syntaxes whose pixels are not compressed one by one; the third is the retired big-endian one.
+/// Transfer syntaxes whose pixels are not compressed one by one.
 const PLAIN: [&str; 4] = [
     uids::IMPLICIT_VR_LITTLE_ENDIAN,
     uids::EXPLICIT_VR_LITTLE_ENDIAN,
-    "1.2.840.10008.1.2.2",
+    BIG_ENDIAN,
     uids::DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
 ];
 
-/// Bytes within which a boxed JPEG 2000 stream must begin.
-const BOXES: usize = 64 << 10;
+const JPEG_LS: [&str; 2] = [uids::JPEGLS_LOSSLESS, uids::JPEGLS_NEAR_LOSSLESS];
 /// Compressed syntaxes whose decoders leave luminance and chroma as they are.
-const UNCONVERTED: [&str; 5] =
-    [uids::RLE_LOSSLESS, uids::JPEG_LOSSLESS, uids::JPEG_LOSSLESS_SV1, uids::JPEG2000_LOSSLESS, uids::JPEG2000];
+const UNCONVERTED: [&str; 3] = [uids::RLE_LOSSLESS, uids::JPEG_LOSSLESS, uids::JPEG_LOSSLESS_SV1];
 
 /// A file's pixels, ready to give single frames.
 pub enum Pixels {
@@ -39,12 +41,19 @@ pub enum Pixels {
         surplus: bool,
     },
     /// Compressed frames, each decoded when it is asked for.
-    Encapsulated(Box<DefaultDicomObject>),
+    Encapsulated {
+        object: Box<DefaultDicomObject>,
+        /// The decoder leaves luminance and chroma as they are.
+        unconverted: bool,
+    },
+    /// Frames compressed as JPEG-LS.
+    JpegLs(Box<DefaultDicomObject>),
 }
 
 impl Pixels {
-    pub fn open(path: &Path) -> Result<Self, Problem> {
-        let object = super::open_whole(path)?;
+    /// Opens the file that `header` describes.
+    pub fn open(header: &Header) -> Result<Self, Problem> {
+        let mut object = super::open_whole(&header.path)?;
         let syntax = object.meta().transfer_syntax().to_string();
         let Some(length) = object.get(tags::PIXEL_DATA).map(|element| element.length().get()) else {
             let other =
@@ -52,6 +61,7 @@ impl Pixels {
             let fractions = Problem::Unsupported("pixels that are no whole numbers".into());
             return Err(if other { fractions } else { Problem::NoPixels });
         };
+        complete(&mut object, header);
         guarded(|| {
             if PLAIN.contains(&syntax.as_str()) {
                 let number = |tag| object.get(tag).and_then(|e| e.to_int::<u64>().ok()).unwrap_or(1);
@@ -60,9 +70,6 @@ impl Pixels {
                     return Err(Problem::StackTooLarge);
                 }
                 let all = object.decode_pixel_data().map_err(|e| problem(&e))?.to_owned();
-                if *all.photometric_interpretation() == PhotometricInterpretation::YbrFull422 {
-                    return Err(Problem::Unsupported("uncompressed YBR_FULL_422".into()));
-                }
                 let told = frame * number(tags::NUMBER_OF_FRAMES) * u64::from(all.bits_allocated()) / 8;
                 let stored = length.map_or(told, u64::from);
                 // One byte may fill up an odd length.
@@ -70,183 +77,258 @@ impl Pixels {
             }
             check_syntax(&syntax)?;
             check_codestreams(&object)?;
-            Ok(Pixels::Encapsulated(Box::new(object)))
+            if JPEG_LS.contains(&syntax.as_str()) {
+                return Ok(Pixels::JpegLs(Box::new(object)));
+            }
+            let unconverted =
+                has_colour_transform(&object).map_or(UNCONVERTED.contains(&syntax.as_str()), |converted| !converted);
+            Ok(Pixels::Encapsulated { object: Box::new(object), unconverted })
         })
     }
 
-    /// Frame `index` of the file that `header` describes.
-    pub fn slice(&self, header: &Header, index: usize) -> Result<Slice, Problem> {
-        guarded(|| match self {
-            Pixels::Plain { all, surplus } => {
-                let bytes = all.frame_data(index as u32).map_err(|_| Problem::Truncated)?;
-                let mut slice = grey(all, bytes, rescale(all, index), (header, false), index)?;
-                let warning = Warning::Contradiction("PixelData, Rows, Columns, NumberOfFrames");
-                slice.warnings.extend(surplus.then_some(warning));
-                Ok(slice)
-            }
-            Pixels::Encapsulated(object) => {
-                let syntax = object.meta().transfer_syntax();
-                let one = object.decode_pixel_data_frame(index as u32).map_err(|e| problem(&e))?;
-                let rescale = rescale(&one, 0);
-                grey(&one, one.data(), rescale, (header, UNCONVERTED.contains(&syntax)), index)
-            }
-        })
+    /// Whether two files hold the same pixels; files that cannot be read do not.
+    pub fn are_equal(one: &Path, other: &Path) -> bool {
+        let pixels = |path: &Path| super::open_whole(path).ok()?.take_element(tags::PIXEL_DATA).ok();
+        pixels(one).is_some_and(|pixels_of_one| pixels(other).is_some_and(|other| other == pixels_of_one))
     }
+
+    /// Frame `index` of those that `header` lists, under the windows that the file names.
+    pub fn decode(&self, header: &Header, index: usize) -> Result<Decoded, Problem> {
+        let frame = header.frames.get(index).ok_or(Problem::Truncated)?;
+        let stored = if header.mosaic.is_some() { 0 } else { frame.number };
+        let whole = guarded(|| match self {
+            Pixels::Plain { all, surplus } => {
+                let bytes = all.frame_data(stored as u32).map_err(|_| Problem::Truncated)?;
+                let mut decoded = grey(&Description::of(all), bytes, (header, false), frame)?;
+                let warning = Warning::Contradiction("PixelData, Rows, Columns, NumberOfFrames");
+                decoded.slice.warnings.extend(surplus.then_some(warning));
+                Ok(decoded)
+            }
+            Pixels::Encapsulated { object, unconverted } => {
+                let one = object.decode_pixel_data_frame(stored as u32).map_err(|e| problem(&e))?;
+                grey(&Description::of(&one), one.data(), (header, *unconverted), frame)
+            }
+            Pixels::JpegLs(object) => {
+                let stream = frame_bytes(object, stored, header.stored_frames as usize)?;
+                let (description, bytes) = Description::unpacked(object, &stream)?;
+                grey(&description, &bytes, (header, true), frame)
+            }
+        })?;
+        let Some(mosaic) = header.mosaic else { return Ok(whole) };
+        let (width, height) = (header.width as usize, header.height as usize);
+        let (x, y) = mosaic.corner(frame.number, (width, height));
+        let slice = whole.slice.crop(x, y, width, height).ok_or(Problem::Truncated)?;
+        Ok(Decoded { slice, padding: Vec::new() })
+    }
+}
+
+/// A frame as grey values.
+pub struct Decoded {
+    pub slice: Slice,
+    /// Places of pixels that stand for no tissue, in order.
+    pub padding: Vec<usize>,
 }
 
 /// Compressions that nothing here unpacks.
-fn check_syntax(name: &str) -> Result<(), Problem> {
-    if TransferSyntaxRegistry.get(name).is_some_and(|syntax| syntax.can_decode_all()) {
-        return Ok(());
+fn check_syntax(uid: &str) -> Result<(), Problem> {
+    match TransferSyntaxRegistry.get(uid) {
+        _ if JPEG_LS.contains(&uid) => Ok(()),
+        Some(syntax) if syntax.can_decode_all() => Ok(()),
+        Some(syntax) => Err(Problem::UnsupportedSyntax(syntax.name().to_string())),
+        None => Err(Problem::UnsupportedSyntax(format!("the transfer syntax {uid}"))),
     }
-    Err(Problem::UnsupportedSyntax(match name {
-        uids::JPEGLS_LOSSLESS | uids::JPEGLS_NEAR_LOSSLESS => "JPEG-LS".to_string(),
-        other => format!("the transfer syntax {other}"),
-    }))
 }
 
-/// Most segments that a run-length table has.
-const RLE_SEGMENTS: usize = 15;
+/// How samples lie in the bytes of a frame.
+struct Description {
+    width: usize,
+    height: usize,
+    /// Samples of a pixel.
+    samples: usize,
+    allocated: u16,
+    stored: u16,
+    high_bit: u16,
+    signed: bool,
+    /// Sample by sample instead of pixel by pixel.
+    planar: bool,
+    photometric: PhotometricInterpretation,
+}
 
-/// A compressed picture says its own size, which decoders believe: it must be the file's.
-fn check_codestreams(object: &DefaultDicomObject) -> Result<(), Problem> {
-    let Some(fragments) = object.get(tags::PIXEL_DATA).and_then(|e| e.fragments()) else { return Ok(()) };
-    let number = |tag| object.get(tag).and_then(|e| e.to_int::<u32>().ok()).unwrap_or(0);
-    let samples = number(tags::SAMPLES_PER_PIXEL).max(1);
-    let told = Codestream { width: number(tags::COLUMNS), height: number(tags::ROWS), samples };
-    if object.meta().transfer_syntax() == uids::RLE_LOSSLESS {
-        return match fragments.iter().all(|fragment| has_rle_header(fragment)) {
-            true => Ok(()),
-            false => Err(Problem::Damaged("its run lengths begin with no table of segments".into())),
+impl Description {
+    fn of(data: &DecodedPixelData) -> Self {
+        Self {
+            width: data.columns() as usize,
+            height: data.rows() as usize,
+            samples: usize::from(data.samples_per_pixel()),
+            allocated: data.bits_allocated(),
+            stored: data.bits_stored(),
+            high_bit: data.high_bit(),
+            signed: data.pixel_representation() == PixelRepresentation::Signed,
+            planar: data.planar_configuration() == PlanarConfiguration::PixelFirst,
+            photometric: data.photometric_interpretation().clone(),
+        }
+    }
+
+    /// A frame of JPEG-LS, with its samples in as many bytes as `object` has for one.
+    fn unpacked(object: &DefaultDicomObject, stream: &[u8]) -> Result<(Self, Vec<u8>), Problem> {
+        let picture = jpegls::decode(stream)?;
+        let number = |tag| object.get(tag).and_then(|e| e.to_int::<u16>().ok()).unwrap_or(0);
+        let photometric =
+            object.get(tags::PHOTOMETRIC_INTERPRETATION).and_then(|e| e.to_str().ok()).unwrap_or_default();
+        let (allocated, stored) = (number(tags::BITS_ALLOCATED), number(tags::BITS_STORED));
+        let bytes = match allocated {
+            8 => picture.samples.iter().map(|sample| *sample as u8).collect(),
+            _ => picture.samples.iter().flat_map(|sample| sample.to_le_bytes()).collect(),
         };
-    }
-    for found in fragments.iter().filter_map(|fragment| codestream(fragment)) {
-        if found != told {
-            let text = |c: Codestream| format!("{}×{} pixels of {} samples", c.width, c.height, c.samples);
-            let problem = format!("its compressed picture is {}, its header says {}", text(found), text(told));
-            return Err(Problem::Damaged(problem));
-        }
-    }
-    Ok(())
-}
-
-/// Whether a fragment begins with a table of segments that lie in it, one behind the other (PS3.5, G.5).
-fn has_rle_header(fragment: &[u8]) -> bool {
-    let words: Vec<usize> =
-        fragment.as_chunks().0.iter().take(RLE_SEGMENTS + 1).map(|b| u32::from_le_bytes(*b) as usize).collect();
-    let Some((&count, offsets)) = words.split_first().filter(|(count, rest)| **count <= rest.len()) else {
-        return false;
-    };
-    let offsets = &offsets[..count];
-    let in_order =
-        offsets.is_sorted() && offsets.iter().all(|at| (4 * (RLE_SEGMENTS + 1)..=fragment.len()).contains(at));
-    count > 0 && in_order
-}
-
-/// What a compressed picture says of itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Codestream {
-    width: u32,
-    height: u32,
-    samples: u32,
-}
-
-/// The header of a JPEG (T.81 B.2.2), JPEG-LS or JPEG 2000 (T.800 A.5.1) stream, also one in boxes (T.800 I.4).
-fn codestream(bytes: &[u8]) -> Option<Codestream> {
-    let short = |at: usize| bytes.get(at..at + 2).map(|b| u32::from(u16::from_be_bytes([b[0], b[1]])));
-    let long = |at: usize| Some(short(at)? << 16 | short(at + 2)?);
-    match bytes {
-        [0xFF, 0x4F, 0xFF, 0x51, ..] => Some(Codestream {
-            width: long(8)?.checked_sub(long(16)?)?,
-            height: long(12)?.checked_sub(long(20)?)?,
-            samples: short(40)?,
-        }),
-        [0, 0, 0, 12, b'j', b'P', ..] => {
-            let head = bytes.get(..bytes.len().min(BOXES))?;
-            let start = head.windows(4).position(|part| part == [0xFF, 0x4F, 0xFF, 0x51])?;
-            codestream(&bytes[start..])
-        }
-        [0xFF, 0xD8, ..] => {
-            let mut at = 2;
-            loop {
-                let marker = short(at)?;
-                // Start of frame, whatever the process; not the tables 0xC4, 0xC8, 0xCC.
-                if matches!(marker, 0xFFC0..=0xFFCF | 0xFFF7) && ![0xFFC4, 0xFFC8, 0xFFCC].contains(&marker) {
-                    let samples = u32::from(*bytes.get(at + 9)?);
-                    return Some(Codestream { width: short(at + 7)?, height: short(at + 5)?, samples });
-                }
-                at += 2 + short(at + 2)? as usize;
-            }
-        }
-        _ => None,
+        let description = Self {
+            width: picture.width,
+            height: picture.height,
+            samples: picture.components,
+            allocated: if allocated == 8 { 8 } else { 16 },
+            stored,
+            high_bit: stored.saturating_sub(1),
+            signed: number(tags::PIXEL_REPRESENTATION) == 1,
+            planar: false,
+            photometric: photometric.trim().into(),
+        };
+        Ok((description, bytes))
     }
 }
 
-fn rescale(data: &DecodedPixelData, index: usize) -> (f64, f64) {
-    let all = data.rescale().unwrap_or_default();
-    all.get(index).or(all.first()).map_or((1.0, 0.0), |r| (r.slope, r.intercept))
+/// The compressed bytes of one frame: a fragment of its own, all fragments of the only frame, or those from the frame's place in the
+/// table of offsets up to the next (PS3.5, A.4).
+fn frame_bytes(object: &DefaultDicomObject, frame: usize, frames: usize) -> Result<Vec<u8>, Problem> {
+    let element = object.get(tags::PIXEL_DATA).ok_or(Problem::NoPixels)?;
+    let fragments = element.fragments().ok_or(Problem::NoPixels)?;
+    if frames == 1 {
+        return Ok(fragments.concat());
+    }
+    if fragments.len() == frames {
+        return fragments.get(frame).cloned().ok_or(Problem::Truncated);
+    }
+    let DicomValue::PixelSequence(sequence) = element.value() else { return Err(Problem::NoPixels) };
+    let offsets = sequence.offset_table();
+    let start = offsets.get(frame).copied().ok_or(Problem::Truncated)?;
+    let end = offsets.get(frame + 1).copied().unwrap_or(u32::MAX);
+    let mut at = 0;
+    let mut out = Vec::new();
+    for fragment in fragments {
+        if (start..end).contains(&at) {
+            out.extend_from_slice(fragment);
+        }
+        at += fragment.len() as u32 + 8;
+    }
+    Ok(out)
 }
 
 /// Stored samples → grey values in the file's own units.
 fn grey(
-    data: &DecodedPixelData,
+    data: &Description,
     bytes: &[u8],
-    (slope, intercept): (f64, f64),
     (header, unconverted): (&Header, bool),
-    index: usize,
-) -> Result<Slice, Problem> {
-    let (width, height) = (data.columns() as usize, data.rows() as usize);
-    let samples = usize::from(data.samples_per_pixel());
-    let signed = data.pixel_representation() == PixelRepresentation::Signed;
-    let values = Samples::new(bytes, data.bits_allocated(), data.bits_stored(), data.high_bit(), signed)?;
+    frame: &FrameHeader,
+) -> Result<Decoded, Problem> {
+    let Description { width, height, samples, planar, .. } = *data;
+    let values = Samples::new(bytes, data.allocated, data.stored, data.high_bit, data.signed)?;
     if values.len() < width * height * samples {
         return Err(Problem::Truncated);
     }
-    let coloured = match data.photometric_interpretation() {
-        PhotometricInterpretation::Monochrome1 | PhotometricInterpretation::Monochrome2 => false,
-        PhotometricInterpretation::Rgb if samples == 3 => true,
-        PhotometricInterpretation::YbrFull if samples == 3 => true,
-        other => return Err(Problem::Unsupported(format!("the DICOM colour type {}", other.as_str()))),
-    };
-    // Of YBR the first sample is the luminance itself, where no decoder has made colours of it.
-    let luminance_first = coloured
-        && (*data.photometric_interpretation() != PhotometricInterpretation::Rgb || (header.is_ybr && unconverted));
-    let planar = data.planar_configuration() == PlanarConfiguration::PixelFirst;
+    let colours = Colours::of(data, header, unconverted)?;
     let at = |pixel: usize, sample: usize| {
         values.get(if planar { sample * width * height + pixel } else { pixel * samples + sample })
     };
-    let named = header.frames.get(index).is_some_and(|frame| !frame.windows.is_empty());
-    let voi = header.voi_table.as_ref().filter(|_| !named && !coloured);
+    let grey = colours == Colours::Grey;
+    let voi = header.voi_table.as_ref().filter(|_| frame.windows.usable.is_empty() && grey);
+    let rescale = frame.rescale;
     let tables = voi.is_some() || header.modality_table.is_some();
-    let eight =
-        !tables && data.bits_allocated() == 8 && data.bits_stored() == 8 && !signed && (slope, intercept) == (1.0, 0.0);
-    let pixels = (0..width * height).map(|i| match (coloured, luminance_first) {
-        (true, false) => (0.299 * at(i, 0) + 0.587 * at(i, 1) + 0.114 * at(i, 2)).round() as f32,
-        _ => {
-            let stored = at(i, 0);
-            let value = header.modality_table.as_ref().map_or(stored * slope + intercept, |table| table.get(stored));
-            voi.map_or(value, |table| table.get(value)) as f32
-        }
+    let plain = !tables && (rescale.slope, rescale.intercept) == (1.0, 0.0);
+    let bytes_as_stored = (data.allocated, data.stored) == (8, 8) && !data.signed;
+    let eight = colours == Colours::Palette || (plain || !grey) && bytes_as_stored;
+    let luminance = |[red, green, blue]: [f64; 3]| (0.299 * red + 0.587 * green + 0.114 * blue).round() as f32;
+    let value = |stored: f64| {
+        let table = header.modality_table.as_ref();
+        let value = table.map_or(stored * rescale.slope + rescale.intercept, |table| table.get(stored));
+        voi.map_or(value, |table| table.get(value)) as f32
+    };
+    let pixels = (0..width * height).map(|i| match colours {
+        Colours::Grey => value(at(i, 0)),
+        Colours::Rgb => luminance([at(i, 0), at(i, 1), at(i, 2)]),
+        Colours::LuminanceFirst => at(i, 0) as f32,
+        // Two luminances, then the chroma that they share.
+        Colours::LuminancePairs => values.get(i / 2 * 4 + i % 2) as f32,
+        Colours::Palette => header.palette.as_ref().map_or(0.0, |palette| luminance(palette.colour(at(i, 0)))),
     });
+    let mut pixels: Vec<f32> = pixels.collect();
+    let padding = match &header.padding {
+        Some(padding) if grey => fill(&mut pixels, header.inverted, |i| padding.contains(at(i, 0))),
+        _ => Vec::new(),
+    };
     let depth = if eight { Depth::Eight } else { Depth::Deep };
-    let looks = header.frames.get(index);
-    let windows = looks.map_or_else(Vec::new, |frame: &FrameHeader| frame.windows.clone());
     // Colour is shown as it is.
     let windows: Vec<Window> = match voi {
-        _ if coloured => Vec::new(),
+        _ if !grey => Vec::new(),
         Some(table) => vec![Window::from_range(0.0, table.highest() as f32)],
-        None => windows,
+        None => frame.windows.usable.clone(),
     };
-    let slice = Slice::with_windows(width, height, pixels.collect(), depth, windows);
+    let slice = Slice::with_windows(width, height, pixels, depth, windows);
     let mut slice = slice.ok_or(Problem::Truncated)?;
-    slice.spacing = looks.and_then(|frame| frame.spacing);
-    slice.orientation = looks.and_then(|frame| frame.orientation);
+    slice.spacing = frame.spacing;
+    slice.orientation = frame.orientation;
     slice.inverted = header.inverted;
-    slice.warnings.extend(coloured.then_some(Warning::ColourToGrey));
+    slice.warnings.extend((!grey).then_some(Warning::ColourToGrey));
     if slice.has_few_greys() {
         slice.warnings.push(Warning::FewGreys);
     }
-    Ok(slice)
+    Ok(Decoded { slice, padding })
+}
+
+/// Gives padding that lies beyond all tissue the tissue's own darkest value, so that it takes no part of the grey scale; returns its
+/// places. What lies among other values is tissue.
+fn fill(pixels: &mut [f32], inverted: bool, is_padding: impl Fn(usize) -> bool) -> Vec<usize> {
+    let named: Vec<usize> = (0..pixels.len()).filter(|i| is_padding(*i)).collect();
+    let mut next = named.iter().peekable();
+    let (mut low, mut high) = (f32::INFINITY, f32::NEG_INFINITY);
+    for (i, value) in pixels.iter().enumerate() {
+        if next.next_if_eq(&&i).is_none() {
+            (low, high) = (low.min(*value), high.max(*value));
+        }
+    }
+    let is_beyond = |i: &usize| low <= high && !(low..=high).contains(&pixels[*i]);
+    let padding: Vec<usize> = named.iter().copied().filter(is_beyond).collect();
+    for i in &padding {
+        pixels[*i] = if inverted { high } else { low };
+    }
+    padding
+}
+
+/// What the samples of a pixel mean once they are unpacked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Colours {
+    Grey,
+    Rgb,
+    /// Luminance and two of chroma.
+    LuminanceFirst,
+    /// As the last, chroma shared by two pixels (YBR_FULL_422, uncompressed).
+    LuminancePairs,
+    Palette,
+}
+
+impl Colours {
+    /// `unconverted` says that the decoder has left luminance and chroma as they were.
+    fn of(data: &Description, header: &Header, unconverted: bool) -> Result<Self, Problem> {
+        use PhotometricInterpretation as P;
+        let samples = data.samples;
+        match &data.photometric {
+            P::Monochrome1 | P::Monochrome2 => Ok(Colours::Grey),
+            P::PaletteColor if header.palette.is_some() => Ok(Colours::Palette),
+            P::PaletteColor => Err(Problem::Unsupported("a palette packed in segments".into())),
+            P::Rgb if samples == 3 && header.is_ybr && unconverted => Ok(Colours::LuminanceFirst),
+            P::Rgb if samples == 3 => Ok(Colours::Rgb),
+            P::YbrFull if samples == 3 => Ok(Colours::LuminanceFirst),
+            P::YbrFull422 if samples == 2 => Ok(Colours::LuminancePairs),
+            other => Err(Problem::Unsupported(format!("the DICOM colour type {}", other.as_str()))),
+        }
+    }
 }
 
 /// Samples of `allocated` bits, of which `stored` ones up to the high bit count, little-endian (PS3.5, 8.1.1); read where they lie,
@@ -300,21 +382,5 @@ mod tests {
         assert_eq!(read(&bytes, 11, false), [4095.0, 2048.0, 1.0]);
         assert_eq!(read(&bytes, 11, true), [-1.0, -2048.0, 1.0]);
         assert_eq!(read(&[0xF0, 0x12], 15, false), [0x12F as f64]);
-    }
-
-    #[test]
-    fn sizes_in_compressed_streams_are_found() {
-        let jpeg = [0xFF, 0xD8, 0xFF, 0xE0, 0, 4, 1, 2, 0xFF, 0xC3, 0, 11, 16, 1, 0, 2, 0, 1];
-        assert_eq!(codestream(&jpeg), Some(Codestream { width: 512, height: 256, samples: 1 }));
-        let mut j2k = vec![0xFF, 0x4F, 0xFF, 0x51, 0, 41, 0, 0];
-        for value in [700u32, 600, 100, 0, 0, 0, 0, 0] {
-            j2k.extend(value.to_be_bytes());
-        }
-        j2k.extend([0, 3]);
-        let found = Some(Codestream { width: 600, height: 600, samples: 3 });
-        assert_eq!(codestream(&j2k), found);
-        let boxed = [&[0, 0, 0, 12, b'j', b'P', b' ', b' ', 13, 10, 0x87, 10], j2k.as_slice()].concat();
-        assert_eq!(codestream(&boxed), found);
-        assert_eq!(codestream(&jpeg[..9]), None);
     }
 }

@@ -1,43 +1,68 @@
 //! What a DICOM file says before its pixels.
 
+use super::kind::Kind;
+use super::look::{Padding, Rescale, Windows};
+use super::mosaic::Mosaic;
 use super::open_head;
+use super::palette::Palette;
 use super::table::Table;
+use super::values::{first_item, number_of, numbers, text};
 use crate::domain::geometry::{Orientation, Vector};
 use crate::domain::slice::{Spacing, SpacingSource};
 use crate::domain::study::Subject;
-use crate::domain::window::Window;
 use crate::io::error::{LoadError, Problem};
 use crate::io::guarded;
 use dicom_dictionary_std::tags;
 use dicom_object::{DefaultDicomObject, InMemDicomObject, Tag};
 use std::path::{Path, PathBuf};
 
-/// Windows of a frame that are kept.
-const MOST_WINDOWS: usize = 16;
-/// Width of a window that is a step.
-const STEP: f64 = 1e-3;
 /// Most frames that one file is believed to have.
 const MAX_FRAMES: u32 = 20_000;
 
 /// One frame's place and looks.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FrameHeader {
+    /// Number of the frame in its file, from 0.
+    pub number: usize,
     /// Centre of the first pixel: ImagePositionPatient (0020,0032).
     pub position: Option<Vector>,
     pub orientation: Option<Orientation>,
     pub spacing: Option<Spacing>,
-    /// As the file names them.
-    pub windows: Vec<Window>,
-    /// TemporalPositionIndex or TemporalPositionIdentifier.
-    pub time: Option<i64>,
+    pub rescale: Rescale,
+    pub windows: Windows,
+    pub kind: Kind,
+}
+
+/// What files of one series share. Files of two patients, examinations or frames of reference are never one series, whatever their
+/// series' number says.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct Identity {
+    /// SeriesInstanceUID (0020,000E).
+    pub series: Option<String>,
+    /// StudyInstanceUID (0020,000D).
+    study: Option<String>,
+    /// PatientID (0010,0020) and PatientName (0010,0010).
+    patient: [Option<String>; 2],
+    /// FrameOfReferenceUID (0020,0052): positions of two frames cannot be compared.
+    frame_of_reference: Option<String>,
+    /// Stands for the number that some files lack.
+    label: Option<Label>,
+}
+
+/// Folder, SeriesNumber (0020,0011) and SeriesDescription (0008,103E).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct Label {
+    folder: PathBuf,
+    number: Option<String>,
+    description: Option<String>,
 }
 
 /// A file's part in a study.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Header {
     pub path: PathBuf,
-    /// SeriesInstanceUID (0020,000E); files that share it belong together.
-    pub series: String,
+    pub identity: Identity,
+    pub label: Label,
     /// SeriesDescription, else ProtocolName.
     pub description: Option<String>,
     pub subject: Subject,
@@ -51,16 +76,26 @@ pub struct Header {
     pub inverted: bool,
     /// Luminance and chroma instead of red, green and blue.
     pub is_ybr: bool,
+    pub padding: Option<Padding>,
     /// From stored values to the modality's, instead of slope and intercept.
     pub modality_table: Option<Table>,
     /// From these to brightness, where the file names no window.
     pub voi_table: Option<Table>,
-    /// Tells apart what was taken in one place: AcquisitionNumber, EchoTime, TriggerTime, AcquisitionTime.
-    pub moment: [Option<f64>; 4],
+    /// From stored values to colours.
+    pub palette: Option<Palette>,
+    /// How the frames lie in one picture, if they do.
+    pub mosaic: Option<Mosaic>,
+    /// Orders what was taken in one place: AcquisitionNumber, TriggerTime, AcquisitionTime.
+    pub moment: [Option<f64>; 3],
+    /// SliceLocation (0020,1041) in mm along a direction that the file does not name.
+    pub location: Option<f64>,
     /// SpacingBetweenSlices (0018,0088) in mm, as stated.
     pub slice_distance: Option<f64>,
     /// SliceThickness (0018,0050) in mm.
     pub thickness: Option<f64>,
+    /// Frames in the file, which may be more than those that make this part.
+    pub stored_frames: u32,
+    /// At least one.
     pub frames: Vec<FrameHeader>,
 }
 
@@ -75,6 +110,16 @@ impl Header {
             guarded(|| Self::of(path, &object))
         };
         read().map_err(|problem| LoadError::new(path, problem))
+    }
+
+    /// What the file shares with others when every file of a series was given a series' number of its own, as some anonymisers do;
+    /// `None` for a file that says too little for that.
+    pub fn identity_without_number(&self) -> Option<Identity> {
+        let [frame] = self.frames.as_slice() else { return None };
+        let is_placed = frame.position.is_some() && frame.orientation.is_some();
+        let is_labelled = self.label.number.is_some() && self.label.description.is_some();
+        let unnumbered = Identity { series: None, label: Some(self.label.clone()), ..self.identity.clone() };
+        (is_placed && is_labelled).then_some(unnumbered)
     }
 
     fn of(path: &Path, object: &DefaultDicomObject) -> Result<Self, Problem> {
@@ -92,64 +137,85 @@ impl Header {
         }
         let shared = first_item(object, tags::SHARED_FUNCTIONAL_GROUPS_SEQUENCE);
         let each = object.get(tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE).and_then(|e| e.items()).unwrap_or_default();
-        let common = frame(&Groups { object, shared, own: None });
+        let mut common = frame(&Groups { object, shared, own: None });
+        // The position of a file of several frames is at most that of the first.
+        common.position = common.position.filter(|_| count == 1);
         let own = |index: usize| each.get(index).map(|own| frame(&Groups { object, shared, own: Some(own) }));
-        let frames = (0..count as usize).map(|index| own(index).unwrap_or_else(|| common.clone())).collect();
+        let frames = (0..count as usize).map(|number| FrameHeader { number, ..own(number).unwrap_or(common.clone()) });
         let photometric = text(object, tags::PHOTOMETRIC_INTERPRETATION).unwrap_or_default();
-        Ok(Self {
+        let label = Label {
+            folder: path.parent().unwrap_or(Path::new("")).to_path_buf(),
+            number: text(object, tags::SERIES_NUMBER),
+            description: text(object, tags::SERIES_DESCRIPTION),
+        };
+        let header = Self {
             path: path.to_path_buf(),
-            series: text(object, tags::SERIES_INSTANCE_UID).unwrap_or_default(),
+            identity: identity(object, &label),
+            label,
             description: text(object, tags::SERIES_DESCRIPTION).or_else(|| text(object, tags::PROTOCOL_NAME)),
             subject: Subject {
                 modality: text(object, tags::MODALITY),
                 body_part: text(object, tags::BODY_PART_EXAMINED),
             },
             instance_uid: text(object, tags::SOP_INSTANCE_UID),
-            instance: object.get(tags::INSTANCE_NUMBER).and_then(|e| e.to_int().ok()),
+            instance: number_of(object, tags::INSTANCE_NUMBER).map(|number| number as i64),
             width,
             height,
             inverted: photometric == "MONOCHROME1",
             is_ybr: photometric.starts_with("YBR"),
+            padding: Padding::of(object),
             modality_table: Table::of(object, tags::MODALITY_LUT_SEQUENCE),
             voi_table: Table::of(object, tags::VOILUT_SEQUENCE),
-            moment: [tags::ACQUISITION_NUMBER, tags::ECHO_TIME, tags::TRIGGER_TIME, tags::ACQUISITION_TIME]
-                .map(|tag| text(object, tag).and_then(|value| value.parse().ok())),
-            slice_distance: numbers(object, tags::SPACING_BETWEEN_SLICES).first().copied(),
-            thickness: numbers(object, tags::SLICE_THICKNESS).first().copied(),
-            frames,
-        })
+            palette: Palette::of(object),
+            mosaic: None,
+            moment: [tags::ACQUISITION_NUMBER, tags::TRIGGER_TIME, tags::ACQUISITION_TIME]
+                .map(|tag| number_of(object, tag)),
+            location: number_of(object, tags::SLICE_LOCATION),
+            slice_distance: number_of(object, tags::SPACING_BETWEEN_SLICES),
+            thickness: number_of(object, tags::SLICE_THICKNESS),
+            stored_frames: count,
+            frames: frames.collect(),
+        };
+        match Mosaic::of(object) {
+            Some(mosaic) => mosaic.divide(header),
+            None => Ok(header),
+        }
     }
 }
 
-/// A trimmed string that is not empty.
-fn text(object: &InMemDicomObject, tag: Tag) -> Option<String> {
-    let value = object.get(tag)?.to_str().ok()?;
-    let value = value.trim_matches(|c: char| c.is_whitespace() || c == '\0');
-    (!value.is_empty()).then(|| value.to_string())
-}
-
-fn numbers(object: &InMemDicomObject, tag: Tag) -> Vec<f64> {
-    let values = object.get(tag).and_then(|e| e.to_multi_float64().ok()).unwrap_or_default();
-    if values.iter().all(|v| v.is_finite()) { values } else { Vec::new() }
-}
-
-fn first_item(object: &InMemDicomObject, tag: Tag) -> Option<&InMemDicomObject> {
-    object.get(tag)?.items()?.first()
+fn identity(object: &InMemDicomObject, label: &Label) -> Identity {
+    let series = text(object, tags::SERIES_INSTANCE_UID);
+    Identity {
+        study: text(object, tags::STUDY_INSTANCE_UID),
+        patient: [tags::PATIENT_ID, tags::PATIENT_NAME].map(|tag| text(object, tag)),
+        frame_of_reference: text(object, tags::FRAME_OF_REFERENCE_UID),
+        label: series.is_none().then(|| label.clone()),
+        series,
+    }
 }
 
 /// Where a frame's attributes may stand: in its own functional group, in the shared one, or in the file itself (PS3.3
 /// C.7.6.16).
-struct Groups<'a> {
-    object: &'a InMemDicomObject,
-    shared: Option<&'a InMemDicomObject>,
-    own: Option<&'a InMemDicomObject>,
+pub struct Groups<'a> {
+    pub object: &'a InMemDicomObject,
+    pub shared: Option<&'a InMemDicomObject>,
+    pub own: Option<&'a InMemDicomObject>,
 }
 
 impl Groups<'_> {
-    fn numbers(&self, group: Tag, tag: Tag) -> Vec<f64> {
-        let grouped = [self.own, self.shared].into_iter().flatten().filter_map(|item| first_item(item, group));
-        let found = grouped.map(|item| numbers(item, tag)).find(|values| !values.is_empty());
+    /// The numbers of an attribute; empty when it stands nowhere.
+    pub fn numbers(&self, group: Tag, tag: Tag) -> Vec<f64> {
+        let found = self.items(group).map(|item| numbers(item, tag)).find(|values| !values.is_empty());
         found.unwrap_or_else(|| numbers(self.object, tag))
+    }
+
+    /// The text of an attribute that is not empty.
+    pub fn text(&self, group: Tag, tag: Tag) -> Option<String> {
+        self.items(group).find_map(|item| text(item, tag)).or_else(|| text(self.object, tag))
+    }
+
+    fn items(&self, group: Tag) -> impl Iterator<Item = &InMemDicomObject> {
+        [self.own, self.shared].into_iter().flatten().filter_map(move |item| first_item(item, group))
     }
 }
 
@@ -158,15 +224,15 @@ fn frame(groups: &Groups) -> FrameHeader {
     let position = groups.numbers(tags::PLANE_POSITION_SEQUENCE, tags::IMAGE_POSITION_PATIENT);
     let cosines = groups.numbers(tags::PLANE_ORIENTATION_SEQUENCE, tags::IMAGE_ORIENTATION_PATIENT);
     let orientation = || Orientation::new(vector(&cosines)?, vector(cosines.get(3..)?)?);
-    let time = [tags::TEMPORAL_POSITION_INDEX, tags::TEMPORAL_POSITION_IDENTIFIER]
-        .into_iter()
-        .find_map(|tag| groups.numbers(tags::FRAME_CONTENT_SEQUENCE, tag).first().map(|v| *v as i64));
+    let rescale = Rescale::of(groups);
     FrameHeader {
+        number: 0,
         position: vector(&position),
         orientation: orientation(),
         spacing: spacing(groups),
-        windows: windows(groups),
-        time,
+        rescale,
+        windows: Windows::of(groups, rescale),
+        kind: Kind::of(groups),
     }
 }
 
@@ -182,19 +248,4 @@ fn spacing(groups: &Groups) -> Option<Spacing> {
         [row, column, ..] => Spacing::new(*row, *column, source),
         _ => None,
     })
-}
-
-/// Window centre and width by pairs. The standard's linear ramp (PS3.3 C.11.2.1.2.1) runs from c − ½ − (w − 1)/2 to
-/// c − ½ + (w − 1)/2; a sigmoid is shown as the linear ramp of its centre and width.
-fn windows(groups: &Groups) -> Vec<Window> {
-    let centres = groups.numbers(tags::FRAME_VOILUT_SEQUENCE, tags::WINDOW_CENTER);
-    let widths = groups.numbers(tags::FRAME_VOILUT_SEQUENCE, tags::WINDOW_WIDTH);
-    let exact = text(groups.object, tags::VOILUT_FUNCTION).is_some_and(|function| function == "LINEAR_EXACT");
-    let window = |(centre, width): (&f64, &f64)| {
-        // A width of one is a step, as steep as a ramp can be.
-        let (centre, width) = if exact { (*centre, *width) } else { (centre - 0.5, (width - 1.0).max(STEP)) };
-        let window = Window { centre: centre as f32, width: width as f32 };
-        (window.width > 0.0 && window.width.is_finite() && window.centre.is_finite()).then_some(window)
-    };
-    centres.iter().zip(&widths).take(MOST_WINDOWS).filter_map(window).collect()
 }

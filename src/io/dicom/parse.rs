@@ -1,6 +1,7 @@
 //! Files into data sets, walked once before they are kept: the parser believes lengths and nests as deep as it is told.
 
-use super::problem;
+use super::prefix::{HEAD, Prefix, is_explicit};
+use super::{problem, unknown};
 use crate::io::error::Problem;
 use dicom_core::VR;
 use dicom_core::header::Length;
@@ -23,9 +24,9 @@ const MAX_ELEMENTS: usize = 1_000_000;
 const MAX_INFLATED: u64 = 256 << 20;
 /// Bytes of one list of texts: each is kept on its own.
 const MAX_TEXTS: u32 = 1 << 20;
-/// Preamble and prefix (PS3.10, 7.1), which were looked at before.
-const PREAMBLE: u64 = 132;
 const META_GROUP: u16 = 2;
+/// The retired transfer syntax of the other byte order.
+pub const BIG_ENDIAN: &str = "1.2.840.10008.1.2.2";
 /// Pixels of whatever kind begin here.
 const PIXELS: Tag = Tag(0x7FE0, 0x0008);
 /// Data sets that are deflated as a whole (PS3.5, A.5).
@@ -49,23 +50,58 @@ pub enum Extent {
 /// If a length or the nesting is beyond the file or all measure, or the file is packed as nothing that is known.
 pub fn parse(path: &Path, extent: Extent) -> Result<DefaultDicomObject, Problem> {
     let mut file = BufReader::new(File::open(path).map_err(|e| crate::io::unreadable(&e))?);
-    file.seek(SeekFrom::Start(PREAMBLE)).map_err(|_| Problem::Truncated)?;
+    let start = Prefix::of(&peek(&mut file)?).ok_or(Problem::NotAnImage)?.length();
+    file.seek(SeekFrom::Start(start)).map_err(|_| Problem::Truncated)?;
     let plain = syntax(uids::EXPLICIT_VR_LITTLE_ENDIAN)?;
-    let meta = meta(&data_set(&mut file, plain, Extent::Meta)?)?;
+    let group = data_set(&mut file, plain, Extent::Meta)?;
+    let meta = meta(&group, &peek(&mut file)?)?;
     let name = meta.transfer_syntax();
     let object = if DEFLATED.contains(&name) {
-        data_set(&mut Cursor::new(inflated(file)?), plain, extent)?
+        tolerant_data_set(&mut Cursor::new(inflated(file)?), plain, extent)?
     } else {
-        data_set(&mut file, syntax(name)?, extent)?
+        tolerant_data_set(&mut file, syntax(name)?, extent)?
     };
     Ok(object.with_exact_meta(meta))
 }
 
-/// What the first group says, as far as it is looked at here.
-fn meta(group: &InMemDicomObject) -> Result<FileMetaTable, Problem> {
+/// The next bytes, which stay to be read.
+fn peek(source: &mut (impl Read + Seek)) -> Result<Vec<u8>, Problem> {
+    let unreadable = |e: std::io::Error| crate::io::unreadable(&e);
+    let start = source.stream_position().map_err(unreadable)?;
+    let mut head = Vec::new();
+    source.by_ref().take(HEAD as u64).read_to_end(&mut head).map_err(unreadable)?;
+    source.seek(SeekFrom::Start(start)).map_err(unreadable)?;
+    Ok(head)
+}
+
+/// As [`data_set`]; what fails on sequences of unknown representation is read once more with these spelled out.
+fn tolerant_data_set(
+    source: &mut (impl Read + Seek),
+    syntax: &TransferSyntax,
+    extent: Extent,
+) -> Result<InMemDicomObject, Problem> {
+    let start = source.stream_position().map_err(|e| crate::io::unreadable(&e))?;
+    let is_implicit = [uids::IMPLICIT_VR_LITTLE_ENDIAN, BIG_ENDIAN].contains(&syntax.uid());
+    data_set(source, syntax, extent).or_else(|problem| {
+        let mut bytes = Vec::new();
+        let again = source.seek(SeekFrom::Start(start)).is_ok() && !is_implicit;
+        if !again || source.read_to_end(&mut bytes).is_err() {
+            return Err(problem);
+        }
+        let spelled_out = unknown::spelled_out(&bytes).ok_or(problem)?;
+        data_set(&mut Cursor::new(spelled_out), syntax, extent)
+    })
+}
+
+/// What the first group says, as far as it is looked at here. The representations of a data set that begins with `next` are seen
+/// where the group names no transfer syntax.
+fn meta(group: &InMemDicomObject, next: &[u8]) -> Result<FileMetaTable, Problem> {
     let text =
         |tag| group.get(tag).and_then(|e| e.to_str().ok()).map(|text| text.trim_end_matches(['\0', ' ']).to_string());
-    let name = text(tags::TRANSFER_SYNTAX_UID).ok_or_else(|| Problem::Damaged("it names no transfer syntax".into()))?;
+    let seen = || {
+        if is_explicit(next) { uids::EXPLICIT_VR_LITTLE_ENDIAN } else { uids::IMPLICIT_VR_LITTLE_ENDIAN }.to_string()
+    };
+    let name = text(tags::TRANSFER_SYNTAX_UID).filter(|name| !name.is_empty()).unwrap_or_else(seen);
     let table = FileMetaTableBuilder::new()
         .transfer_syntax(name)
         .media_storage_sop_class_uid(text(tags::MEDIA_STORAGE_SOP_CLASS_UID).unwrap_or_default())

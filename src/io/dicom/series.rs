@@ -1,25 +1,27 @@
 //! Files of one series → slices in order of their place in the patient.
 
-use super::frame::Pixels;
+use super::frame::{Decoded, Pixels};
+use super::groups::{SAME_PLACE_MM, along, divided};
 use super::header::{FrameHeader, Header};
-use crate::domain::geometry::{Affine, Layout, Orientation, Plane, Vector, difference, dot, length, scaled};
-use crate::domain::slice::{Slice, Spacing, SpacingSource};
+use super::look::Looks;
+use crate::domain::geometry::{Affine, Layout, Plane, Vector, difference, dot, length, scaled};
+use crate::domain::slice::{Slice, SpacingSource};
 use crate::domain::study::{Cut, FrameError, Frames, Grouping, Origin, Place, Study, Warning};
 use crate::io::error::{LoadError, Problem};
 use crate::io::paths::natural;
 use crate::io::recent::Recent;
-use std::collections::HashSet;
-use std::path::PathBuf;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Slice distances that differ by less, in mm, are the same.
 const EVEN_MM: f64 = 0.1;
 /// Share by which they may differ all the same.
 const EVEN_SHARE: f64 = 0.03;
-/// Slices nearer than this, in mm, lie in one place.
-const SAME_PLACE_MM: f64 = 0.01;
-/// Slices that may be damaged before a series counts as such.
-const MOST_TRIED: usize = 8;
+/// Slices whose grey values are looked at, evenly over a series: enough to see whether the windows of its files serve, and more where
+/// the range of these values is the window.
+const SAMPLED: usize = 8;
+const SAMPLED_WITHOUT_WINDOW: usize = 32;
 /// Bytes of decoded slices that a series keeps.
 const SLICES_BYTES: usize = 24 << 20;
 
@@ -36,6 +38,7 @@ struct Series {
     /// By time, then by place.
     frames: Vec<Vec<FrameRef>>,
     layout: Option<Layout>,
+    looks: Looks,
     /// The last file: a multi-frame one is opened once.
     open: Recent<usize, Arc<Pixels>>,
     decoded: Recent<(usize, usize), Arc<Slice>>,
@@ -61,7 +64,9 @@ impl Frames for Series {
 
     fn origin(&self, place: Place) -> Option<Origin<'_>> {
         let at = self.frames.get(place.cut.time)?.get(place.index)?;
-        Some(Origin { file: &self.headers[at.file].path, frame: at.frame })
+        let header = &self.headers[at.file];
+        let frame = if header.mosaic.is_some() { 0 } else { header.frames[at.frame].number };
+        Some(Origin { file: &header.path, frame })
     }
 
     fn is_at_hand(&self, place: Place) -> bool {
@@ -74,14 +79,50 @@ impl Frames for Series {
         let FrameRef { file, frame } = *found.ok_or(missing)?;
         let header = &self.headers[file];
         let decode = || {
-            // The newest stays whatever its size; a second one never does.
-            let open = || Pixels::open(&header.path).map(|pixels| (Arc::new(pixels), 1));
-            let slice = Arc::new(self.open.get_or_make(file, open)?.slice(header, frame)?);
+            let mut slice = self.decode(file, frame)?.slice;
+            self.looks.give(&mut slice, header, &header.frames[frame]);
             let bytes = slice.area() * size_of::<f32>();
-            Ok((slice, bytes))
+            Ok((Arc::new(slice), bytes))
         };
         let failed = |problem: Problem| FrameError::File { file: header.path.clone(), problem: problem.to_string() };
         self.decoded.get_or_make((place.cut.time, place.index), decode).map_err(failed)
+    }
+}
+
+impl Series {
+    fn decode(&self, file: usize, frame: usize) -> Result<Decoded, Problem> {
+        let header = &self.headers[file];
+        // The newest stays whatever its size; a second one never does.
+        let open = || Pixels::open(header).map(|pixels| (Arc::new(pixels), 1));
+        self.open.get_or_make(file, open)?.decode(header, frame)
+    }
+
+    /// Looks at the grey values of some slices, and says whether a window of the files was of no use.
+    ///
+    /// # Errors
+    /// If none of these slices can be decoded.
+    fn look(&mut self) -> Result<bool, LoadError> {
+        let headers = || self.headers.iter().flat_map(|header| header.frames.iter().map(move |frame| (header, frame)));
+        let has_windows = headers().all(|(_, frame)| !frame.windows.usable.is_empty());
+        let wanted = if has_windows { SAMPLED } else { SAMPLED_WITHOUT_WINDOW };
+        let count = self.frames[0].len();
+        let mut first = None;
+        let mut sampled = Vec::new();
+        for at in (0..count).step_by(count.div_ceil(wanted)) {
+            let FrameRef { file, frame } = self.frames[0][at];
+            match self.decode(file, frame) {
+                Ok(decoded) => sampled.push(decoded),
+                Err(problem) => _ = first.get_or_insert((file, problem)),
+            }
+        }
+        if let (true, Some((file, problem))) = (sampled.is_empty(), first) {
+            let path = &self.headers[file].path;
+            return Err(LoadError::new(path, Problem::Slice(problem.to_string())));
+        }
+        let looks = Looks::of(&sampled);
+        let has_unusable = headers().any(|(_, frame)| looks.finds_unusable(&frame.windows));
+        self.looks = looks;
+        Ok(has_unusable)
     }
 }
 
@@ -96,26 +137,41 @@ struct Placed<'a> {
     rank: usize,
 }
 
-/// A study of the files of one series; slices of another size or orientation than most are left out and counted.
+/// A study of the files of one series; of slices that do not belong together the largest group is shown, the others are counted.
 ///
 /// # Errors
-/// If the first slice cannot be decoded.
+/// If no slice can be decoded.
 pub fn load(mut headers: Vec<Header>) -> Result<Study, LoadError> {
     let mut warnings = Vec::new();
     drop_copies(&mut headers, &mut warnings);
-    let Some(first) = headers.first() else { return Err(LoadError::new(&PathBuf::new(), Problem::NoPixels)) };
+    let files: Vec<PathBuf> = headers.iter().map(|header| header.path.clone()).collect();
+    let mut groups = divided(headers);
+    let frames_of = |group: &Vec<Header>| group.iter().map(|header| header.frames.len()).sum::<usize>();
+    let all: usize = groups.iter().map(frames_of).sum();
+    let most = groups.iter().map(frames_of).max().unwrap_or(0);
+    let Some(largest) = groups.iter().position(|group| frames_of(group) == most && most > 0) else {
+        return Err(LoadError::new(files.first().map_or(Path::new(""), PathBuf::as_path), Problem::NoPixels));
+    };
+    let headers = groups.swap_remove(largest);
+    if all > most {
+        warnings.push(Warning::MixedOrientations(all - most));
+    }
+    let first = &headers[0];
     let (subject, source, single) = (first.subject.clone(), first.path.clone(), headers.len() == 1);
     let description = first.description.clone();
     let (frames, layout) = arranged(&headers, &mut warnings);
-    let files = headers.iter().map(|header| header.path.clone()).collect();
     let name = if single { source.file_name() } else { source.parent().and_then(|p| p.file_name()) };
     let name = name.unwrap_or(source.as_os_str()).to_string_lossy().into_owned();
     let title = match description.filter(|_| !single) {
         Some(description) => description,
         None => name,
     };
-    let series = Series { headers, frames, layout, open: Recent::new(0), decoded: Recent::new(SLICES_BYTES) };
-    let study = Study {
+    let (open, decoded) = (Recent::new(0), Recent::new(SLICES_BYTES));
+    let mut series = Series { headers, frames, layout, looks: Looks::default(), open, decoded };
+    if series.look()? {
+        warnings.push(Warning::WindowUnusable);
+    }
+    Ok(Study {
         source: if single { source.clone() } else { source.parent().unwrap_or(&source).to_path_buf() },
         title,
         files,
@@ -125,33 +181,33 @@ pub fn load(mut headers: Vec<Header>) -> Result<Study, LoadError> {
         grouping: Grouping::Series,
         intensities: Arc::default(),
         warnings,
-    };
-    // A series is refused only when nothing of it can be seen.
-    let mut first = None;
-    for index in 0..study.count() {
-        match study.slice(index) {
-            Ok(_) => return Ok(study),
-            Err(error) => _ = first.get_or_insert(error),
-        }
-        if index == MOST_TRIED {
-            break;
-        }
-    }
-    match first {
-        Some(FrameError::File { file, problem }) => Err(LoadError::new(&file, Problem::Slice(problem))),
-        Some(error) => Err(LoadError::new(&source, Problem::Slice(error.to_string()))),
-        None => Err(LoadError::new(&source, Problem::NoPixels)),
-    }
+    })
 }
 
-/// A file that lies in two folders is one slice.
+/// Leaves out files that are there twice. Files that merely carry one number, as some anonymisers leave them, are not copies.
 fn drop_copies(headers: &mut Vec<Header>, warnings: &mut Vec<Warning>) {
     let before = headers.len();
-    let mut seen = HashSet::new();
-    headers.retain(|header| header.instance_uid.as_ref().is_none_or(|uid| seen.insert(uid.clone())));
-    if headers.len() < before {
-        warnings.push(Warning::Duplicates(before - headers.len()));
+    let mut kept: Vec<Header> = Vec::with_capacity(before);
+    let mut of_uid: HashMap<String, Vec<usize>> = HashMap::new();
+    for header in std::mem::take(headers) {
+        let namesakes = header.instance_uid.clone().map(|uid| of_uid.entry(uid).or_default());
+        if namesakes.as_ref().is_some_and(|others| others.iter().any(|at| is_copy(&kept[*at], &header))) {
+            continue;
+        }
+        if let Some(others) = namesakes {
+            others.push(kept.len());
+        }
+        kept.push(header);
     }
+    if kept.len() < before {
+        warnings.push(Warning::CopiesLeftOut(before - kept.len()));
+    }
+    *headers = kept;
+}
+
+/// Whether two files show the same frames in the same places.
+fn is_copy(one: &Header, other: &Header) -> bool {
+    one.frames == other.frames && Pixels::are_equal(&one.path, &other.path)
 }
 
 /// Frames by time and place, and the box they make when they make one.
@@ -167,33 +223,27 @@ fn arranged(headers: &[Header], warnings: &mut Vec<Warning>) -> (Vec<Vec<FrameRe
         })
     });
     let mut all: Vec<Placed> = all.collect();
-    let before = all.len();
-    let alike = most_common(&all);
-    all.retain(|one| is_like(one, &alike));
-    if all.len() < before {
-        warnings.push(Warning::MixedOrientations(before - all.len()));
-    }
     if all.iter().any(|one| one.frame.spacing.is_some_and(|s| s.source == SpacingSource::ImagerPixelSpacing)) {
         warnings.push(Warning::DetectorSpacing);
     }
-    let known = |one: &Placed| one.frame.orientation.zip(one.frame.position);
-    if all.len() > 1 && all.iter().all(|one| known(one).is_some()) {
-        place(&mut all);
-    } else if all.len() > 1 {
-        warnings.push(Warning::OrderUnknown);
+    if all.len() > 1 {
+        let order = Order::of(&all);
+        warnings.extend(order.warning());
+        place(&mut all, order);
     }
     if all.iter().any(|one| one.frame.orientation.is_none()) {
         warnings.push(Warning::OrientationUnknown);
     }
     let by_name = |a: &Placed, b: &Placed| natural(&a.header.path.to_string_lossy(), &b.header.path.to_string_lossy());
     all.sort_by(|a, b| {
-        let rank = a.rank.cmp(&b.rank);
         let moment = || {
             let pairs = a.header.moment.iter().zip(&b.header.moment);
             let orders = pairs.map(|(x, y)| x.unwrap_or(0.0).total_cmp(&y.unwrap_or(0.0)));
             orders.fold(std::cmp::Ordering::Equal, std::cmp::Ordering::then)
         };
-        rank.then(a.frame.time.cmp(&b.frame.time))
+        a.rank
+            .cmp(&b.rank)
+            .then_with(|| a.frame.kind.cmp(&b.frame.kind))
             .then_with(moment)
             .then(a.header.instance.cmp(&b.header.instance))
             .then_with(|| by_name(a, b))
@@ -216,45 +266,52 @@ fn arranged(headers: &[Header], warnings: &mut Vec<Warning>) -> (Vec<Vec<FrameRe
     (stacks.into_iter().map(|stack| stack.into_iter().map(|one| one.at).collect()).collect(), layout)
 }
 
-type Likeness = (u32, u32, Option<Orientation>, Option<Spacing>);
-
-fn likeness(one: &Placed) -> Likeness {
-    (one.header.width, one.header.height, one.frame.orientation, one.frame.spacing)
+/// What the order of slices goes by, the best that all of them have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Order {
+    /// Their places in the patient.
+    Position,
+    /// SliceLocation, along a direction that is not told.
+    Location,
+    /// InstanceNumber, or file names.
+    Number,
+    /// Frames of one file, as they follow each other.
+    Stored,
 }
 
-fn is_like(one: &Placed, (width, height, orientation, spacing): &Likeness) -> bool {
-    let near = |a: f64, b: f64| (a - b).abs() <= 0.01 * b;
-    let sized = match (spacing, one.frame.spacing) {
-        (Some(a), Some(b)) => near(a.row_mm, b.row_mm) && near(a.column_mm, b.column_mm),
-        (a, b) => a.is_some() == b.is_some(),
-    };
-    let turned = match (orientation, one.frame.orientation) {
-        (Some(a), Some(b)) => !a.same_way(&b),
-        (a, b) => a.is_some() != b.is_some(),
-    };
-    sized && (one.header.width, one.header.height) == (*width, *height) && !turned
-}
-
-/// Size, orientation and pixel size of most slices.
-fn most_common(all: &[Placed]) -> Likeness {
-    let mut kinds: Vec<(Likeness, usize)> = Vec::new();
-    for one in all {
-        match kinds.iter_mut().find(|(kind, _)| is_like(one, kind)) {
-            Some((_, count)) => *count += 1,
-            None => kinds.push((likeness(one), 1)),
+impl Order {
+    fn of(all: &[Placed]) -> Self {
+        let files = all.iter().map(|one| one.at.file).max().map_or(0, |last| last + 1);
+        if all.iter().all(|one| one.frame.orientation.is_some() && one.frame.position.is_some()) {
+            Order::Position
+        } else if files == 1 {
+            Order::Stored
+        } else if files == all.len() && all.iter().all(|one| one.header.location.is_some()) {
+            Order::Location
+        } else {
+            Order::Number
         }
     }
-    let most = kinds.iter().map(|(_, count)| *count).max();
-    kinds.into_iter().find(|(_, count)| Some(*count) == most).map_or((0, 0, None, None), |(kind, _)| kind)
+
+    fn warning(self) -> Option<Warning> {
+        match self {
+            Order::Position => None,
+            Order::Location => Some(Warning::OrderByLocation),
+            Order::Number => Some(Warning::OrderUnknown),
+            Order::Stored => Some(Warning::OrderAsStored),
+        }
+    }
 }
 
-/// Along the normal, in the direction that slices of this plane are counted.
-fn place(all: &mut [Placed]) {
-    let Some(orientation) = all.first().and_then(|one| one.frame.orientation) else { return };
-    let (normal, [.., onwards]) = (orientation.normal(), orientation.plane().directions());
-    let normal = if dot(normal, onwards) < 0.0 { scaled(normal, -1.0) } else { normal };
+/// Ranks slices along the normal, in the direction that slices of their plane are counted, or by their location.
+fn place(all: &mut [Placed], order: Order) {
+    let orientation = all.first().and_then(|one| one.frame.orientation);
     for one in all.iter_mut() {
-        one.depth = one.frame.position.map(|at| dot(at, normal));
+        one.depth = match order {
+            Order::Position => orientation.zip(one.frame.position).map(|(orientation, at)| along(&orientation, at)),
+            Order::Location => one.header.location,
+            Order::Number | Order::Stored => None,
+        };
     }
     let depth = |one: &Placed| one.depth.unwrap_or(0.0);
     all.sort_by(|a, b| depth(a).total_cmp(&depth(b)));
@@ -321,12 +378,15 @@ fn boxed(stack: &[Placed], warnings: &mut Vec<Warning>) -> Option<Layout> {
     Some(Layout::stored(size, Affine::new(places[0], [across, down, onwards])))
 }
 
+/// Thickness of a single slice that does not say its own. No volume is derived from one slice.
+const UNTOLD_THICKNESS_MM: f64 = 1.0;
+
 /// A single slice is a box as thick as the file says.
 fn single_box(stack: &[Placed], size: [usize; 3]) -> Option<Layout> {
     let [one] = stack else { return None };
     let (orientation, position, spacing) = (one.frame.orientation?, one.frame.position?, one.frame.spacing?);
     let stated = [one.header.thickness, one.header.slice_distance].into_iter().flatten();
-    let thick = stated.into_iter().find(|mm| *mm > 0.0)?;
+    let thick = stated.into_iter().find(|mm| *mm > 0.0).unwrap_or(UNTOLD_THICKNESS_MM);
     let steps = [
         scaled(orientation.right, spacing.column_mm),
         scaled(orientation.down, spacing.row_mm),

@@ -2,6 +2,7 @@
 //! (PS3.3 C.11.1.1, C.11.2.1.1).
 
 use dicom_dictionary_std::tags;
+use dicom_object::mem::InMemElement;
 use dicom_object::{InMemDicomObject, Tag};
 
 /// Input values from `first` on, one by one; what lies outside takes the value of the nearest end.
@@ -17,10 +18,13 @@ impl Table {
     /// The first table of a sequence; `None` when there is none, or it is not what the standard asks.
     pub fn of(object: &InMemDicomObject, sequence: Tag) -> Option<Self> {
         let item = object.get(sequence)?.items()?.first()?;
-        let [entries, first, bits]: [i32; 3] =
-            item.get(tags::LUT_DESCRIPTOR)?.to_multi_int::<i32>().ok()?.get(..3)?.try_into().ok()?;
+        Self::from_parts(item.get(tags::LUT_DESCRIPTOR)?, item.get(tags::LUT_DATA)?)
+    }
+
+    /// A table by its descriptor (number of entries, first input value, bits of an entry) and its entries.
+    pub fn from_parts(descriptor: &InMemElement, data: &InMemElement) -> Option<Self> {
+        let [entries, first, bits]: [i32; 3] = descriptor.to_multi_int::<i32>().ok()?.get(..3)?.try_into().ok()?;
         let entries = if entries == 0 { 65_536 } else { usize::try_from(entries).ok()? };
-        let data = item.get(tags::LUT_DATA)?;
         let values = match data.to_multi_int::<u16>() {
             Ok(values) if values.len() >= entries => values,
             // Eight-bit entries may lie two in a word.
@@ -34,6 +38,11 @@ impl Table {
     pub fn get(&self, value: f64) -> f64 {
         let place = (value - self.first).round().clamp(0.0, (self.values.len() - 1) as f64);
         f64::from(self.values[place as usize])
+    }
+
+    /// The largest entry.
+    pub fn largest(&self) -> f64 {
+        self.values.iter().copied().max().map_or(0.0, f64::from)
     }
 
     /// The largest value that an entry can have.
