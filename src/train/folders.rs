@@ -11,6 +11,7 @@ use rayon::prelude::*;
 use serde::Deserialize;
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -253,7 +254,8 @@ fn class_folders(data: &Path, source: &Source) -> Result<Vec<Found>, TrainError>
         let masks = masks.map(|masks| Masks::list(&masks.join(&class))).transpose()?;
         let one = |path: PathBuf| {
             let page = Page::only(below(data, &path));
-            let patient = match patients.of(&path, &page.file)? {
+            let listed = patients.of(&path, &page.file)?;
+            let patient = match source.block.map_or(listed, |block| Some(block_of(&class, &path, block))) {
                 Some(patient) => patient,
                 None if !is_used => return Ok(None),
                 None => return Err(unlisted(source, &path)),
@@ -266,6 +268,16 @@ fn class_folders(data: &Path, source: &Source) -> Result<Vec<Found>, TrainError>
         found.extend(of_class.into_iter().flatten());
     }
     Ok(found)
+}
+
+/// The block of numbers that a picture's name falls into; a name without a number is a block of its own.
+fn block_of(class: &str, picture: &Path, block: NonZeroUsize) -> String {
+    let stem = picture.file_stem().unwrap_or_default().to_string_lossy();
+    let before = stem.trim_end_matches(|c: char| c.is_ascii_digit());
+    match stem[before.len()..].parse::<usize>() {
+        Ok(number) => format!("{class}/{before}{}", number / block),
+        Err(_) => format!("{class}/{stem}"),
+    }
 }
 
 /// The outline in `file`, with its pixels counted; `None` for an empty one.
@@ -329,4 +341,19 @@ pub(super) fn children(folder: &Path) -> Result<Vec<PathBuf>, TrainError> {
     let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
     paths.sort();
     Ok(paths)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pictures_of_one_block_of_numbers_are_one_patient() {
+        let block = |name: &str| block_of("tumor", Path::new(name), NonZeroUsize::new(50).unwrap());
+        assert_eq!(
+            (block("a/00049.jpg"), block("00050.jpg"), block("CT_00099.jpg")),
+            ("tumor/0".into(), "tumor/1".into(), "tumor/CT_1".into())
+        );
+        assert_eq!(block("scan.jpg"), "tumor/scan");
+    }
 }

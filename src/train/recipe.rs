@@ -10,6 +10,7 @@ use crate::nn::weights::Precision;
 use crate::nn::zoo::{Architecture, Format};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 /// How often and how strongly pictures are varied; every value is a largest deviation, 0 switches it off.
@@ -141,6 +142,9 @@ pub struct Source {
     /// A CSV with columns `file` (from the CSV's folder) and `patient`, from the source's folder, where there is no `slices.csv`.
     /// Without it every picture counts as a patient of its own, and figures are labelled leaky.
     pub patients: Option<PathBuf>,
+    /// Number of consecutive numbers in file names that count as one patient, for class folders whose patients are not known but whose
+    /// pictures count up from slice to slice. Figures stay leaky.
+    pub block: Option<NonZeroUsize>,
     /// Instead of the recipe's.
     pub split: Option<Shares>,
     /// Training examples of this source that an epoch draws; all without it.
@@ -247,6 +251,10 @@ impl Recipe {
                  or `masks`, or none but tumour-free classes"
                     .into(),
             );
+        }
+        if self.sources.iter().any(|s| s.block.is_some() && (s.layout != Layout::ClassFolders || s.patients.is_some()))
+        {
+            return Some("`block` of a source is for the layout `class-folders` without `patients`".into());
         }
         if self.sources.iter().any(|s| s.masks.is_some() && s.layout != Layout::ClassFolders) {
             return Some(
