@@ -32,8 +32,6 @@ macro_rules! embedded_models {
 // A new or renamed model is one line here.
 embedded_models! {
     "brain4",
-    "lgg-effnet",
-    "lgg-effunet",
     "lgg-resnet",
     "lgg-resunet",
     "tumor-general",
