@@ -1,6 +1,6 @@
 //! A model's card: what it is, how its input is made, on whom it was measured, and what it must not be used for.
 
-use super::slice::Channel;
+use super::channel::Channel;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 

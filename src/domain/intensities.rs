@@ -1,7 +1,6 @@
 //! Grey values of the head over a whole study, which networks see instead of a display window.
 
 use super::slice::{Channel, Slice};
-use super::study::{Cut, Frames, Place};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -122,18 +121,11 @@ pub fn sampled(count: usize) -> impl Iterator<Item = usize> {
 pub struct StudyIntensities(Mutex<BTreeMap<usize, Arc<ChannelIntensities>>>);
 
 impl StudyIntensities {
-    /// Intensities at a point in time, over at most 24 evenly spaced slices of the plane the study is stored in. Slices that
-    /// cannot be read do not count.
-    pub fn of(&self, frames: &Arc<dyn Frames>, time: usize) -> Arc<ChannelIntensities> {
+    /// Intensities at a point in time; `measure` is called when they are not known yet.
+    pub fn at(&self, time: usize, measure: impl FnOnce() -> ChannelIntensities) -> Arc<ChannelIntensities> {
         // Held while they are measured, so that threads that need the same ones wait instead of measuring them again.
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let measured = known.entry(time).or_insert_with(|| {
-            let cut = Cut { plane: frames.native(), time };
-            let indices = sampled(frames.count(cut.plane));
-            let slices: Vec<_> = indices.filter_map(|index| frames.slice(Place { cut, index }).ok()).collect();
-            Arc::new(ChannelIntensities::of(&slices))
-        });
-        measured.clone()
+        known.entry(time).or_insert_with(|| Arc::new(measure())).clone()
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub mod card;
 pub mod cascade;
+pub mod channel;
 pub mod evaluation;
 pub mod figures;
 pub mod geometry;
@@ -20,4 +21,5 @@ pub mod slice;
 pub mod study;
 pub mod volume;
 pub mod voxel_mask;
+pub mod warning;
 pub mod window;

@@ -1,9 +1,10 @@
 //! One grey picture with what is known about it.
 
+pub use super::channel::Channel;
 use super::geometry::Orientation;
 use super::mask::Mask;
 use super::resample::resize;
-use super::study::Warning;
+use super::warning::Warning;
 use super::window::Window;
 
 /// How the source stored its grey values, which decides how they are shown and fed to a network.
@@ -67,23 +68,6 @@ impl Spacing {
 enum Samples {
     Eight(Vec<u8>),
     Deep(Vec<f32>),
-}
-
-/// One of the three channels of a colour picture.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Channel {
-    Red,
-    Green,
-    Blue,
-}
-
-impl Channel {
-    pub const ALL: [Channel; 3] = [Channel::Red, Channel::Green, Channel::Blue];
-
-    /// Number of the channel in the picture, from 1.
-    pub fn number(self) -> usize {
-        self as usize + 1
-    }
 }
 
 /// A grey image, row-major, origin at the top left, in the source's own units. A colour picture is its luminance, and keeps its

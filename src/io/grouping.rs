@@ -3,7 +3,7 @@
 //! Names that count up are no proof: collections of strangers are numbered too. Pictures belong together when their names carry a
 //! patient part, or when successive ones look alike, as neighbouring slices do.
 
-use super::paths::Source;
+use super::source::Source;
 use super::{dimensions, pictures};
 use crate::domain::resample::resize;
 use crate::domain::study::Grouping;

@@ -12,6 +12,7 @@ pub mod paths;
 mod png;
 mod raster;
 mod recent;
+mod source;
 mod tiff;
 
 use crate::domain::mask::Mask;

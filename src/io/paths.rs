@@ -4,7 +4,7 @@ use super::dicom::{Header, Identity, divided};
 use super::error::{LoadError, Problem};
 use super::grouping::{self, Pattern};
 use super::looks_like_image;
-use crate::domain::study::Grouping;
+pub use super::source::Source;
 use std::cmp::Ordering;
 use std::collections::{HashMap, HashSet};
 use std::io::Read;
@@ -50,36 +50,6 @@ pub fn is_model(path: &Path) -> bool {
         _ => false,
     };
     read && (head.starts_with(b"\x89HDF\r\n\x1a\n") || is_named)
-}
-
-/// What is opened together as one study.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Source {
-    /// One file, of whatever format.
-    File(PathBuf),
-    /// DICOM files of one series, or those of them that lie alike.
-    Series(Vec<Header>),
-    /// Pictures of one folder that are slices of one study, in their order, and why they are taken for one.
-    Slices { files: Vec<PathBuf>, grouping: Grouping },
-}
-
-impl Source {
-    /// Its files.
-    pub fn paths(&self) -> Vec<&Path> {
-        match self {
-            Source::File(path) => vec![path],
-            Source::Series(headers) => headers.iter().map(|h| h.path.as_path()).collect(),
-            Source::Slices { files, .. } => files.iter().map(PathBuf::as_path).collect(),
-        }
-    }
-
-    /// For messages: the file, or the folder of several.
-    pub fn place(&self) -> &Path {
-        match self.paths().as_slice() {
-            [only] => only,
-            several => several.first().and_then(|p| p.parent()).unwrap_or(Path::new(".")),
-        }
-    }
 }
 
 /// A file's name without its ending; `.nii.gz` is one.

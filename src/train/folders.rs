@@ -1,6 +1,8 @@
 //! Finds labelled pictures in a source's folder, by its layout, and reads them.
 
 use super::error::TrainError;
+pub use super::found::{Found, Outline, Page};
+use super::listing::{below, children, class_of, outline, pictures};
 use super::patient_folders;
 use super::reader::Reader;
 use super::recipe::{Layout, Source};
@@ -20,50 +22,6 @@ const IMAGES: &str = "images";
 const MASKS: &str = "masks";
 /// Class of slices of a volume that has no outline.
 pub const UNMARKED: &str = "unmarked";
-
-/// One slice of a file below the data folder.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Page {
-    pub file: PathBuf,
-    /// Slice of the file in the plane it is stored in, from 0.
-    pub index: usize,
-}
-
-impl Page {
-    /// The only slice of a picture.
-    pub fn only(file: PathBuf) -> Self {
-        Self { file, index: 0 }
-    }
-
-    /// Name for reports: the file, and the slice's number in a volume.
-    pub fn name(&self) -> String {
-        match self.index {
-            0 => self.file.display().to_string(),
-            index => format!("{}#{}", self.file.display(), index + 1),
-        }
-    }
-}
-
-/// Where a tumour's outline is, and how many pixels it had when it was listed.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Outline {
-    /// `None` where the outline was found beside a volume by its name.
-    pub file: Option<PathBuf>,
-    pub pixels: u64,
-}
-
-/// A picture of a source with the source's own class name.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Found {
-    pub page: Page,
-    pub outline: Option<Outline>,
-    /// Slices before and after, where the list has them.
-    pub beside: [Option<Page>; 2],
-    /// All slices of the study that this one belongs to, in their order; `None` for a picture that stands alone.
-    pub stack: Option<Arc<[Page]>>,
-    pub patient: String,
-    pub class: String,
-}
 
 /// All pictures of a source below `data` with all its classes, in a fixed order.
 ///
@@ -144,11 +102,6 @@ fn slices(data: &Path, folder: &Path) -> Result<Vec<Found>, TrainError> {
         })
     };
     rows.iter().map(find).collect()
-}
-
-/// The class of a picture whose outline has this many pixels.
-pub(super) fn class_of(pixels: u64) -> &'static str {
-    if pixels > 0 { "tumor" } else { "no_tumor" }
 }
 
 /// Masks of a folder by the name they share with their pictures, endings aside.
@@ -280,13 +233,6 @@ fn block_of(class: &str, picture: &Path, block: NonZeroUsize) -> String {
     }
 }
 
-/// The outline in `file`, with its pixels counted; `None` for an empty one.
-pub(super) fn outline(reader: &Reader, page: &Page, file: &Path) -> Result<Option<Outline>, TrainError> {
-    let outline = Outline { file: Some(file.to_path_buf()), pixels: 0 };
-    let pixels = reader.outline(page, &outline, &*reader.slice(page)?)?.area() as u64;
-    Ok((pixels > 0).then_some(Outline { pixels, ..outline }))
-}
-
 /// Who is on a source's pictures.
 enum Patients {
     /// Every picture counts as one.
@@ -324,23 +270,6 @@ impl Patients {
 fn unlisted(source: &Source, picture: &Path) -> TrainError {
     let list = source.patients.as_deref().unwrap_or(Path::new("")).display();
     TrainError::file(picture, format!("has no patient in {list}; add a row"))
-}
-
-pub(super) fn below(data: &Path, path: &Path) -> PathBuf {
-    path.strip_prefix(data).unwrap_or(path).to_path_buf()
-}
-
-/// Pictures of a folder, sorted.
-pub(super) fn pictures(folder: &Path) -> Result<Vec<PathBuf>, TrainError> {
-    Ok(children(folder)?.into_iter().filter(|path| io::looks_like_image(path)).collect())
-}
-
-/// Sorted, so that every machine lists the same.
-pub(super) fn children(folder: &Path) -> Result<Vec<PathBuf>, TrainError> {
-    let entries = std::fs::read_dir(folder).map_err(|e| TrainError::file(folder, e))?;
-    let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
-    paths.sort();
-    Ok(paths)
 }
 
 #[cfg(test)]

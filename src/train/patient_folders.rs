@@ -2,7 +2,8 @@
 //! `NAME_mask.tif` beside it.
 
 use super::error::TrainError;
-use super::folders::{Found, Page, below, children, class_of, outline, pictures};
+use super::found::{Found, Page};
+use super::listing::{below, children, class_of, outline, pictures};
 use super::reader::Reader;
 use crate::io::grouping::number;
 use crate::io::paths::{is_truth, natural, stem, truth_beside};

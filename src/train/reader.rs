@@ -1,7 +1,7 @@
 //! Reads the slices of labelled data, as a network shall see them.
 
 use super::error::TrainError;
-use super::folders::{Found, Outline, Page};
+use super::found::{Found, Outline, Page};
 use crate::domain::intensities::{self, ChannelIntensities};
 use crate::domain::mask::Mask;
 use crate::domain::slice::Slice;

@@ -1,13 +1,14 @@
 //! What a DICOM file says before its pixels.
 
+use super::functional_groups::Groups;
 use super::kind::Kind;
 use super::look::{Padding, Rescale, Windows};
 use super::mosaic::Mosaic;
 use super::open_head;
 use super::palette::Palette;
 use super::table::Table;
-use super::values::{first_item, number_of, numbers, text};
-use crate::domain::geometry::{Orientation, Vector};
+use super::values::{first_item, number_of, text};
+use crate::domain::geometry::{Orientation, Vector, scaled, sum};
 use crate::domain::slice::{Spacing, SpacingSource};
 use crate::domain::study::Subject;
 use crate::io::error::{LoadError, Problem};
@@ -112,6 +113,35 @@ impl Header {
         read().map_err(|problem| LoadError::new(path, problem))
     }
 
+    /// A frame for every tile, in its place. The file's own position is that of a picture as large as the whole mosaic about the
+    /// centre of the first slice.
+    ///
+    /// # Errors
+    /// If the picture does not consist of as many tiles.
+    fn divided(self, mosaic: Mosaic) -> Result<Header, Problem> {
+        let header = self;
+        let across = mosaic.across() as u32;
+        if !header.width.is_multiple_of(across) || !header.height.is_multiple_of(across) {
+            return Err(Problem::Damaged(format!("its {} pictures do not fill its mosaic", mosaic.tiles)));
+        }
+        let (width, height) = (header.width / across, header.height / across);
+        crate::io::check_size(width, height)?;
+        let whole = header.frames.first().cloned().ok_or(Problem::NoPixels)?;
+        let distance = [header.slice_distance, header.thickness].into_iter().flatten().find(|mm| *mm > 0.0);
+        let first = || {
+            let (orientation, spacing) = (whole.orientation?, whole.spacing?);
+            let inwards = |all: u32, tile: u32| f64::from(all - tile) / 2.0;
+            let right = scaled(orientation.right, spacing.column_mm * inwards(header.width, width));
+            let down = scaled(orientation.down, spacing.row_mm * inwards(header.height, height));
+            Some(sum(whole.position?, sum(right, down)))
+        };
+        let onwards = || Some(scaled(mosaic.normal.or(Some(whole.orientation?.normal()))?, distance?));
+        let position = |tile: usize| Some(sum(first()?, scaled(onwards()?, tile as f64)));
+        let frame = |tile: usize| FrameHeader { number: tile, position: position(tile), ..whole.clone() };
+        let frames = (0..mosaic.tiles).map(frame).collect();
+        Ok(Header { width, height, frames, mosaic: Some(mosaic), ..header })
+    }
+
     /// What the file shares with others when every file of a series was given a series' number of its own, as some anonymisers do;
     /// `None` for a file that says too little for that.
     pub fn identity_without_number(&self) -> Option<Identity> {
@@ -177,7 +207,7 @@ impl Header {
             frames: frames.collect(),
         };
         match Mosaic::of(object) {
-            Some(mosaic) => mosaic.divide(header),
+            Some(mosaic) => header.divided(mosaic),
             None => Ok(header),
         }
     }
@@ -191,31 +221,6 @@ fn identity(object: &InMemDicomObject, label: &Label) -> Identity {
         frame_of_reference: text(object, tags::FRAME_OF_REFERENCE_UID),
         label: series.is_none().then(|| label.clone()),
         series,
-    }
-}
-
-/// Where a frame's attributes may stand: in its own functional group, in the shared one, or in the file itself (PS3.3
-/// C.7.6.16).
-pub struct Groups<'a> {
-    pub object: &'a InMemDicomObject,
-    pub shared: Option<&'a InMemDicomObject>,
-    pub own: Option<&'a InMemDicomObject>,
-}
-
-impl Groups<'_> {
-    /// The numbers of an attribute; empty when it stands nowhere.
-    pub fn numbers(&self, group: Tag, tag: Tag) -> Vec<f64> {
-        let found = self.items(group).map(|item| numbers(item, tag)).find(|values| !values.is_empty());
-        found.unwrap_or_else(|| numbers(self.object, tag))
-    }
-
-    /// The text of an attribute that is not empty.
-    pub fn text(&self, group: Tag, tag: Tag) -> Option<String> {
-        self.items(group).find_map(|item| text(item, tag)).or_else(|| text(self.object, tag))
-    }
-
-    fn items(&self, group: Tag) -> impl Iterator<Item = &InMemDicomObject> {
-        [self.own, self.shared].into_iter().flatten().filter_map(move |item| first_item(item, group))
     }
 }
 

@@ -1,6 +1,6 @@
 //! What tells apart frames that lie in one place but do not show the same: echo, diffusion weighting, magnitude or phase, time.
 
-use super::header::Groups;
+use super::functional_groups::Groups;
 use super::values::{first_item, number_of, numbers};
 use dicom_dictionary_std::tags;
 use dicom_object::{InMemDicomObject, Tag};

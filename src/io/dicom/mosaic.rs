@@ -1,9 +1,7 @@
 //! Siemens mosaics: the slices of one volume as tiles of one picture, row by row, the first at the upper left.
 
-use super::header::{FrameHeader, Header};
 use super::values::{numbers, text};
-use crate::domain::geometry::{Vector, scaled, sum};
-use crate::io::error::Problem;
+use crate::domain::geometry::Vector;
 use dicom_dictionary_std::tags;
 use dicom_object::{InMemDicomObject, Tag};
 
@@ -20,9 +18,9 @@ const MAX_TILES: usize = 4096;
 /// How slices lie in a picture.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Mosaic {
-    tiles: usize,
+    pub tiles: usize,
     /// From one slice to the next, a unit vector; the picture's own normal where the file does not say.
-    normal: Option<Vector>,
+    pub normal: Option<Vector>,
 }
 
 impl Mosaic {
@@ -41,41 +39,13 @@ impl Mosaic {
     }
 
     /// Tiles in a row, and rows of them: the square that holds them all.
-    fn across(&self) -> usize {
+    pub fn across(&self) -> usize {
         (1..).find(|side| side * side >= self.tiles).unwrap_or(1)
     }
 
     /// Column and row of a tile's first pixel, for tiles of `width`×`height` pixels.
     pub fn corner(&self, tile: usize, (width, height): (usize, usize)) -> (usize, usize) {
         (tile % self.across() * width, tile / self.across() * height)
-    }
-
-    /// A frame for every tile, in its place. The file's own position is that of a picture as large as the whole mosaic about the
-    /// centre of the first slice.
-    ///
-    /// # Errors
-    /// If the picture does not consist of as many tiles.
-    pub fn divide(self, header: Header) -> Result<Header, Problem> {
-        let across = self.across() as u32;
-        if !header.width.is_multiple_of(across) || !header.height.is_multiple_of(across) {
-            return Err(Problem::Damaged(format!("its {} pictures do not fill its mosaic", self.tiles)));
-        }
-        let (width, height) = (header.width / across, header.height / across);
-        crate::io::check_size(width, height)?;
-        let whole = header.frames.first().cloned().ok_or(Problem::NoPixels)?;
-        let distance = [header.slice_distance, header.thickness].into_iter().flatten().find(|mm| *mm > 0.0);
-        let first = || {
-            let (orientation, spacing) = (whole.orientation?, whole.spacing?);
-            let inwards = |all: u32, tile: u32| f64::from(all - tile) / 2.0;
-            let right = scaled(orientation.right, spacing.column_mm * inwards(header.width, width));
-            let down = scaled(orientation.down, spacing.row_mm * inwards(header.height, height));
-            Some(sum(whole.position?, sum(right, down)))
-        };
-        let onwards = || Some(scaled(self.normal.or(Some(whole.orientation?.normal()))?, distance?));
-        let position = |tile: usize| Some(sum(first()?, scaled(onwards()?, tile as f64)));
-        let frame = |tile: usize| FrameHeader { number: tile, position: position(tile), ..whole.clone() };
-        let frames = (0..self.tiles).map(frame).collect();
-        Ok(Header { width, height, frames, mosaic: Some(self), ..header })
     }
 }
 

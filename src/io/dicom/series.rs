@@ -3,7 +3,7 @@
 use super::frame::{Decoded, Pixels};
 use super::groups::{SAME_PLACE_MM, along, divided};
 use super::header::{FrameHeader, Header};
-use super::look::Looks;
+use super::looks::Looks;
 use crate::domain::geometry::{Affine, Layout, Plane, Vector, difference, dot, length, scaled};
 use crate::domain::slice::{Slice, SpacingSource};
 use crate::domain::study::{Cut, FrameError, Frames, Grouping, Origin, Place, Study, Warning};
