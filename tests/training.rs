@@ -543,7 +543,7 @@ fn folds_measure_everybody_out_of_fold() {
     assert_eq!(tested, (0..8).map(|patient| format!("p{patient}")).collect::<Vec<_>>());
     assert_eq!((note.train_patients.len(), note.validation_patients.len(), note.test_patients.len()), (8, 0, 0));
     assert_eq!(whole.measured_on.as_ref().map(|on| (on.patients, on.slices)), Some((8, 32)));
-    assert_eq!(whole.metrics["dice"].level, lesionlens::domain::card::Level::OutOfFold);
+    assert_eq!(whole.metrics["dice_mean"].level, lesionlens::domain::card::Level::OutOfFold);
     for fold in 0..2 {
         let own = card(&format!("fold-{}/card.toml", fold + 1)).training.unwrap();
         assert_eq!(own.test_patients, note.folds[fold]);
