@@ -34,8 +34,11 @@ enum Value {
 
 use Value::{Longs, Ratio, Shorts, Text};
 
+/// Tags of a page, and its pixels.
+type Page<'a> = (&'a [(u16, Value)], &'a [u8]);
+
 /// A classic little-endian file: pages with their tags and pixels. Tags of sides and of strips are put in where a page has no tiles.
-fn tiff(pages: &[(&[(u16, Value)], &[u8])]) -> Vec<u8> {
+fn tiff(pages: &[Page]) -> Vec<u8> {
     let mut bytes = b"II*\0\0\0\0\0".to_vec();
     let mut link = 4;
     for (tags, pixels) in pages {

@@ -206,15 +206,12 @@ impl Textures {
     /// # Errors
     /// If painting ended early.
     pub fn poll(&mut self, ctx: &egui::Context) -> Result<(), Fault> {
-        match self.work.poll() {
+        if let Some(done) = self.work.poll() {
+            let (key, painted) = done?;
             // An overlay of another slice is not wanted any more.
-            Some(done) => {
-                let (key, painted) = done?;
-                if self.wanted.as_ref().is_some_and(|wanted| wanted.entry == key.entry) {
-                    self.show(ctx, key, painted);
-                }
+            if self.wanted.as_ref().is_some_and(|wanted| wanted.entry == key.entry) {
+                self.show(ctx, key, painted);
             }
-            None => {}
         }
         Ok(())
     }

@@ -85,9 +85,8 @@ impl Volumetry {
     /// # Errors
     /// If measuring ended early.
     pub fn poll(&mut self) -> Result<(), Fault> {
-        match self.work.poll() {
-            Some(done) => self.result = Some(done?),
-            None => {}
+        if let Some(done) = self.work.poll() {
+            self.result = Some(done?);
         }
         Ok(())
     }

@@ -32,6 +32,7 @@ macro_rules! embedded_models {
 // A new or renamed model is one line here.
 embedded_models! {
     "brain4",
+    "kidney-ct",
     "lgg-resnet",
     "lgg-resunet",
     "tumor-general",
