@@ -1,6 +1,6 @@
 //! The report of results (schema 1): what models said of studies and their slices.
 //!
-//! [`assembly`] makes it, the same for the window and for `predict`; [`table`] writes it.
+//! [`assembly`] makes it, the same for the window and for `predict`. [`TableFormat`] writes it.
 
 pub mod assembly;
 mod table;
