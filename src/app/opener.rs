@@ -178,7 +178,7 @@ mod tests {
     use std::time::{Duration, Instant};
 
     #[test]
-    fn a_cancelled_request_is_not_heard_and_the_next_one_is_served() {
+    fn a_cancelled_request_is_not_served_and_the_next_one_is() {
         let folder = tempfile::tempdir().unwrap();
         let (slice, _) = crate::domain::phantom::Phantom::example().draw();
         let paths = ["a.png", "b.png", "c.png"].map(|name| folder.path().join(name));
@@ -190,16 +190,16 @@ mod tests {
         opener.open(paths[2..].to_vec());
         let deadline = Instant::now() + Duration::from_secs(20);
         let mut opened = Vec::new();
-        loop {
+        while opened.last().is_none_or(|name| name != "c.png") {
             assert!(Instant::now() < deadline, "waited in vain");
             match opener.poll() {
                 Some(Event::Opened(study, _)) => opened.push(study.title.clone()),
-                Some(Event::Progress { done, total }) if done == total => break,
                 Some(_) => {}
                 None => std::thread::sleep(Duration::from_millis(1)),
             }
         }
-        assert_eq!(opened, ["c.png"]);
+        // The first one may have been open before it was cancelled.
+        assert!(!opened.contains(&"b.png".to_string()), "{opened:?}");
     }
 
     #[test]
