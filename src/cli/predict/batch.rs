@@ -44,6 +44,16 @@ struct Opened {
     is_folder: bool,
 }
 
+/// A slice of the plane that results are shown in, with what was found on it.
+struct Shown<'a> {
+    place: Place,
+    slice: &'a Slice,
+    classification: Option<&'a Classification>,
+    mask: Option<(&'a ModelRef, Mask)>,
+    load_ms: f64,
+    segment_ms: Option<f64>,
+}
+
 /// What was found in the plane that the networks looked in, to be shown in another one.
 #[derive(Default)]
 struct Elsewhere {
@@ -184,7 +194,7 @@ impl<'a> Batch<'a> {
         Ok((Cut { plane: shown, time }, Cut { plane: asked, time }))
     }
 
-    /// Writes a slice's pictures and reports it; gives its probabilities back where they will be written.
+    /// Shows a slice of the plane that the networks looked in; gives its probabilities back where they will be written.
     fn slice(
         &mut self,
         opened: &Opened,
@@ -192,49 +202,49 @@ impl<'a> Batch<'a> {
         answered: AnsweredSlice,
         assembly: &mut StudyAssembly,
     ) -> Option<Segmentation> {
-        let study = &opened.study;
         let AnsweredSlice { around, classification, segmentation, failures, load_ms } = answered;
-        let slice = around.slice;
-        let (truth, truth_problem) = match study.truth(place, &slice) {
-            Ok(truth) => (truth, None),
-            Err(error) => (None, Some(error)),
-        };
-        let mask = segmentation.as_ref().map(|s| s.mask(self.models.thresholds.mask));
-        let mut failures: Vec<Failure> = failures.into_iter().map(Failure::NoAnswer).collect();
-        let note = self.write(opened, place, &slice, mask.as_ref(), truth.as_ref(), &mut failures);
-        assembly.slice(SliceAnswer {
+        let mask = segmentation.as_ref().map(|s| (&s.model, s.mask(self.models.thresholds.mask)));
+        let shown = Shown {
             place,
-            slice: &slice,
+            slice: &around.slice,
             classification: classification.as_ref(),
-            mask: segmentation.as_ref().map(|s| &s.model).zip(mask),
-            truth_problem,
-            sha256: self.hashes.of_slice(study, place),
-            load_ms: Some(load_ms),
+            mask,
+            load_ms,
             segment_ms: segmentation.as_ref().map(|s| s.milliseconds),
-            notes: note.into_iter().collect(),
-        });
-        failures.into_iter().for_each(|failure| assembly.failed(place, failure));
+        };
+        let failures = failures.into_iter().map(Failure::NoAnswer).collect();
+        self.report(opened, shown, failures, assembly);
         // Probabilities of a whole study are kept only where they are written.
         segmentation.filter(|_| self.pictures.volume_format().is_some())
     }
 
-    /// Writes a slice's pictures. Returns what is to be said about their names.
-    fn write(
-        &mut self,
-        opened: &Opened,
-        place: Place,
-        slice: &Slice,
-        mask: Option<&Mask>,
-        truth: Option<&Mask>,
-        failures: &mut Vec<Failure>,
-    ) -> Option<String> {
+    /// Writes a slice's pictures and reports it with what went wrong.
+    fn report(&mut self, opened: &Opened, shown: Shown, mut failures: Vec<Failure>, assembly: &mut StudyAssembly) {
         let Opened { study, is_folder, .. } = opened;
+        let Shown { place, slice, classification, mask, load_ms, segment_ms } = shown;
+        let (truth, truth_problem) = match study.truth(place, slice) {
+            Ok(truth) => (truth, None),
+            Err(error) => (None, Some(error)),
+        };
         let (stem, several) = (paths::stem(study.file(place)), study.frames.count(place.cut.plane) > 1);
         let plain = if several && !is_folder { format!("{stem}_{}", place.index) } else { stem };
-        self.pictures.slice(&plain, slice, mask, truth).unwrap_or_else(|error| {
+        let pixels = mask.as_ref().map(|(_, mask)| mask);
+        let note = self.pictures.slice(&plain, slice, pixels, truth.as_ref()).unwrap_or_else(|error| {
             failures.push(Failure::NotWritten(format!("{error:#}")));
             None
-        })
+        });
+        assembly.slice(SliceAnswer {
+            place,
+            slice,
+            classification,
+            mask,
+            truth_problem,
+            sha256: self.hashes.of_slice(study, place),
+            load_ms: Some(load_ms),
+            segment_ms,
+            notes: note.into_iter().collect(),
+        });
+        failures.into_iter().for_each(|failure| assembly.failed(place, failure));
     }
 
     /// Writes and reports the slices of the plane to be shown, with what was found in the plane that the networks looked in.
@@ -253,25 +263,16 @@ impl<'a> Batch<'a> {
                 }
             };
             let load_ms = started.elapsed().as_secs_f64() * 1e3;
-            let (truth, truth_problem) = match study.truth(place, &slice) {
-                Ok(truth) => (truth, None),
-                Err(error) => (None, Some(error)),
-            };
             let mask = voxels.as_ref().and_then(|(voxels, layout)| voxels.slice(layout, place.index));
-            let mut failures = Vec::new();
-            let note = self.write(opened, place, &slice, mask.as_ref(), truth.as_ref(), &mut failures);
-            assembly.slice(SliceAnswer {
+            let shown = Shown {
                 place,
                 slice: &slice,
                 classification: found.highest.as_ref(),
                 mask: found.segmenter.as_ref().zip(mask),
-                truth_problem,
-                sha256: self.hashes.of_slice(study, place),
-                load_ms: Some(load_ms),
+                load_ms,
                 segment_ms: None,
-                notes: note.into_iter().collect(),
-            });
-            failures.into_iter().for_each(|failure| assembly.failed(place, failure));
+            };
+            self.report(opened, shown, Vec::new(), assembly);
         }
     }
 
