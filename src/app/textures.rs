@@ -251,8 +251,7 @@ impl Textures {
         }
         let cut = region.and_then(|r| entry.shown.slice.crop(r.x, r.y, r.width, r.height));
         let shown = cut.as_ref().unwrap_or(&entry.shown.display);
-        let channel = view.channel.and_then(|channel| shown.channel(channel));
-        let grey = channel.as_ref().unwrap_or(shown).shades(view.window, view.invert);
+        let grey = shown.shades_of(view.channel, view.window, view.invert);
         let image = ColorImage::from_gray([shown.width(), shown.height()], &grey);
         let options = options(settings.interpolation);
         match &mut self.scan {

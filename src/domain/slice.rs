@@ -142,7 +142,9 @@ impl Slice {
     pub fn channel(&self, channel: Channel) -> Option<Slice> {
         let values = self.channels.as_ref()?[channel as usize].clone();
         let windows = vec![Window::from_range(0.0, 255.0)];
-        Some(Self { samples: Samples::Eight(values), channels: None, windows, ..self.clone() })
+        let Self { width, height, spacing, orientation, inverted, .. } = *self;
+        let (samples, channels, warnings) = (Samples::Eight(values), None, self.warnings.clone());
+        Some(Self { width, height, samples, channels, windows, spacing, orientation, inverted, warnings })
     }
 
     /// The same picture at another size, for a screen.
@@ -245,6 +247,12 @@ impl Slice {
                 self.values().into_iter().map(|v| 255.0 * shade(v)).collect()
             }
         }
+    }
+
+    /// As [`Self::shades`] of one channel, if one is named and the picture has channels.
+    pub fn shades_of(&self, channel: Option<Channel>, window: Window, invert: bool) -> Vec<u8> {
+        let channel = channel.and_then(|channel| self.channel(channel));
+        channel.as_ref().unwrap_or(self).shades(window, invert)
     }
 
     /// Shades 0–255 for a screen under any window, black and white swapped when `invert`.

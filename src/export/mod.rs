@@ -64,9 +64,7 @@ impl Looks {
     /// Pixels of the slice with masks painted over it, row by row at the slice's own size.
     pub fn paint(&self, slice: &Slice, prediction: Option<&Mask>, truth: Option<&Mask>) -> Vec<[u8; 3]> {
         let painted = overlay::paint(prediction, truth, self.style);
-        let channel = self.channel.and_then(|channel| slice.channel(channel));
-        let shades = channel.as_ref().unwrap_or(slice).shades(self.window, self.invert);
-        overlay::composite(&shades, painted.as_deref())
+        overlay::composite(&slice.shades_of(self.channel, self.window, self.invert), painted.as_deref())
     }
 }
 
