@@ -56,14 +56,12 @@ impl Intensities {
         }
         let (air, bright) = super::slice::percentiles(&values, 0.01, 0.995);
         let least = air + HEAD * (bright - air);
-        let head: Vec<f64> = values.into_iter().filter(|v| *v > least).map(|v| f64::from(v.min(bright))).collect();
+        let head: Vec<f32> = values.into_iter().filter(|v| *v > least).map(|v| v.min(bright)).collect();
         if head.is_empty() {
             return flat;
         }
-        let n = head.len() as f64;
-        let mean = head.iter().sum::<f64>() / n;
-        let variance = head.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / n;
-        Self { fill, air, least, mean: mean as f32, deviation: variance.sqrt() as f32 }
+        let (mean, deviation) = moments(&head);
+        Self { fill, air, least, mean: mean as f32, deviation: deviation as f32 }
     }
 
     /// Grey value 0–255 of a brightness. The head's values go from 0 at three standard deviations below their mean to 255 at five
@@ -127,6 +125,14 @@ impl StudyIntensities {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         known.entry(time).or_insert_with(|| Arc::new(measure())).clone()
     }
+}
+
+/// Mean and population standard deviation, as numpy computes them; 0 for no values.
+pub fn moments(values: &[f32]) -> (f64, f64) {
+    let n = values.len().max(1) as f64;
+    let mean = values.iter().map(|v| f64::from(*v)).sum::<f64>() / n;
+    let variance = values.iter().map(|v| (f64::from(*v) - mean).powi(2)).sum::<f64>() / n;
+    (mean, variance.sqrt())
 }
 
 /// The values along the border of a picture.

@@ -1,7 +1,7 @@
 //! Grey picture → network input, as the model's card says. Used by the window, the command line, training and evaluation.
 
 use crate::domain::card::{InputSpec, Scale, Sequence};
-use crate::domain::intensities::{ChannelIntensities, DEVIATIONS, Intensities};
+use crate::domain::intensities::{ChannelIntensities, DEVIATIONS, Intensities, moments};
 use crate::domain::resample::Placement;
 use crate::domain::slice::{Channel, Slice};
 use crate::domain::study::Neighbourhood;
@@ -105,14 +105,6 @@ pub fn scaled(square: &[f32], spec: &InputSpec) -> Vec<f32> {
             spread(&|v, _| ((f64::from(v) - mean) * factor) as f32)
         }
     }
-}
-
-/// Mean and population standard deviation, as numpy computes them.
-fn moments(values: &[f32]) -> (f64, f64) {
-    let n = values.len().max(1) as f64;
-    let mean = values.iter().map(|v| f64::from(*v)).sum::<f64>() / n;
-    let variance = values.iter().map(|v| (f64::from(*v) - mean).powi(2)).sum::<f64>() / n;
-    (mean, variance.sqrt())
 }
 
 #[cfg(test)]
