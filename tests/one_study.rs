@@ -1,4 +1,4 @@
-//! What is one study, and what a study's one answer is: pictures that belong together or not.
+//! Studies: pictures that belong together or not, and the one answer that a study gives.
 
 mod common;
 #[path = "common/nifti.rs"]

@@ -5,7 +5,7 @@ use egui::{Color32, CornerRadius, FontFamily, FontId, Stroke, TextStyle, Theme, 
 
 pub const ACCENT: Color32 = Color32::from_rgb(56, 151, 240);
 pub const DANGER: Color32 = Color32::from_rgb(236, 86, 76);
-/// Of answers below a threshold. It is no green: nothing here is an all-clear.
+/// Colour of answers below a threshold. It is no green: nothing here is an all-clear.
 pub const NEUTRAL: Color32 = Color32::from_rgb(128, 141, 158);
 pub const CAUTION: Color32 = Color32::from_rgb(224, 162, 52);
 /// Behind the scan in either theme: pictures are judged on black.

@@ -56,7 +56,7 @@ impl Contradiction {
         }
     }
 
-    /// Of one slice. `share` is the share of the picture that the segmenter's mask covers, 0–1.
+    /// Contradiction about one slice. `share` is the share of the picture that the segmenter's mask covers, 0–1.
     pub fn of(verdict: &Verdict, share: f64) -> Option<Self> {
         match verdict {
             Verdict::Positive(_) if share <= 0.0 => Some(Contradiction::NothingOutlined),
@@ -65,7 +65,7 @@ impl Contradiction {
         }
     }
 
-    /// Of a study, from its number of positive slices and the masks of all slices that were outlined. A mask that is empty on some
+    /// Contradiction about a study, from its number of positive slices and the masks of all slices that were outlined. A mask that is empty on some
     /// positive slices only is no contradiction: the edges of a lesion are faint.
     pub fn of_study<'a>(positive: usize, masks: impl IntoIterator<Item = &'a Mask>) -> Option<Self> {
         let largest = masks.into_iter().map(share).fold(0.0, f64::max);

@@ -1,10 +1,10 @@
-//! What is opened together as one study.
+//! Sources: files that are opened together as one study.
 
 use super::dicom::Header;
 use crate::domain::study::Grouping;
 use std::path::{Path, PathBuf};
 
-/// What is opened together as one study.
+/// Files that are opened together as one study.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Source {
     /// One file, of whatever format.

@@ -27,7 +27,7 @@ pub fn show(app: &App, ui: &mut Ui, out: &mut Actions) {
     });
 }
 
-/// What is shown of a colour picture.
+/// Names the channel on show of a colour picture.
 fn channel(app: &App, ui: &mut Ui) {
     let coloured = app.session.selected().is_some_and(|entry| entry.shown.slice.is_coloured());
     let Some(view) = app.view().filter(|_| coloured) else { return };

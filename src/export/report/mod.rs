@@ -62,11 +62,11 @@ pub struct StudyReport {
     pub body_part: Option<String>,
     /// Number of slices above the threshold, of those looked at.
     pub positive_slices: usize,
-    /// Of the slices looked at; `None` without a classifier.
+    /// Highest answer about the slices looked at; `None` without a classifier.
     pub highest: Option<Highest>,
     /// How classifier and segmenter contradict each other about the whole study.
     pub contradiction: Option<&'static str>,
-    /// Of all slices that were outlined; `None` without a segmenter.
+    /// Sizes of the mask over all slices that were outlined; `None` without a segmenter.
     pub mask: Option<StudyMask>,
     /// The file that the mask of the whole study was written to.
     pub mask_file: Option<String>,
@@ -124,7 +124,7 @@ pub struct SliceReport {
     pub spacing_mm: Option<[f64; 2]>,
     /// Who says so.
     pub spacing_from: Option<&'static str>,
-    /// Of the file.
+    /// sha256 of the slice's file, lower-case hex.
     pub sha256: String,
     pub classifier: Option<ClassifierReport>,
     pub segmenter: Option<SegmenterReport>,

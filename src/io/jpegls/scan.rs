@@ -21,7 +21,7 @@ pub struct Thresholds {
     pub reset: i32,
 }
 
-/// What is known of errors in one kind of surroundings.
+/// Statistics of the errors in one kind of surroundings.
 #[derive(Debug, Clone, Copy)]
 struct Context {
     /// Sums of the errors' sizes and of the errors, and the number of them.
@@ -31,7 +31,7 @@ struct Context {
     correction: i32,
 }
 
-/// What is known of errors at the ends of runs, for one kind of end.
+/// Statistics of the errors at the ends of runs, for one kind of end.
 #[derive(Debug, Clone, Copy)]
 struct RunContext {
     size: i32,
