@@ -3,7 +3,7 @@
 mod common;
 
 use common::{labelled_folder, nifti};
-use lesionlens::domain::card::{InputSpec, Luminance, Resize, Scale, Sequence};
+use lesionlens::domain::card::{InputSpec, Luminance, Resize, Scale, Sequence, Surroundings};
 use lesionlens::domain::intensities::ChannelIntensities;
 use lesionlens::domain::phantom::Phantom;
 use lesionlens::domain::slice::{Channel, Depth, Slice, Spacing, SpacingSource};
@@ -143,7 +143,7 @@ fn volumes_are_trained_on_as_they_are_looked_at() {
         assert_eq!(item.outline.as_ref().map(|o| o.pixels), (item.page.index < 3).then_some(25));
         let study = io::load(&folder.path().join(&item.page.file)).unwrap();
         let picture = study.picture(Place { cut: study.native(), index: item.page.index });
-        let wanted = squares(&picture.among(true).unwrap(), &recipe.input);
+        let wanted = squares(&picture.among(Surroundings::of([&recipe.input])).unwrap(), &recipe.input);
         let found = set.seen(index, &recipe.input, false).unwrap();
         let same =
             |grey: &[u8], wanted: &[f32]| grey.iter().zip(wanted).all(|(a, b)| (f32::from(*a) - b).abs() <= 0.51);

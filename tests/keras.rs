@@ -1,7 +1,7 @@
 //! Keras files of every layout, small enough to lie here, against what Keras itself answered; and files that lie.
 
 use candle_core::Device;
-use lesionlens::domain::card::{Scale, Task};
+use lesionlens::domain::card::{Scale, Surroundings, Task};
 use lesionlens::models::import::{ImportError, Wishes, inspect, install};
 use lesionlens::models::model::{Model, Source, read_card};
 use lesionlens::models::registry::Registry;
@@ -212,7 +212,10 @@ fn neighbouring_slices_feed_a_model_whose_card_asks_for_them() {
     let study = Study::of_pages(Path::new("s"), vec![page(1), page(2), page(3)]);
     let place = Place { cut: study.native(), index: 1 };
     let picture = study.picture(place);
-    let said = model.classify_all(&[picture.among(true).unwrap()], &|| false).unwrap().remove(0);
+    let said = model
+        .classify_all(&[picture.among(Surroundings::of([&model.card().input])).unwrap()], &|| false)
+        .unwrap()
+        .remove(0);
     // The bare network on the three pages as channels.
     let pages = [page(1), page(2), page(3)].map(|slice| slice.values());
     let input: Vec<f32> = (0..1200).map(|i| pages[i % 3][i / 3] / 255.0).collect();

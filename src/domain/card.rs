@@ -102,9 +102,17 @@ impl Sequence {
         }
     }
 
+    /// What a model that looks at this is given of a picture of three sequences: one that looks at any is given FLAIR.
+    pub fn given(self) -> Self {
+        match self {
+            Sequence::Any => Sequence::Flair,
+            other => other,
+        }
+    }
+
     /// The channel of a colour picture that stands for this sequence; of three, the middle one. `None` for the luminance.
     pub fn channel(self) -> Option<Channel> {
-        match self {
+        match self.given() {
             Sequence::Luminance => None,
             Sequence::T1 => Some(Channel::Red),
             Sequence::Flair | Sequence::Any | Sequence::Three => Some(Channel::Green),
@@ -140,6 +148,25 @@ pub struct InputSpec {
     pub mirrored: bool,
     /// What the network was trained on, such as "MR FLAIR, axial, brain".
     pub modality: String,
+}
+
+/// What models look at beside a slice's own pixels. Only what is wanted is read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Surroundings {
+    /// The slices before and after.
+    pub neighbours: bool,
+    /// Intensities of the study.
+    pub intensities: bool,
+}
+
+impl Surroundings {
+    /// What any of these models looks at.
+    pub fn of<'a>(specs: impl IntoIterator<Item = &'a InputSpec>) -> Self {
+        specs.into_iter().fold(Self::default(), |all, spec| Self {
+            neighbours: all.neighbours || spec.neighbours,
+            intensities: all.intensities || spec.scale == Scale::Head,
+        })
+    }
 }
 
 /// Threshold a new session starts with.

@@ -1,6 +1,6 @@
 //! What one file or folder gives: slices in order, with what the reader should know about them.
 
-use super::card::Card;
+use super::card::{Card, Surroundings};
 use super::geometry::{Layout, Plane};
 use super::intensities::{ChannelIntensities, StudyIntensities, sampled};
 use super::mask::Mask;
@@ -112,18 +112,18 @@ impl From<Arc<Slice>> for Neighbourhood {
 }
 
 impl Picture {
-    /// The slice, and those beside it when `wanted`, as far as there are any that can be read.
+    /// The slice with what is `wanted` of its surroundings, as far as it is there and can be read.
     ///
     /// # Errors
     /// As [`Frames::slice`].
-    pub fn among(&self, wanted: bool) -> Result<Neighbourhood, FrameError> {
-        let study = self.intensities.at(self.place.cut.time, || self.measured());
+    pub fn among(&self, wanted: Surroundings) -> Result<Neighbourhood, FrameError> {
+        let study = wanted.intensities.then(|| self.intensities.at(self.place.cut.time, || self.measured()));
         let beside = |index: Option<usize>| {
-            let place = Place { index: index.filter(|_| wanted)?, ..self.place };
+            let place = Place { index: index.filter(|_| wanted.neighbours)?, ..self.place };
             self.frames.slice(place).ok()
         };
         let (before, after) = (beside(self.place.index.checked_sub(1)), beside(Some(self.place.index + 1)));
-        Ok(Neighbourhood { slice: self.slice()?, before, after, study: Some(study) })
+        Ok(Neighbourhood { slice: self.slice()?, before, after, study })
     }
 
     /// Intensities over evenly spaced slices of the plane that the study is stored in. Slices that cannot be read do not count.

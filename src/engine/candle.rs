@@ -1,6 +1,7 @@
 //! The engine that runs real models.
 
 use super::{Answer, Engine, EngineError, Question, device};
+use crate::domain::card::Surroundings;
 use crate::domain::study::Neighbourhood;
 use crate::models::model::{Model, ModelError};
 use crate::models::registry::Registry;
@@ -44,8 +45,8 @@ impl Engine for CandleEngine {
         Ok(self.model(model).map(|_| ())?)
     }
 
-    fn wants_neighbours(&mut self, model: &str) -> bool {
-        self.registry.get(model).is_ok_and(|entry| entry.card.input.neighbours)
+    fn surroundings(&mut self, model: &str) -> Surroundings {
+        Surroundings::of(self.registry.get(model).iter().map(|entry| &entry.card.input))
     }
 
     fn answer(

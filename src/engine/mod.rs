@@ -6,6 +6,7 @@ pub mod importing;
 pub mod mock;
 pub mod worker;
 
+use crate::domain::card::Surroundings;
 use crate::domain::prediction::{Classification, Segmentation};
 use crate::domain::study::Neighbourhood;
 
@@ -40,9 +41,9 @@ pub trait Engine: Send {
     /// Loads a model ahead of its first question.
     fn prepare(&mut self, model: &str) -> Result<(), EngineError>;
 
-    /// Whether a model looks at the slices beside one, too.
-    fn wants_neighbours(&mut self, _model: &str) -> bool {
-        false
+    /// What a model looks at beside a slice's own pixels.
+    fn surroundings(&mut self, _model: &str) -> Surroundings {
+        Surroundings::default()
     }
 
     /// An answer for every slice, in their order; `cancelled` is asked now and then.

@@ -59,8 +59,8 @@ fn answer(
         return all(EngineError::Cancelled);
     }
     let made = guarded(|| {
-        let neighbours = engine.wants_neighbours(&job.model);
-        Ok(job.pictures.par_iter().map(|picture| picture.among(neighbours)).collect::<Vec<_>>())
+        let wanted = engine.surroundings(&job.model);
+        Ok(job.pictures.par_iter().map(|picture| picture.among(wanted)).collect::<Vec<_>>())
     });
     let made = match made {
         Ok(made) => made,

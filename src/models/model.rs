@@ -318,12 +318,7 @@ impl Model {
 
     /// What the model is given of a picture of several sequences.
     fn sequence_of(&self, seen: &Neighbourhood) -> Option<Sequence> {
-        let named = match self.card.input.sequence {
-            // Of three sequences, a model for any is given FLAIR.
-            Sequence::Any => Sequence::Flair,
-            other => other,
-        };
-        seen.slice.is_coloured().then_some(named)
+        seen.slice.is_coloured().then(|| self.card.input.sequence.given())
     }
 
     fn silent(&self) -> ModelError {

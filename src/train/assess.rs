@@ -3,7 +3,7 @@
 use super::error::TrainError;
 use super::folders::Found;
 use super::reader::Reader;
-use crate::domain::card::{Card, Task, is_normal_class, is_tumour_class, same_class};
+use crate::domain::card::{Card, Surroundings, Task, is_normal_class, is_tumour_class, same_class};
 use crate::domain::cascade::Gate;
 use crate::domain::figures::{Case, Overlap};
 use crate::domain::mask::Mask;
@@ -106,10 +106,10 @@ impl Panel<'_> {
         self.outline(reader, found, self.read(reader, found)?)
     }
 
-    /// The slice, and those beside it when a model looks at them.
+    /// The slice with what the models look at beside it.
     fn read(&self, reader: &Reader, found: &Found) -> Result<Neighbourhood, TrainError> {
-        let mut models = self.classifier.iter().chain(&self.segmenter);
-        reader.seen(found, models.any(|model| model.card().input.neighbours))
+        let models = self.classifier.iter().chain(&self.segmenter);
+        reader.seen(found, Surroundings::of(models.map(|model| &model.card().input)))
     }
 
     fn outline(&self, reader: &Reader, found: &Found, seen: Neighbourhood) -> Result<Look, TrainError> {

@@ -5,7 +5,7 @@ use super::error::TrainError;
 use super::folders::{Outline, Page};
 use super::reader::Reader;
 use super::sources::Item;
-use crate::domain::card::{InputSpec, Sequence};
+use crate::domain::card::{InputSpec, Sequence, Surroundings};
 use crate::domain::mask::Mask;
 use crate::domain::slice::Slice;
 use crate::domain::study::Neighbourhood;
@@ -195,7 +195,8 @@ fn make(
 fn decode(reader: &Reader, item: &Item, spec: &InputSpec, masks: bool) -> Result<Vec<u8>, TrainError> {
     let record = Record::new(spec, masks);
     let slice = reader.slice(&item.page)?;
-    let study = item.stack.as_deref().map(|stack| reader.intensities(stack)).transpose()?;
+    let stack = item.stack.as_deref().filter(|_| Surroundings::of([spec]).intensities);
+    let study = stack.map(|stack| reader.intensities(stack)).transpose()?;
     let seen = Neighbourhood { slice: slice.clone(), before: None, after: None, study };
     let Squares { own, beside } = preprocess::squares(&seen, spec);
     let mut bytes = vec![u8::from(beside.iter().all(Option::is_some))];

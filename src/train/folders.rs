@@ -7,7 +7,6 @@ use super::patient_folders;
 use super::reader::Reader;
 use super::recipe::{Layout, Source};
 use super::table;
-use crate::domain::study::Place;
 use crate::io;
 use rayon::prelude::*;
 use serde::Deserialize;
@@ -145,25 +144,25 @@ fn volumes(data: &Path, source: &Source) -> Result<Vec<Found>, TrainError> {
     if let Some(error) = listed.errors.into_iter().next() {
         return Err(TrainError::file(&error.path, error.problem));
     }
+    let reader = Reader::new(data);
     let mut found = Vec::new();
     for listed in &listed.sources {
         let io::paths::Source::File(file) = listed else {
             return Err(TrainError::file(listed.place(), "holds a series of pictures, not a volume; save it as NIfTI"));
         };
-        let study = io::load(file).map_err(|e| TrainError::file(file, e.problem))?;
+        let study = reader.study(file)?;
         let name = below(data, file);
         let page = |index: usize| Page { file: name.clone(), index };
         let stack: Arc<[Page]> = (0..study.count()).map(page).collect();
         let patient = file.strip_prefix(&folder).unwrap_or(file).display().to_string();
         let at = |index: Option<usize>| index.and_then(|index| stack.get(index)).cloned();
         let one = |index: usize| {
-            let failed = |e| TrainError::file(file, e);
-            let slice = study.slice(index).map_err(failed)?;
-            let truth = study.truth(Place { cut: study.native(), index }, &slice).map_err(failed)?;
-            let pixels = truth.as_ref().map_or(0, |mask| mask.area() as u64);
+            let page = page(index);
+            let outline = outline(&reader, &page, None)?;
+            let pixels = outline.as_ref().map_or(0, |outline| outline.pixels);
             Ok(Found {
-                page: page(index),
-                outline: (pixels > 0).then_some(Outline { file: None, pixels }),
+                page,
+                outline,
                 beside: [at(index.checked_sub(1)), at(Some(index + 1))],
                 stack: Some(stack.clone()),
                 patient: patient.clone(),
@@ -183,7 +182,7 @@ fn outlines(data: &Path, source: &Source) -> Result<Vec<Found>, TrainError> {
     let reader = Reader::new(data);
     let find = |path: &PathBuf| {
         let page = Page::only(below(data, path));
-        let outline = outline(&reader, &page, &below(data, masks.of(path)?))?;
+        let outline = outline(&reader, &page, Some(below(data, masks.of(path)?)))?;
         Ok(Found {
             class: class_of(outline.as_ref().map_or(0, |outline| outline.pixels)).into(),
             patient: patients.of(path, &page.file)?.ok_or_else(|| unlisted(source, path))?,
@@ -213,7 +212,7 @@ fn class_folders(data: &Path, source: &Source) -> Result<Vec<Found>, TrainError>
                 None if !is_used => return Ok(None),
                 None => return Err(unlisted(source, &path)),
             };
-            let outline = masks.as_ref().map(|masks| outline(&reader, &page, &below(data, masks.of(&path)?)));
+            let outline = masks.as_ref().map(|masks| outline(&reader, &page, Some(below(data, masks.of(&path)?))));
             let (outline, class) = (outline.transpose()?.flatten(), class.clone());
             Ok(Some(Found { page, outline, beside: [None, None], stack: None, patient, class }))
         };

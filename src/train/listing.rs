@@ -11,13 +11,17 @@ pub fn class_of(pixels: u64) -> &'static str {
     if pixels > 0 { "tumor" } else { "no_tumor" }
 }
 
-/// The outline in `file`, with its pixels counted; `None` for an empty one.
-pub fn outline(reader: &Reader, page: &Page, file: &Path) -> Result<Option<Outline>, TrainError> {
-    let outline = Outline { file: Some(file.to_path_buf()), pixels: 0 };
+/// The outline in `file`, or beside the volume without one, with its pixels counted; `None` for an empty one.
+///
+/// # Errors
+/// If the slice or its outline cannot be read.
+pub fn outline(reader: &Reader, page: &Page, file: Option<PathBuf>) -> Result<Option<Outline>, TrainError> {
+    let outline = Outline { file, pixels: 0 };
     let pixels = reader.outline(page, &outline, &*reader.slice(page)?)?.area() as u64;
     Ok((pixels > 0).then_some(Outline { pixels, ..outline }))
 }
 
+/// The path of a file below `data`, from there.
 pub fn below(data: &Path, path: &Path) -> PathBuf {
     path.strip_prefix(data).unwrap_or(path).to_path_buf()
 }

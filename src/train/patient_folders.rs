@@ -44,7 +44,7 @@ pub fn find(data: &Path, folder: &Path) -> Result<Vec<Found>, TrainError> {
                 return Err(TrainError::file(path, problem));
             };
             let page = page(path);
-            let outline = outline(&reader, &page, &below(data, &mask))?;
+            let outline = outline(&reader, &page, Some(below(data, &mask)))?;
             Ok(Found {
                 class: class_of(outline.as_ref().map_or(0, |outline| outline.pixels)).into(),
                 beside: [beside(path, -1), beside(path, 1)],

@@ -2,6 +2,7 @@
 
 use super::error::TrainError;
 use super::found::{Found, Outline, Page};
+use crate::domain::card::Surroundings;
 use crate::domain::intensities::{self, ChannelIntensities};
 use crate::domain::mask::Mask;
 use crate::domain::slice::Slice;
@@ -55,18 +56,19 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The slice with the intensities of its stack, and with those beside it when `neighbours` are wanted.
+    /// The slice with what is `wanted` of its surroundings.
     ///
     /// # Errors
     /// As [`Self::slice`].
-    pub fn seen(&self, found: &Found, neighbours: bool) -> Result<Neighbourhood, TrainError> {
+    pub fn seen(&self, found: &Found, wanted: Surroundings) -> Result<Neighbourhood, TrainError> {
         let beside =
-            |page: &Option<Page>| page.as_ref().filter(|_| neighbours).map(|page| self.slice(page)).transpose();
+            |page: &Option<Page>| page.as_ref().filter(|_| wanted.neighbours).map(|page| self.slice(page)).transpose();
+        let stack = found.stack.as_deref().filter(|_| wanted.intensities);
         Ok(Neighbourhood {
             slice: self.slice(&found.page)?,
             before: beside(&found.beside[0])?,
             after: beside(&found.beside[1])?,
-            study: found.stack.as_deref().map(|stack| self.intensities(stack)).transpose()?,
+            study: stack.map(|stack| self.intensities(stack)).transpose()?,
         })
     }
 
@@ -76,18 +78,22 @@ impl<'a> Reader<'a> {
     /// As [`Self::slice`].
     pub fn intensities(&self, stack: &[Page]) -> Result<Arc<ChannelIntensities>, TrainError> {
         let Some(first) = stack.first() else { return Ok(Arc::new(ChannelIntensities::of(&[]))) };
-        let known = |measured: &HashMap<Page, Arc<ChannelIntensities>>| measured.get(first).cloned();
-        if let Some(known) = known(&self.measured.lock().unwrap_or_else(PoisonError::into_inner)) {
-            return Ok(known);
+        let measured = || self.measured.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = measured().get(first) {
+            return Ok(known.clone());
         }
         let slices: Vec<_> =
             intensities::sampled(stack.len()).map(|i| self.slice(&stack[i])).collect::<Result<_, _>>()?;
         let made = Arc::new(ChannelIntensities::of(&slices));
-        self.measured.lock().unwrap_or_else(PoisonError::into_inner).insert(first.clone(), made.clone());
+        measured().insert(first.clone(), made.clone());
         Ok(made)
     }
 
-    fn study(&self, path: &Path) -> Result<Arc<Study>, TrainError> {
+    /// The study in a file.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn study(&self, path: &Path) -> Result<Arc<Study>, TrainError> {
         let lock = || self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, study)) = lock().iter().find(|(open, _)| open == path) {
             return Ok(study.clone());

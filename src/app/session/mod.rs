@@ -229,6 +229,7 @@ impl Session {
 mod tests {
     use super::*;
     use crate::app::opener::prepare;
+    use crate::domain::card::Surroundings;
     use crate::domain::slice::{Depth, Slice};
     use crate::domain::study::Neighbourhood;
     use crate::engine::mock::MockEngine;
@@ -257,7 +258,8 @@ mod tests {
         let mut asked = Vec::new();
         while let Some(Wish { job, pictures }) = session.next_question() {
             let number = asked.len() as JobId;
-            let slices: Vec<Neighbourhood> = pictures.iter().map(|p| p.among(false).unwrap()).collect();
+            let slices: Vec<Neighbourhood> =
+                pictures.iter().map(|p| p.among(Surroundings::default()).unwrap()).collect();
             let answers = MockEngine.answer(job.question, &job.model, &slices, &|| false).unwrap();
             asked.push((job.id, job.question, job.places.iter().map(|p| p.index).collect()));
             session.asked(number, job);

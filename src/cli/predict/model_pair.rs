@@ -1,7 +1,7 @@
 //! The pair of models over slices: the segmenter is asked only where the classifier says yes.
 
 use crate::cli::asking::{Chosen, Pair};
-use crate::domain::card::Card;
+use crate::domain::card::{Card, Surroundings};
 use crate::domain::cascade::Gate;
 use crate::domain::prediction::{Classification, Segmentation, Thresholds};
 use crate::domain::study::{FrameError, Neighbourhood, Place, Study};
@@ -68,10 +68,10 @@ impl ModelPair {
 
     /// Reads slices side by side and asks the models about them together. Gives one result for each place, in order.
     pub fn ask(&mut self, study: &Study, places: &[Place]) -> Vec<Result<AnsweredSlice, FrameError>> {
-        let neighbours = self.cards.iter().any(|card| card.input.neighbours);
+        let wanted = Surroundings::of(self.cards.iter().map(|card| &card.input));
         let read = |place: &Place| {
             let started = Instant::now();
-            let around = study.picture(*place).among(neighbours)?;
+            let around = study.picture(*place).among(wanted)?;
             let load_ms = started.elapsed().as_secs_f64() * 1e3;
             Ok(AnsweredSlice { around, classification: None, segmentation: None, failures: Vec::new(), load_ms })
         };
