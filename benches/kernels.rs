@@ -2,10 +2,10 @@
 
 use candle_core::{Device, Tensor};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use lesionlens::nn::exec::Parameters;
-use lesionlens::nn::graph::{Builder, Padding, Shape, Window};
-use lesionlens::nn::network::{Network, Runner};
-use lesionlens::nn::plan::isa::Isa;
+use lesionlens_nn::exec::Parameters;
+use lesionlens_nn::graph::{Builder, Padding, Shape, Window};
+use lesionlens_nn::network::{Network, Runner};
+use lesionlens_nn::plan::isa::Isa;
 
 fn convolutions(criterion: &mut Criterion) {
     for (name, side, channels, filters, size) in [

@@ -4,12 +4,10 @@
 //!
 //! - [`domain`]: slices, masks, windows, model cards, figures of merit. Knows nobody.
 //! - [`io`]: pictures on disk → studies, whatever their names. Knows `domain`.
-//! - [`nn`]: a network is a value, [`nn::graph::Graph`]; [`nn::exec`] runs it, on the CPU through the
-//!   compiled [`nn::plan`]; [`nn::ops`] are the operations of training with their gradients, [`nn::keras`] reads it from Keras files, [`nn::zoo`] names the known ones. Knows candle.
-//! - [`models`]: cards and weights together, preprocessing, lookup, import. Knows `nn`, `domain`.
+//! - [`models`]: cards and weights together, preprocessing, lookup, import. Knows [`lesionlens_nn`], `domain`.
 //! - [`files`]: writing files whole or not at all.
 //! - [`engine`]: questions and answers in plain types, on a thread of its own. Knows `models`.
-//! - [`train`]: recipes, data sets, augmentation, the training loop, evaluation. Knows `nn`, `models`, `io`.
+//! - [`train`]: recipes, data sets, augmentation, the training loop, evaluation. Knows `lesionlens_nn`, `models`, `io`.
 //! - [`export`]: annotated pictures, masks, tables. Knows `domain`.
 //! - [`app`]: the window. Knows neither tensors nor file formats.
 //! - [`cli`]: the commands.
@@ -26,5 +24,4 @@ pub mod export;
 pub mod files;
 pub mod io;
 pub mod models;
-pub mod nn;
 pub mod train;

@@ -153,7 +153,7 @@ fn models_and_doctor_tell_what_is_there() {
     let wrong = candle_core::Tensor::full(-1f32, (1, side, side, 1), &candle_core::Device::Cpu).unwrap();
     let tensors = [("input".to_string(), zeros), ("output".to_string(), wrong)].into();
     let reference = folder.path().join("io.safetensors");
-    let bytes = lesionlens::nn::weights::write(&tensors, lesionlens::nn::weights::Precision::F32, None).unwrap();
+    let bytes = lesionlens_nn::weights::write(&tensors, lesionlens_nn::weights::Precision::F32, None).unwrap();
     std::fs::write(&reference, bytes).unwrap();
     let failed = lesionlens(folder.path(), &["models", "verify", "lgg-resunet", "--io", reference.to_str().unwrap()]);
     assert_eq!(failed.status.code(), Some(1));

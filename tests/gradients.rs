@@ -2,8 +2,8 @@
 
 use candle_core::safetensors::load_buffer;
 use candle_core::{Device, Result, Tensor, Var};
-use lesionlens::nn::graph::{Padding, Window};
-use lesionlens::nn::ops;
+use lesionlens_nn::graph::{Padding, Window};
+use lesionlens_nn::ops;
 
 const REFERENCE: &[u8] = include_bytes!("fixtures/pytorch_gradients.safetensors");
 

@@ -6,8 +6,8 @@ use lesionlens::models::import::{ImportError, Wishes, inspect, install};
 use lesionlens::models::model::{Model, Source, read_card};
 use lesionlens::models::registry::Registry;
 use lesionlens::models::verify::largest_difference;
-use lesionlens::nn::network::Runner;
-use lesionlens::nn::plan::isa::Isa;
+use lesionlens_nn::network::Runner;
+use lesionlens_nn::plan::isa::Isa;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 

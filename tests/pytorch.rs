@@ -1,6 +1,6 @@
 //! State dicts that PyTorch wrote (`fixtures/pytorch_state_dicts.py`), whole, cut short and spoilt.
 
-use lesionlens::nn::torch::pickle;
+use lesionlens_nn::torch::pickle;
 
 const ARCHIVE: &[u8] = include_bytes!("fixtures/state_dict.pth");
 const STREAM: &[u8] = include_bytes!("fixtures/state_dict_stream.pth");

@@ -5,11 +5,11 @@ use candle_core::{Device, Tensor};
 use lesionlens::domain::card::{Scale, Task};
 use lesionlens::models::import::{ImportError, Wishes, inspect, install};
 use lesionlens::models::model::{Model, Source, read_card};
-use lesionlens::nn::exec::Parameters;
-use lesionlens::nn::network::Runner;
-use lesionlens::nn::plan::isa::Isa;
-use lesionlens::nn::torch::TorchError;
-use lesionlens::nn::weights::{self, Precision};
+use lesionlens_nn::exec::Parameters;
+use lesionlens_nn::network::Runner;
+use lesionlens_nn::plan::isa::Isa;
+use lesionlens_nn::torch::TorchError;
+use lesionlens_nn::weights::{self, Precision};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 

@@ -3,8 +3,8 @@
 use crate::engine::device::{self, DeviceChoice};
 use crate::models::model::Model;
 use crate::models::registry::{Registry, user_folder};
-use crate::nn::plan::isa::Isa;
 use candle_core::Device;
+use lesionlens_nn::plan::isa::Isa;
 use std::process::ExitCode;
 
 #[derive(clap::Args)]

@@ -1,6 +1,6 @@
 //! `--isa`, the same everywhere.
 
-use crate::nn::plan::isa::Isa;
+use lesionlens_nn::plan::isa::Isa;
 
 #[derive(clap::Args)]
 pub struct IsaChoice {

@@ -16,9 +16,9 @@ mod train;
 mod view;
 
 use crate::files::write_atomically;
-use crate::nn::plan::isa::Isa;
 use anyhow::Context;
 use clap::{Parser, Subcommand};
+use lesionlens_nn::plan::isa::Isa;
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;

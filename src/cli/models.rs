@@ -9,10 +9,10 @@ use crate::models::import::{Wishes, inspect, install};
 use crate::models::model::{Model, Source, read_card, task_name};
 use crate::models::registry::{Registry, user_folder};
 use crate::models::verify::largest_difference;
-use crate::nn::plan::isa::Isa;
-use crate::nn::zoo::Architecture;
 use anyhow::Context;
 use clap::Subcommand;
+use lesionlens_nn::plan::isa::Isa;
+use lesionlens_nn::zoo::Architecture;
 use std::path::PathBuf;
 use std::process::ExitCode;
 

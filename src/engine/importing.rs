@@ -6,8 +6,8 @@ use crate::domain::slice::Slice;
 use crate::models::import::{self, Found, ImportError};
 use crate::models::model::{Model, Source};
 use crate::models::preprocess;
-use crate::nn::keras::KerasError;
 use candle_core::Device;
+use lesionlens_nn::keras::KerasError;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 

@@ -6,13 +6,13 @@ use crate::domain::card::{
     Card, CardText, Identity, InputSpec, Luminance, Resize, SIDES, STORED_GRAPH, Scale, Sequence, Task, is_model_id,
 };
 use crate::files::write_atomically;
-use crate::nn::exec::Parameters;
-use crate::nn::graph::{Activation, Graph, Op, Shape};
-use crate::nn::keras::{self, KerasError};
-use crate::nn::torch::stock::Kind;
-use crate::nn::torch::{self, Flavour, Hints, TorchError, TorchModel};
-use crate::nn::weights::{self, Precision};
-use crate::nn::zoo::{Architecture, Format};
+use lesionlens_nn::exec::Parameters;
+use lesionlens_nn::graph::{Activation, Graph, Op, Shape};
+use lesionlens_nn::keras::{self, KerasError};
+use lesionlens_nn::torch::stock::Kind;
+use lesionlens_nn::torch::{self, Flavour, Hints, TorchError, TorchModel};
+use lesionlens_nn::weights::{self, Precision};
+use lesionlens_nn::zoo::{Architecture, Format};
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 

@@ -1,8 +1,8 @@
 //! Does a network answer as its reference did?
 
 use super::model::{Model, ModelError};
-use crate::nn::weights;
 use candle_core::{DType, Device};
+use lesionlens_nn::weights;
 use std::path::{Path, PathBuf};
 
 #[derive(Debug, thiserror::Error)]

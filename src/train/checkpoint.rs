@@ -2,9 +2,9 @@
 
 use super::error::TrainError;
 use crate::domain::card::Epoch;
-use crate::nn::exec::Parameters;
-use crate::nn::weights::{self, Precision};
 use candle_core::Device;
+use lesionlens_nn::exec::Parameters;
+use lesionlens_nn::weights::{self, Precision};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 

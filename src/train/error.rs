@@ -19,13 +19,13 @@ pub enum TrainError {
     #[error("stopped; a checkpoint is in {0}, continue with --resume")]
     Interrupted(PathBuf),
     #[error(transparent)]
-    Graph(#[from] crate::nn::graph::GraphError),
+    Graph(#[from] lesionlens_nn::graph::GraphError),
     #[error(transparent)]
-    Weights(#[from] crate::nn::weights::WeightsError),
+    Weights(#[from] lesionlens_nn::weights::WeightsError),
     #[error(transparent)]
-    Plan(#[from] crate::nn::plan::PlanError),
+    Plan(#[from] lesionlens_nn::plan::PlanError),
     #[error(transparent)]
-    Exec(#[from] crate::nn::exec::ExecError),
+    Exec(#[from] lesionlens_nn::exec::ExecError),
     #[error(transparent)]
     Model(#[from] crate::models::model::ModelError),
     #[error(transparent)]

@@ -8,11 +8,11 @@ use super::loader::{self, Example};
 use super::recipe::Recipe;
 use crate::domain::card::Task;
 use crate::models::preprocess;
-use crate::nn::exec::Parameters;
-use crate::nn::graph::Graph;
-use crate::nn::network::{Network, Runner};
-use crate::nn::plan::isa::Isa;
 use candle_core::{DType, Device, Tensor};
+use lesionlens_nn::exec::Parameters;
+use lesionlens_nn::graph::Graph;
+use lesionlens_nn::network::{Network, Runner};
+use lesionlens_nn::plan::isa::Isa;
 use rayon::prelude::*;
 
 /// Slices per batch.

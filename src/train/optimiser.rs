@@ -1,7 +1,7 @@
 //! SGD, Adam and AdamW with a state that can be saved, unlike candle-nn's.
 
-use crate::nn::exec::Parameters;
 use candle_core::{Result, Tensor, Var, backprop::GradStore};
+use lesionlens_nn::exec::Parameters;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 

@@ -10,9 +10,9 @@ use super::sources::Part;
 use crate::domain::card::{Calibration, Card, Epoch, Identity, Level, MeasuredOn, Task, TrainingNote};
 use crate::domain::figures::{self, Case, Judge};
 use crate::domain::metrics;
-use crate::nn::exec::Parameters;
-use crate::nn::weights;
 use candle_core::Device;
+use lesionlens_nn::exec::Parameters;
+use lesionlens_nn::weights;
 use sha2::{Digest, Sha256};
 use std::path::Path;
 

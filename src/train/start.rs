@@ -2,12 +2,12 @@
 
 use super::augment;
 use super::error::TrainError;
-use crate::nn::exec::Parameters;
-use crate::nn::graph::{Graph, NodeId, Op, Role};
-use crate::nn::keras;
-use crate::nn::torch::pickle;
-use crate::nn::weights;
 use candle_core::{Device, Tensor};
+use lesionlens_nn::exec::Parameters;
+use lesionlens_nn::graph::{Graph, NodeId, Op, Role};
+use lesionlens_nn::keras;
+use lesionlens_nn::torch::pickle;
+use lesionlens_nn::weights;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use std::collections::HashSet;

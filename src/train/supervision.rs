@@ -3,8 +3,8 @@
 
 use super::error::TrainError;
 use super::loss;
-use crate::nn::graph::{Builder, Cells, Graph, NodeId, Padding, Window};
 use candle_core::{DType, Device, Result, Tensor};
+use lesionlens_nn::graph::{Builder, Cells, Graph, NodeId, Padding, Window};
 use serde::{Deserialize, Serialize};
 
 /// An inner layer that learns from outlines.
@@ -112,7 +112,7 @@ mod tests {
 
     #[test]
     fn only_maps_of_the_network_can_be_supervised() {
-        let network = crate::nn::zoo::Architecture::ResnetClassifier.graph(64).unwrap();
+        let network = lesionlens_nn::zoo::Architecture::ResnetClassifier.graph(64).unwrap();
         let of = |layer: &str| Supervised::new(&network, &[DeepSupervision { layer: layer.into(), weight: 1.0 }]);
         assert!(of("tail.relu").is_ok());
         for layer in ["dense1", "nowhere"] {

@@ -1,0 +1,290 @@
+//! Tensors of a file that holds weights alone, given to a known network by the order of its layers.
+//!
+//! Keras writes layers in the order of `model.layers`: farthest from the output first, among equally far ones as a walk back from the output
+//! meets them. Convolutions, dense layers and batch-norms are each paired in that order; every shape must fit.
+
+use super::tensors::{keras_names, tensor};
+use super::{KerasError, hdf5};
+use crate::exec::Parameters;
+use crate::graph::{Graph, NodeId, Op, Parameter};
+use crate::weights::WeightsError;
+use candle_core::Tensor;
+use hdf5_pure::{AttrValue, File};
+use std::collections::{BTreeMap, HashMap};
+
+/// Layers with tensors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum Class {
+    Conv,
+    DepthwiseConv,
+    Dense,
+    BatchNorm,
+}
+
+impl Class {
+    fn of(op: &Op) -> Option<Self> {
+        match op {
+            Op::Conv { .. } => Some(Class::Conv),
+            Op::DepthwiseConv { .. } => Some(Class::DepthwiseConv),
+            Op::Dense { .. } => Some(Class::Dense),
+            Op::BatchNorm { .. } => Some(Class::BatchNorm),
+            _ => None,
+        }
+    }
+
+    /// Keras 3 names a layer's group so, with a number behind.
+    fn group(self) -> &'static str {
+        match self {
+            Class::Conv => "conv2d",
+            Class::DepthwiseConv => "depthwise_conv2d",
+            Class::Dense => "dense",
+            Class::BatchNorm => "batch_normalization",
+        }
+    }
+}
+
+/// Nesting of models in models that is followed.
+const MAX_DEPTH: usize = 8;
+
+/// Paths of a layer's tensors by the last part of their names (`kernel`, or `0` in Keras 3).
+type Tensors = BTreeMap<String, String>;
+
+/// The layers of a file by class, in their order.
+#[derive(Default)]
+pub struct Layers(HashMap<Class, Vec<Tensors>>);
+
+impl Layers {
+    /// Reads what layers a file of weights names.
+    ///
+    /// # Errors
+    /// If its lists cannot be read.
+    pub fn of(file: &File) -> Result<Self, KerasError> {
+        let mut layers = Self::default();
+        // A whole model without its configuration has them one level down.
+        let (root, base) = match file.group("model_weights") {
+            Ok(group) => (group, "model_weights/"),
+            Err(_) => (file.root(), ""),
+        };
+        match strings(&root.attrs().map_err(hdf5)?, "layer_names") {
+            Some(names) => layers.named(file, base, &names)?,
+            None => layers.numbered(file, "layers", 0)?,
+        }
+        Ok(layers)
+    }
+
+    /// The legacy layout: each layer's group lists its tensors, those of a model inside the model all in one.
+    fn named(&mut self, file: &File, base: &str, names: &[String]) -> Result<(), KerasError> {
+        for name in names {
+            let group = file.group(&format!("{base}{name}")).map_err(hdf5)?;
+            let listed = strings(&group.attrs().map_err(hdf5)?, "weight_names").unwrap_or_default();
+            let mut inner: Vec<(String, Tensors)> = Vec::new();
+            for tensor in listed {
+                let (layer, last) = tensor.rsplit_once('/').unwrap_or(("", &tensor));
+                let last = last.trim_end_matches(":0").to_string();
+                let place = inner.iter().position(|(known, _)| known == layer).unwrap_or_else(|| {
+                    inner.push((layer.to_string(), Tensors::new()));
+                    inner.len() - 1
+                });
+                inner[place].1.insert(last, format!("{base}{name}/{tensor}"));
+            }
+            for (_, tensors) in inner {
+                if let Some(class) = class_by_tensors(file, &tensors) {
+                    self.0.entry(class).or_default().push(tensors);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Keras 3: `layers/conv2d_3/vars/0`, counted by class within a model; a model inside comes before the layers behind it.
+    fn numbered(&mut self, file: &File, path: &str, depth: usize) -> Result<(), KerasError> {
+        let Ok(group) = file.group(path) else { return Ok(()) };
+        let mut children = group.groups().map_err(hdf5)?;
+        children.sort_by_cached_key(|child| number(child));
+        if depth < MAX_DEPTH {
+            for child in &children {
+                self.numbered(file, &format!("{path}/{child}/layers"), depth + 1)?;
+            }
+        }
+        for child in &children {
+            let stem = child.trim_end_matches(|c: char| c.is_ascii_digit()).trim_end_matches('_');
+            let is = |class: &Class| stem == class.group();
+            let classes = [Class::Conv, Class::DepthwiseConv, Class::Dense, Class::BatchNorm];
+            let Some(class) = classes.into_iter().find(is) else { continue };
+            let vars = format!("{path}/{child}/vars");
+            let names = file.group(&vars).and_then(|group| group.datasets()).map_err(hdf5)?;
+            let tensors = names.into_iter().map(|name| (name.clone(), format!("{vars}/{name}"))).collect();
+            self.0.entry(class).or_default().push(tensors);
+        }
+        Ok(())
+    }
+
+    fn of_class(&self, class: Class) -> &[Tensors] {
+        self.0.get(&class).map_or(&[], Vec::as_slice)
+    }
+
+    /// Values that the last dense layer gives, or the last convolution of a network without one.
+    pub fn outputs(&self, file: &File) -> Option<usize> {
+        let last = self.of_class(Class::Dense).last().or(self.of_class(Class::Conv).last())?;
+        kernel_shape(file, last)?.last().copied()
+    }
+
+    /// Channels that the first convolution takes.
+    pub fn channels(&self, file: &File) -> Option<usize> {
+        let first = self.of_class(Class::Conv).first()?;
+        kernel_shape(file, first)?.get(2).copied()
+    }
+
+    /// Whether the first dense layer takes what the graph's does.
+    pub fn first_dense_fits(&self, file: &File, graph: &Graph) -> bool {
+        let is_dense = |id: &NodeId| Class::of(&graph.node(*id).op) == Some(Class::Dense);
+        let wanted = in_keras_order(graph)
+            .into_iter()
+            .find(is_dense)
+            .map(|id| graph.node(graph.node(id).inputs[0]).shape.values());
+        let found = self.of_class(Class::Dense).first().and_then(|first| kernel_shape(file, first)?.first().copied());
+        wanted == found
+    }
+
+    /// Where each parameter of `graph` lies, if its layer is there.
+    fn places(&self, graph: &Graph) -> Vec<Place<'_>> {
+        let mut parameters: HashMap<NodeId, Vec<Parameter>> = HashMap::new();
+        for parameter in graph.parameters() {
+            parameters.entry(parameter.node).or_default().push(parameter);
+        }
+        let mut taken: HashMap<Class, usize> = HashMap::new();
+        let mut places = Vec::new();
+        for id in in_keras_order(graph) {
+            let op = &graph.node(id).op;
+            let (Some(class), Some(wanted)) = (Class::of(op), parameters.remove(&id)) else { continue };
+            let at = taken.entry(class).or_default();
+            let found = self.of_class(class).get(*at);
+            *at += 1;
+            for (position, parameter) in wanted.into_iter().enumerate() {
+                let mut stored = keras_names(op, parameter.role).iter().map(|name| name.to_string());
+                let path = found.and_then(|tensors| {
+                    stored.find_map(|name| tensors.get(&name)).or_else(|| tensors.get(&position.to_string()))
+                });
+                places.push(Place { class, parameter, path });
+            }
+        }
+        places
+    }
+
+    /// The tensors of `graph`.
+    ///
+    /// # Errors
+    /// If there are more or fewer layers of a class, or a tensor has another shape; every one is listed.
+    pub fn tensors(&self, file: &File, graph: &Graph) -> Result<Parameters, KerasError> {
+        let (mut out, mut problems) = (Parameters::new(), Vec::new());
+        for place in self.places(graph) {
+            match place.read(file)? {
+                Some(Ok(tensor)) => _ = out.insert(place.parameter.name, tensor),
+                Some(Err(problem)) => problems.push(problem),
+                None => problems.push(format!("nothing in the file is `{}`", place.parameter.name)),
+            }
+        }
+        for (class, layers) in &self.0 {
+            let used = graph.nodes().iter().filter(|node| Class::of(&node.op) == Some(*class)).count();
+            if layers.len() > used {
+                let (there, name) = (layers.len(), class.group());
+                problems.push(format!("{there} layers `{name}` are in the file, the network has {used}"));
+            }
+        }
+        if problems.is_empty() { Ok(out) } else { Err(WeightsError::Mismatch(problems).into()) }
+    }
+
+    /// As many tensors of `graph` as the file has in their shape, such as those of a base without its head.
+    ///
+    /// # Errors
+    /// If the file is damaged.
+    pub fn fitting(&self, file: &File, graph: &Graph) -> Result<Parameters, KerasError> {
+        let mut out = Parameters::new();
+        for place in self.places(graph) {
+            if let Some(Ok(tensor)) = place.read(file)? {
+                out.insert(place.parameter.name, tensor);
+            }
+        }
+        Ok(out)
+    }
+}
+
+/// A parameter and the path of its dataset.
+struct Place<'a> {
+    class: Class,
+    parameter: Parameter,
+    path: Option<&'a String>,
+}
+
+impl Place<'_> {
+    /// `None` if it is not there, the inner error if it is another tensor.
+    fn read(&self, file: &File) -> Result<Option<Result<Tensor, String>>, KerasError> {
+        let Some(path) = self.path else { return Ok(None) };
+        let dataset = file.dataset(path).map_err(hdf5)?;
+        let tensor = tensor(&dataset, &self.parameter.shape, self.class == Class::DepthwiseConv);
+        Ok(Some(tensor.map_err(|problem| format!("`{path}`: {problem}"))))
+    }
+}
+
+fn strings(attributes: &HashMap<String, AttrValue>, name: &str) -> Option<Vec<String>> {
+    // Long lists are cut into `layer_names0`, `layer_names1`, …
+    let whole = attributes.get(name).and_then(AttrValue::as_strings).map(<[String]>::to_vec);
+    whole.or_else(|| {
+        let parts = (0..).map_while(|i| attributes.get(&format!("{name}{i}")).and_then(AttrValue::as_strings));
+        let all: Vec<String> = parts.flatten().cloned().collect();
+        (!all.is_empty()).then_some(all)
+    })
+}
+
+fn shape(file: &File, path: &str) -> Option<Vec<usize>> {
+    let shape = file.dataset(path).ok()?.shape().ok()?;
+    shape.into_iter().map(|side| usize::try_from(side).ok()).collect()
+}
+
+/// As the file has it: rows × columns × in × out, or in × out.
+fn kernel_shape(file: &File, layer: &Tensors) -> Option<Vec<usize>> {
+    shape(file, layer.get("kernel").or(layer.get("0"))?)
+}
+
+fn class_by_tensors(file: &File, tensors: &Tensors) -> Option<Class> {
+    if tensors.contains_key("moving_mean") {
+        return Some(Class::BatchNorm);
+    }
+    if tensors.contains_key("depthwise_kernel") {
+        return Some(Class::DepthwiseConv);
+    }
+    match shape(file, tensors.get("kernel")?)?.len() {
+        4 => Some(Class::Conv),
+        2 => Some(Class::Dense),
+        _ => None,
+    }
+}
+
+/// The number behind a name; none stands before 1.
+fn number(name: &str) -> usize {
+    let digits = name.len() - name.trim_end_matches(|c: char| c.is_ascii_digit()).len();
+    let has_stroke = name[..name.len() - digits].ends_with('_');
+    if has_stroke { name[name.len() - digits..].parse().unwrap_or(0) } else { 0 }
+}
+
+/// As `keras.src.engine.functional._map_graph_network`.
+fn in_keras_order(graph: &Graph) -> Vec<NodeId> {
+    let mut depth = vec![0usize; graph.nodes().len()];
+    for id in graph.ids().rev() {
+        for input in &graph.node(id).inputs {
+            depth[input.0] = depth[input.0].max(depth[id.0] + 1);
+        }
+    }
+    let mut met: Vec<Option<usize>> = vec![None; graph.nodes().len()];
+    let (mut waiting, mut count) = (vec![graph.output()], 0);
+    while let Some(id) = waiting.pop() {
+        if met[id.0].is_none() {
+            met[id.0] = Some(count);
+            count += 1;
+            waiting.extend(graph.node(id).inputs.iter().rev());
+        }
+    }
+    let mut order: Vec<NodeId> = graph.ids().filter(|id| met[id.0].is_some()).collect();
+    order.sort_by_key(|id| (std::cmp::Reverse(depth[id.0]), met[id.0]));
+    order
+}

@@ -1,0 +1,21 @@
+//! Networks as values: one [`graph::Graph`] per network, many uses.
+//!
+//! - [`graph`]: layers, how they are joined, and the shapes that follow from it.
+//! - [`exec`] runs a graph, on the CPU through the compiled [`plan`], elsewhere through candle.
+//! - [`ops`]: the operations of training with their gradients.
+//! - [`keras`] and [`torch`] read a graph or its weights from files of those frameworks.
+//! - [`zoo`]: the architectures that are known by name.
+
+pub mod exec;
+pub mod fold;
+pub mod graph;
+pub mod keras;
+pub mod network;
+pub mod ops;
+pub mod plan;
+pub mod rewrite;
+mod simplify;
+mod stock;
+pub mod torch;
+pub mod weights;
+pub mod zoo;
