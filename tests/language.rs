@@ -1,5 +1,6 @@
 //! Both languages; alone in its file because the language belongs to the whole process.
 
+#[path = "it/ui_common/mod.rs"]
 mod ui_common;
 
 use egui::{Key, Modifiers};

@@ -1,11 +1,10 @@
 //! Studies: pictures that belong together or not, and the one answer that a study gives.
 
-mod common;
-#[path = "common/nifti.rs"]
-mod nifti;
-mod ui_common;
-
-use common::{lesionlens, text};
+use crate::common;
+use crate::common::nifti;
+use crate::common::{lesionlens, text};
+use crate::ui_common;
+use crate::ui_common::{Window, shows, wait};
 use egui::{Key, Modifiers};
 use egui_kittest::kittest::{NodeT as _, Queryable as _};
 use lesionlens::domain::phantom::Phantom;
@@ -16,7 +15,6 @@ use lesionlens::io::open;
 use lesionlens::io::paths::expand;
 use serde_json::Value;
 use std::path::Path;
-use ui_common::{Window, shows, wait};
 
 /// A 64² picture of a few soft spots: their places are those of `patient`, and move a little with `height`.
 fn drawn(patient: u32, height: f32) -> Slice {

@@ -1,8 +1,6 @@
 //! The command line as a user meets it.
 
-mod common;
-
-use common::{lesionlens, phantom_png, text};
+use crate::common::{lesionlens, phantom_png, text};
 use serde_json::Value;
 
 #[test]

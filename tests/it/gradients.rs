@@ -5,7 +5,7 @@ use candle_core::{Device, Result, Tensor, Var};
 use lesionlens_nn::graph::{Padding, Window};
 use lesionlens_nn::ops;
 
-const REFERENCE: &[u8] = include_bytes!("fixtures/pytorch_gradients.safetensors");
+const REFERENCE: &[u8] = include_bytes!("../fixtures/pytorch_gradients.safetensors");
 
 fn close(found: &Tensor, wanted: &Tensor, what: &str) {
     assert_eq!(found.dims(), wanted.dims(), "{what}");

@@ -1,7 +1,6 @@
 //! Reading pictures: every kind of sample, and everything that must be refused.
 
-mod common;
-
+use crate::common;
 use lesionlens::domain::slice::{Channel, Depth};
 use lesionlens::domain::study::{Place, Study, Warning};
 use lesionlens::io::error::Problem;

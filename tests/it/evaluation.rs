@@ -1,8 +1,6 @@
 //! `train`, `runs` and `evaluate` as a user meets them, on drawn heads whose lesions are known.
 
-mod common;
-
-use common::{labelled_folder, lesionlens, text};
+use crate::common::{labelled_folder, lesionlens, text};
 use serde_json::Value;
 use std::path::Path;
 

@@ -1,10 +1,8 @@
 //! Medical formats and whole studies: DICOM, NIfTI, series and slices by name.
 
-mod common;
-#[path = "common/dicom.rs"]
-mod dicom;
-
-use common::{nifti, shared};
+use crate::common;
+use crate::common::dicom;
+use crate::common::{nifti, shared};
 use dicom_core::value::PixelFragmentSequence;
 use dicom_core::{DataElement, VR};
 use dicom_dictionary_std::tags;

@@ -1,13 +1,10 @@
 //! Training on a few drawn heads: it learns, it stops and goes on as if it had not, and it refuses what it must.
 
-mod common;
-
-use common::labelled_folder;
+use crate::common;
+use crate::common::labelled_folder;
 use lesionlens::domain::card::{Epoch, Task};
 use lesionlens::domain::phantom::{Lesion, Phantom};
 use lesionlens::export::png;
-use lesionlens_nn::exec::Parameters;
-use lesionlens_nn::zoo::Architecture;
 use lesionlens::train::checkpoint::RunFolder;
 use lesionlens::train::dataset::Dataset;
 use lesionlens::train::error::TrainError;
@@ -19,6 +16,8 @@ use lesionlens::train::schedule::Schedule;
 use lesionlens::train::sources::{self, Division, Part};
 use lesionlens::train::start;
 use lesionlens::train::supervision::DeepSupervision;
+use lesionlens_nn::exec::Parameters;
+use lesionlens_nn::zoo::Architecture;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 

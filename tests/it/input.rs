@@ -1,8 +1,7 @@
 //! What a network is given: the sequence it was made for, intensities over the study, square pixels.
 
-mod common;
-
-use common::{labelled_folder, nifti};
+use crate::common;
+use crate::common::{labelled_folder, nifti};
 use lesionlens::domain::card::{InputSpec, Luminance, Resize, Scale, Sequence, Surroundings};
 use lesionlens::domain::intensities::ChannelIntensities;
 use lesionlens::domain::phantom::Phantom;

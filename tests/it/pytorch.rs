@@ -2,9 +2,9 @@
 
 use lesionlens_nn::torch::pickle;
 
-const ARCHIVE: &[u8] = include_bytes!("fixtures/state_dict.pth");
-const STREAM: &[u8] = include_bytes!("fixtures/state_dict_stream.pth");
-const VALUES: &str = include_str!("fixtures/state_dict.txt");
+const ARCHIVE: &[u8] = include_bytes!("../fixtures/state_dict.pth");
+const STREAM: &[u8] = include_bytes!("../fixtures/state_dict_stream.pth");
+const VALUES: &str = include_str!("../fixtures/state_dict.txt");
 
 #[test]
 fn both_formats_hold_what_pytorch_says() {

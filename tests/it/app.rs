@@ -1,10 +1,9 @@
 //! The window, driven by what is written on it.
 
-mod common;
-#[path = "common/dicom.rs"]
-mod dicom;
-mod ui_common;
-
+use crate::common;
+use crate::common::dicom;
+use crate::ui_common;
+use crate::ui_common::{drop_file, shows, wait, window, with_example};
 use dicom_core::VR;
 use dicom_dictionary_std::tags;
 use egui::{Key, Modifiers, Role};
@@ -17,7 +16,6 @@ use lesionlens::engine::worker::Started;
 use lesionlens::engine::{Answer, Engine, EngineError, Question};
 use lesionlens::models::registry::Registry;
 use std::sync::Arc;
-use ui_common::{drop_file, shows, wait, window, with_example};
 
 #[test]
 fn it_opens_on_the_example_with_the_result_shown() {

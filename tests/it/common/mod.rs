@@ -1,5 +1,7 @@
 //! What several test files need.
-#![allow(dead_code)] // each test file uses its own part
+
+pub mod dicom;
+pub mod nifti;
 
 use lesionlens::domain::phantom::{Lesion, Phantom};
 use lesionlens::export::png;

@@ -1,9 +1,6 @@
 //! DICOM files as systems write them outside the standard: without a prefix, with unknown sequences, as lists of copied media, as mosaics.
 
-mod common;
-#[path = "common/dicom.rs"]
-mod dicom;
-
+use crate::common::dicom;
 use dicom_core::{DataElement, PrimitiveValue, VR};
 use dicom_dictionary_std::{tags, uids};
 use dicom_object::{FileMetaTableBuilder, InMemDicomObject};

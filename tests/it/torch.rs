@@ -23,7 +23,7 @@ struct Reference {
 }
 
 fn references() -> Vec<Reference> {
-    serde_json::from_str(include_str!("fixtures/pytorch_models.json")).unwrap()
+    serde_json::from_str(include_str!("../fixtures/pytorch_models.json")).unwrap()
 }
 
 /// In [0, 1), as the fixture's program computes it.

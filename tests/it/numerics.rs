@@ -1,7 +1,6 @@
 //! Numbers that Keras and the files themselves vouch for.
 
-mod common;
-
+use crate::common;
 use candle_core::Device;
 use lesionlens::domain::card::Task;
 use lesionlens::domain::mask::Mask;

@@ -1,5 +1,5 @@
 //! The real window with an engine that answers from brightness alone.
-#![allow(dead_code)] // each test file uses its own part
+#![allow(dead_code)] // the test of languages uses a part of it
 
 use egui_kittest::Harness;
 use egui_kittest::kittest::Queryable as _;

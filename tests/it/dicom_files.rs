@@ -1,9 +1,6 @@
 //! DICOM files as users have them: badly written, mixed, without what the standard asks for.
 
-mod common;
-#[path = "common/dicom.rs"]
-mod dicom;
-
+use crate::common::dicom;
 use dicom_core::value::DataSetSequence;
 use dicom_core::{DataElement, PrimitiveValue, VR};
 use dicom_dictionary_std::tags;

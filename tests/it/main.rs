@@ -1,0 +1,22 @@
+//! The program from outside: files, commands and the window. One program, because each would hold all weights anew.
+
+mod app;
+mod cli;
+mod common;
+mod dicom_files;
+mod dicom_spelling;
+mod evaluation;
+mod gradients;
+mod input;
+mod io;
+mod keras;
+mod nifti_files;
+mod numerics;
+mod one_study;
+mod patient_folders;
+mod pytorch;
+mod studies;
+mod tiff_files;
+mod torch;
+mod training;
+mod ui_common;
