@@ -9,6 +9,7 @@
 //! - [`engine`]: questions and answers in plain types, on a thread of its own. Knows `models`.
 //! - [`train`]: recipes, data sets, augmentation, the training loop, evaluation. Knows `lesionlens_nn`, `models`, `io`.
 //! - [`export`]: annotated pictures, masks, tables. Knows `domain`.
+//! - [`batch`]: the cascade over studies and the report of it. Knows all of the above but `train`.
 //! - [`app`]: the window. Knows neither tensors nor file formats.
 //! - [`cli`]: the commands.
 
@@ -17,6 +18,7 @@
 rust_i18n::i18n!("assets/locales", fallback = "en");
 
 pub mod app;
+pub mod batch;
 pub mod cli;
 pub mod domain;
 pub mod engine;

@@ -51,6 +51,7 @@ const RULES: &[(&str, &[&str])] = &[
     ),
     ("models", &["crate::export", "crate::io", "crate::engine", "crate::train", "crate::cli", "crate::app", "egui"]),
     ("engine", &["crate::io", "crate::train", "crate::export", "crate::cli", "crate::app", "egui"]),
+    ("batch", &["lesionlens_nn", "crate::train", "crate::cli", "crate::app", "candle", "egui"]),
     ("train", &["crate::export", "crate::engine", "crate::cli", "crate::app", "egui"]),
     ("app", &["lesionlens_nn", "crate::models", "crate::train", "crate::cli", "candle", "safetensors"]),
 ];

@@ -4,11 +4,9 @@ use super::choice::choice;
 use super::isa::IsaChoice;
 use super::probability;
 use super::threads::Threads;
-use crate::domain::card::Task;
+use crate::batch::pair::{Pair, PairError, Wishes};
 use crate::engine::device::{self, DeviceChoice};
-use crate::models::model::task_name;
 use crate::models::registry::Registry;
-use anyhow::bail;
 use candle_core::Device;
 
 #[derive(clap::Args)]
@@ -33,20 +31,6 @@ pub struct Asking {
     isa: IsaChoice,
 }
 
-/// A model with the threshold it is asked at.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Chosen {
-    pub id: String,
-    pub threshold: f64,
-}
-
-/// The cascade; at least one of the two is there.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Pair {
-    pub classifier: Option<Chosen>,
-    pub segmenter: Option<Chosen>,
-}
-
 impl Asking {
     /// Settles threads and instructions, and opens the device.
     pub fn open_device(&self) -> anyhow::Result<Device> {
@@ -67,38 +51,14 @@ impl Asking {
     /// The models asked for, the default pair without a wish.
     ///
     /// # Errors
-    /// If a model is not there or answers something else, or there is none at all.
-    pub fn pair(&self, registry: &Registry) -> anyhow::Result<Pair> {
-        let (classifier, segmenter) = registry.default_pair();
-        let pair = Pair {
-            classifier: chosen(registry, self.classifier.as_deref(), classifier, self.threshold, false)?,
-            segmenter: chosen(registry, self.segmenter.as_deref(), segmenter, self.mask_threshold, true)?,
+    /// As [`Pair::choose`].
+    pub fn pair(&self, registry: &Registry) -> Result<Pair, PairError> {
+        let wishes = Wishes {
+            classifier: self.classifier.as_deref(),
+            segmenter: self.segmenter.as_deref(),
+            threshold: self.threshold,
+            mask_threshold: self.mask_threshold,
         };
-        if pair.classifier.is_none() && pair.segmenter.is_none() {
-            bail!("without a classifier and a segmenter there is nothing to ask; choose at least one");
-        }
-        Ok(pair)
+        Pair::choose(registry, wishes)
     }
-}
-
-fn chosen(
-    registry: &Registry,
-    wanted: Option<&str>,
-    default: Option<String>,
-    threshold: Option<f64>,
-    segments: bool,
-) -> anyhow::Result<Option<Chosen>> {
-    let id = match wanted {
-        Some("none") => None,
-        Some(id) => Some(id.to_string()),
-        None => default,
-    };
-    let Some(id) = id else { return Ok(None) };
-    let card = &registry.get(&id)?.card;
-    if (card.task == Task::Segmentation) != segments {
-        let wanted = if segments { "--segmenter" } else { "--classifier" };
-        bail!("`{id}` answers with {}; it cannot be the {wanted}", task_name(card.task));
-    }
-    let threshold = threshold.unwrap_or(card.threshold.default);
-    Ok(Some(Chosen { id, threshold }))
 }

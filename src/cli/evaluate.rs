@@ -1,8 +1,9 @@
 //! `lesionlens evaluate`: how good models are on a labelled folder.
 
-use super::asking::{Asking, Chosen};
+use super::asking::Asking;
 use super::figures;
 use super::{emit, probability, save};
+use crate::batch::pair::Chosen;
 use crate::domain::card::{Card, Level, TrainingNote};
 use crate::domain::evaluation::{Asked, Evaluation, Setup};
 use crate::domain::figures::Case;

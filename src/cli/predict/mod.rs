@@ -1,24 +1,25 @@
 //! `lesionlens predict`: files, volumes, series and folders in, JSON, CSV, masks and overlays out.
 
-mod batch;
 mod listing;
-mod model_pair;
 mod pictures;
 
 use super::asking::Asking;
 use super::choice::choice;
+use super::emit;
+use crate::batch::model_pair::ModelPair;
+use crate::batch::{Batch, Looking};
 use crate::domain::geometry::Plane;
 use crate::domain::overlay::OverlayColour;
 use crate::engine::candle::CandleEngine;
 use crate::export::mask_volume::VolumeFormat;
+use crate::export::report::{FileError, Report, TableFormat};
 use crate::io;
 use crate::io::error::Problem;
 use crate::io::paths::Expanded;
 use crate::models::registry::Registry;
 use anyhow::{Context, bail};
-use batch::Batch;
 use indicatif::{ProgressBar, ProgressStyle};
-use model_pair::ModelPair;
+use pictures::Pictures;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -101,23 +102,16 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let registry = Arc::new(Registry::scan());
     let pair = args.asking.pair(&registry)?;
     let engine = CandleEngine::new(registry.clone(), device);
-    let models = ModelPair::load(pair, &registry, engine, args.always_segment)?;
+    let models = ModelPair::load(pair, &registry, Box::new(engine), args.always_segment)?;
     if args.mask.is_some() && !models.outlines() {
         bail!("--mask needs a segmenter; leave `--segmenter none` away");
     }
-    let mut batch = Batch::new(&args, models);
     if args.mask.is_some() && args.mask_format.names_the_patient() {
         eprintln!("note: DICOM segmentations carry the patient's name and id, as their series do");
     }
+    let looking = Looking { plane: args.plane, look_in: args.look_in, time: time_from_0(&args)? };
     prepare_targets(&args)?;
-    let Expanded { sources, outlines, models, errors } = io::paths::expand(&args.paths, &|| false);
-    for error in &errors {
-        batch.fail(&error.path, error.problem.to_string());
-    }
-    models.iter().for_each(|path| batch.fail(path, Problem::Model.to_string()));
-    if sources.is_empty() && errors.is_empty() {
-        outlines.iter().for_each(|path| batch.fail(path, Problem::Outline.to_string()));
-    }
+    let Expanded { sources, outlines, models: networks, errors } = io::paths::expand(&args.paths, &|| false);
     let named = sources.iter().flat_map(|source| source.paths()).chain(outlines.iter().map(PathBuf::as_path));
     let inputs: HashSet<PathBuf> = named.filter_map(|path| path.canonicalize().ok()).collect();
     for target in args.json.iter().chain(&args.csv) {
@@ -125,7 +119,14 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
             bail!("{} is one of the inputs; choose another file for the results", target.display());
         }
     }
-    batch.keep(inputs);
+    let mut batch = Batch::new(looking, models, Pictures::new(&args, inputs));
+    for error in &errors {
+        batch.fail(&error.path, error.problem.to_string());
+    }
+    networks.iter().for_each(|path| batch.fail(path, Problem::Model.to_string()));
+    if sources.is_empty() && errors.is_empty() {
+        outlines.iter().for_each(|path| batch.fail(path, Problem::Outline.to_string()));
+    }
     let bar = ProgressBar::new(sources.len() as u64);
     bar.set_style(ProgressStyle::with_template("{bar:30} {pos}/{len} studies, {eta} left  {msg}")?);
     let stop = Arc::new(AtomicBool::new(false));
@@ -145,19 +146,47 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
             }
         });
         if let Err(error) = result {
-            batch.fail(&place, format!("{error:#}"));
+            batch.fail(&place, error.to_string());
         }
         bar.inc(1);
     }
     bar.finish_and_clear();
-    batch.finish()
+    finish(&args, &batch.finish().0)
+}
+
+/// The point in time that is asked for, counted from 0.
+fn time_from_0(args: &Args) -> anyhow::Result<usize> {
+    args.time.checked_sub(1).context("--time counts from 1")
+}
+
+/// Writes results, prints what was not written, and tells what went wrong.
+///
+/// # Errors
+/// If a file of results cannot be written; the others are written all the same.
+fn finish(args: &Args, report: &Report) -> anyhow::Result<ExitCode> {
+    let tables = [(&args.json, TableFormat::Json), (&args.csv, TableFormat::Csv)];
+    let mut written = Ok(());
+    for (target, format) in tables {
+        let Some(target) = target else { continue };
+        let outcome = format.bytes(report).map_err(anyhow::Error::from).and_then(|bytes| emit(target, &bytes));
+        written = written.and(outcome);
+    }
+    if args.json.is_none() && args.csv.is_none() {
+        listing::print(report);
+    }
+    for FileError { file, error } in &report.errors {
+        eprintln!("error: {file}: {error}");
+    }
+    written?;
+    if report.errors.is_empty() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    eprintln!("{} errors; there are results of {} slices", report.errors.len(), report.results.len());
+    Ok(ExitCode::FAILURE)
 }
 
 /// Finds out before the work what would only fail after it.
 fn prepare_targets(args: &Args) -> anyhow::Result<()> {
-    if args.time == 0 {
-        bail!("--time counts from 1");
-    }
     let mut folders = Vec::new();
     for folder in args.overlay.iter().chain(&args.mask) {
         std::fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;

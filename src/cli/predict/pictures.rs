@@ -1,13 +1,12 @@
 //! Masks and overlays on disk: each under a name of its own, none over an input.
 
 use super::{Args, MaskFormat};
-use crate::cli::save;
+use crate::batch::outputs::{OutputError, Outputs, SlicePictures, WrittenVolume};
 use crate::domain::mask::Mask;
 use crate::domain::overlay::OverlayStyle;
-use crate::domain::slice::Slice;
 use crate::export::mask_volume::{MaskVolume, VolumeFormat};
 use crate::export::{Export, ExportError, png};
-use anyhow::bail;
+use crate::files::write_atomically;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
@@ -21,21 +20,9 @@ pub struct Pictures<'a> {
 }
 
 impl<'a> Pictures<'a> {
-    pub fn new(args: &'a Args) -> Self {
-        Self { args, inputs: HashSet::new(), given: HashSet::new() }
-    }
-
-    /// These files are never written over.
-    pub fn keep(&mut self, inputs: HashSet<PathBuf>) {
-        self.inputs = inputs;
-    }
-
-    /// The format in which masks of whole studies are wanted, if any are.
-    pub fn volume_format(&self) -> Option<VolumeFormat> {
-        match self.args.mask_format {
-            MaskFormat::Volume(format) => self.args.mask.as_ref().map(|_| format),
-            MaskFormat::Png => None,
-        }
+    /// Pictures as `args` wants them. `inputs` are canonical paths that are never written over.
+    pub fn new(args: &'a Args, inputs: HashSet<PathBuf>) -> Self {
+        Self { args, inputs, given: HashSet::new() }
     }
 
     fn wants_pictures(&self) -> bool {
@@ -49,14 +36,24 @@ impl<'a> Pictures<'a> {
         names.find(|name| self.given.insert(name.clone())).unwrap_or_default()
     }
 
-    /// Writes what was asked for of one slice; tells when it had to be called otherwise.
-    pub fn slice(
-        &mut self,
-        plain: &str,
-        slice: &Slice,
-        mask: Option<&Mask>,
-        truth: Option<&Mask>,
-    ) -> anyhow::Result<Option<String>> {
+    fn save(&self, path: &Path, bytes: &[u8]) -> Result<(), OutputError> {
+        if path.canonicalize().is_ok_and(|target| self.inputs.contains(&target)) {
+            return Err(OutputError::IsInput(path.display().to_string()));
+        }
+        Ok(write_atomically(path, bytes).map_err(|reason| ExportError::file(path, reason))?)
+    }
+}
+
+impl Outputs for Pictures<'_> {
+    fn volume_format(&self) -> Option<VolumeFormat> {
+        match self.args.mask_format {
+            MaskFormat::Volume(format) => self.args.mask.as_ref().map(|_| format),
+            MaskFormat::Png => None,
+        }
+    }
+
+    fn slice(&mut self, pictures: SlicePictures) -> Result<Option<String>, OutputError> {
+        let SlicePictures { name: plain, slice, mask, truth, .. } = pictures;
         if !self.wants_pictures() {
             return Ok(None);
         }
@@ -72,9 +69,12 @@ impl<'a> Pictures<'a> {
         Ok(taken(plain, "png", &name))
     }
 
-    /// Writes the mask of a whole study; returns its file, and a note when it had to be called otherwise. There is no file where
-    /// nothing was outlined and the format cannot say so.
-    pub fn volume(&mut self, plain: &str, volume: &MaskVolume) -> anyhow::Result<Option<(PathBuf, Option<String>)>> {
+    fn volume(
+        &mut self,
+        plain: &str,
+        _study: usize,
+        volume: &MaskVolume,
+    ) -> Result<Option<WrittenVolume>, OutputError> {
         let Some(folder) = &self.args.mask else { return Ok(None) };
         let bytes = match volume.bytes(&|_, _| true) {
             Ok(bytes) => bytes,
@@ -85,14 +85,7 @@ impl<'a> Pictures<'a> {
         let name = self.name(plain, ending);
         let path = folder.join(&name);
         self.save(&path, &bytes)?;
-        Ok(Some((path, taken(plain, ending, &name))))
-    }
-
-    fn save(&self, path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-        if path.canonicalize().is_ok_and(|target| self.inputs.contains(&target)) {
-            bail!("{} is one of the inputs and was not overwritten; choose another folder", path.display());
-        }
-        save(path, bytes)
+        Ok(Some(WrittenVolume { file: path.display().to_string(), note: taken(plain, ending, &name) }))
     }
 }
 

@@ -1,10 +1,9 @@
-//! A batch under way: studies in, one report out.
+//! A batch under way: studies in, one report out. `predict` and `serve` share it, so that they answer alike.
 
-use super::Args;
-use super::listing;
-use super::model_pair::{AnsweredSlice, ModelPair};
-use super::pictures::Pictures;
-use crate::cli::emit;
+pub mod model_pair;
+pub mod outputs;
+pub mod pair;
+
 use crate::domain::geometry::Plane;
 use crate::domain::mask::Mask;
 use crate::domain::prediction::{Classification, ModelRef, Segmentation};
@@ -13,24 +12,45 @@ use crate::domain::study::{Cut, Place, Study};
 use crate::domain::voxel_mask::VoxelMask;
 use crate::export::mask_volume::MaskVolume;
 use crate::export::report::assembly::{Failure, SliceAnswer, StudyAssembly, StudyContext};
-use crate::export::report::{FileError, Report, TableFormat};
+use crate::export::report::{FileError, Report};
 use crate::io;
 use crate::io::paths::{self, Source};
-use std::collections::HashSet;
-use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use model_pair::{AnsweredSlice, ModelPair};
+use outputs::{Outputs, SlicePictures};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
 /// Slices that a network is asked about together.
 const TOGETHER: usize = 8;
 
-pub struct Batch<'a> {
-    args: &'a Args,
+/// Where in a volume the networks look, and what of it is shown.
+#[derive(Debug, Clone, Copy)]
+pub struct Looking {
+    /// Plane that results are shown in; the one looked in without it.
+    pub plane: Option<Plane>,
+    /// Plane that the networks look in; the study's own without it.
+    pub look_in: Option<Plane>,
+    /// Point in time, from 0.
+    pub time: usize,
+}
+
+/// Why a study was not looked at.
+#[derive(Debug, thiserror::Error)]
+#[error("has {there} points in time, none numbered {asked}; see --time")]
+pub struct NoSuchTime {
+    there: usize,
+    /// Counted from 1.
+    asked: usize,
+}
+
+/// Studies answered so far, and what answers the next one.
+pub struct Batch<O> {
+    looking: Looking,
     models: ModelPair,
     report: Report,
     hashes: io::Hashes,
-    pictures: Pictures<'a>,
+    outputs: O,
 }
 
 /// One study of the batch.
@@ -90,19 +110,20 @@ impl Elsewhere {
     }
 }
 
-impl<'a> Batch<'a> {
-    pub fn new(args: &'a Args, models: ModelPair) -> Self {
+impl<O: Outputs> Batch<O> {
+    pub fn new(looking: Looking, models: ModelPair, outputs: O) -> Self {
         let report = Report::new(models.device());
-        Self { args, models, report, hashes: io::Hashes::default(), pictures: Pictures::new(args) }
+        Self { looking, models, report, hashes: io::Hashes::default(), outputs }
     }
 
+    /// Notes what is wrong with a file.
     pub fn fail(&mut self, file: &Path, error: String) {
         self.report.errors.push(FileError { file: file.display().to_string(), error });
     }
 
-    /// These files are never written over.
-    pub fn keep(&mut self, inputs: HashSet<PathBuf>) {
-        self.pictures.keep(inputs);
+    /// The report of all studies, and where their pictures went.
+    pub fn finish(self) -> (Report, O) {
+        (self.report, self.outputs)
     }
 
     /// Looks at one study; `progress` is told of slices done and to do. What cannot be read or written is noted and passed over:
@@ -115,7 +136,7 @@ impl<'a> Batch<'a> {
         source: Source,
         stopped: &dyn Fn() -> bool,
         progress: &dyn Fn(usize, usize),
-    ) -> anyhow::Result<()> {
+    ) -> Result<(), NoSuchTime> {
         let is_folder = !matches!(source, Source::File(_)) && source.paths().len() > 1;
         let started = Instant::now();
         let study = match io::open(source) {
@@ -160,7 +181,7 @@ impl<'a> Batch<'a> {
                             Some(elsewhere) => {
                                 let threshold = self.models.thresholds.mask;
                                 let map = elsewhere.slice(*place, slice, threshold, &mut assembly);
-                                map.filter(|_| self.pictures.volume_format().is_some())
+                                map.filter(|_| self.outputs.volume_format().is_some())
                             }
                             None => self.slice(&opened, *place, slice, &mut assembly),
                         };
@@ -179,18 +200,14 @@ impl<'a> Batch<'a> {
     }
 
     /// The cut to show and the cut to look at, where the study has the planes and the time that were asked for.
-    fn cuts(&self, study: &Study) -> anyhow::Result<(Cut, Cut)> {
-        let frames = &study.frames;
+    fn cuts(&self, study: &Study) -> Result<(Cut, Cut), NoSuchTime> {
+        let (frames, Looking { plane, look_in, time }) = (&study.frames, self.looking);
         let there = |plane: Option<Plane>| plane.filter(|plane| frames.planes().contains(plane));
-        let asked = there(self.args.look_in).unwrap_or(frames.native());
-        let shown = there(self.args.plane).unwrap_or(asked);
-        let times = frames.times();
-        anyhow::ensure!(
-            self.args.time <= times,
-            "has {times} points in time, none numbered {}; see --time",
-            self.args.time
-        );
-        let time = self.args.time - 1;
+        let asked = there(look_in).unwrap_or(frames.native());
+        let shown = there(plane).unwrap_or(asked);
+        if time >= frames.times() {
+            return Err(NoSuchTime { there: frames.times(), asked: time + 1 });
+        }
         Ok((Cut { plane: shown, time }, Cut { plane: asked, time }))
     }
 
@@ -215,7 +232,7 @@ impl<'a> Batch<'a> {
         let failures = failures.into_iter().map(Failure::NoAnswer).collect();
         self.report(opened, shown, failures, assembly);
         // Probabilities of a whole study are kept only where they are written.
-        segmentation.filter(|_| self.pictures.volume_format().is_some())
+        segmentation.filter(|_| self.outputs.volume_format().is_some())
     }
 
     /// Writes a slice's pictures and reports it with what went wrong.
@@ -228,9 +245,16 @@ impl<'a> Batch<'a> {
         };
         let (stem, several) = (paths::stem(study.file(place)), study.frames.count(place.cut.plane) > 1);
         let plain = if several && !is_folder { format!("{stem}_{}", place.index) } else { stem };
-        let pixels = mask.as_ref().map(|(_, mask)| mask);
-        let note = self.pictures.slice(&plain, slice, pixels, truth.as_ref()).unwrap_or_else(|error| {
-            failures.push(Failure::NotWritten(format!("{error:#}")));
+        let pictures = SlicePictures {
+            name: &plain,
+            study: self.report.studies.len(),
+            place,
+            slice,
+            mask: mask.as_ref().map(|(_, mask)| mask),
+            truth: truth.as_ref(),
+        };
+        let note = self.outputs.slice(pictures).unwrap_or_else(|error| {
+            failures.push(Failure::NotWritten(error.to_string()));
             None
         });
         assembly.slice(SliceAnswer {
@@ -287,11 +311,11 @@ impl<'a> Batch<'a> {
         let Opened { study, asked: cut, is_folder, .. } = opened;
         let frames = &study.frames;
         let mut notes = Vec::new();
-        let planes = self.args.plane.into_iter().chain(self.args.look_in);
+        let planes = self.looking.plane.into_iter().chain(self.looking.look_in);
         if planes.into_iter().any(|plane| frames.planes().is_empty() && frames.native() != plane) {
             notes.push("plane-not-available".into());
         }
-        let Some(format) = self.pictures.volume_format().filter(|_| !interrupted) else { return (None, notes) };
+        let Some(format) = self.outputs.volume_format().filter(|_| !interrupted) else { return (None, notes) };
         if frames.layout(*cut).is_none_or(|layout| layout.affine.is_none()) {
             notes.push("mask-without-geometry".into());
         }
@@ -299,44 +323,17 @@ impl<'a> Batch<'a> {
         let plain = if *is_folder { io::grouping::common_name(first_file) } else { paths::stem(first_file) };
         let threshold = self.models.thresholds.mask;
         let volume = MaskVolume { format, study: study.clone(), cut: *cut, maps, threshold };
-        match self.pictures.volume(&plain, &volume) {
-            Ok(Some((path, note))) => {
-                notes.extend(note);
-                (Some(path.display().to_string()), notes)
+        match self.outputs.volume(&plain, self.report.studies.len(), &volume) {
+            Ok(Some(written)) => {
+                notes.extend(written.note);
+                (Some(written.file), notes)
             }
             Ok(None) => (None, notes),
             Err(error) => {
-                notes.push(format!("mask-not-written: {error:#}"));
-                assembly.mask_failed(format!("{error:#}"));
+                notes.push(format!("mask-not-written: {error}"));
+                assembly.mask_failed(error.to_string());
                 (None, notes)
             }
         }
-    }
-
-    /// Writes results, prints what was not written, and tells what went wrong.
-    ///
-    /// # Errors
-    /// If a file of results cannot be written; the others are written all the same.
-    pub fn finish(self) -> anyhow::Result<ExitCode> {
-        let Self { args, report, .. } = self;
-        let tables = [(&args.json, TableFormat::Json), (&args.csv, TableFormat::Csv)];
-        let mut written = Ok(());
-        for (target, format) in tables {
-            let Some(target) = target else { continue };
-            let outcome = format.bytes(&report).map_err(anyhow::Error::from).and_then(|bytes| emit(target, &bytes));
-            written = written.and(outcome);
-        }
-        if args.json.is_none() && args.csv.is_none() {
-            listing::print(&report);
-        }
-        for FileError { file, error } in &report.errors {
-            eprintln!("error: {file}: {error}");
-        }
-        written?;
-        if report.errors.is_empty() {
-            return Ok(ExitCode::SUCCESS);
-        }
-        eprintln!("{} errors; there are results of {} slices", report.errors.len(), report.results.len());
-        Ok(ExitCode::FAILURE)
     }
 }

@@ -1,12 +1,12 @@
 //! The pair of models over slices: the segmenter is asked only where the classifier says yes.
 
-use crate::cli::asking::{Chosen, Pair};
+use super::pair::{Chosen, Pair};
 use crate::domain::card::{Card, Surroundings};
 use crate::domain::cascade::Gate;
 use crate::domain::prediction::{Classification, Segmentation, Thresholds};
 use crate::domain::study::{FrameError, Neighbourhood, Place, Study};
-use crate::engine::candle::CandleEngine;
 use crate::engine::{Answer, Engine, EngineError, Question, answer_each};
+use crate::models::model::ModelError;
 use crate::models::registry::Registry;
 use rayon::prelude::*;
 use std::sync::Arc;
@@ -14,13 +14,22 @@ use std::time::Instant;
 
 /// The models of a batch and the engine that runs them.
 pub struct ModelPair {
-    engine: CandleEngine,
+    engine: Box<dyn Engine>,
     pair: Pair,
     /// Cards of the models, shared with the reports.
     pub cards: Arc<[Card]>,
     pub thresholds: Thresholds,
     /// Segment whatever the classifier says.
     always_segment: bool,
+}
+
+/// Why models cannot be loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    #[error(transparent)]
+    Model(#[from] ModelError),
 }
 
 /// A slice with what the models answered.
@@ -42,9 +51,9 @@ impl ModelPair {
     pub fn load(
         pair: Pair,
         registry: &Registry,
-        mut engine: CandleEngine,
+        mut engine: Box<dyn Engine>,
         always_segment: bool,
-    ) -> anyhow::Result<Self> {
+    ) -> Result<Self, LoadError> {
         let mut cards = Vec::new();
         for chosen in pair.classifier.iter().chain(&pair.segmenter) {
             engine.prepare(&chosen.id)?;
@@ -93,7 +102,7 @@ impl ModelPair {
         };
         let Some(Chosen { id, .. }) = model.as_ref().filter(|_| !slices.is_empty()) else { return };
         let inputs: Vec<Neighbourhood> = slices.iter().map(|slice| slice.around.clone()).collect();
-        let answers = answer_each(&mut self.engine, question, id, &inputs, &|| false);
+        let answers = answer_each(self.engine.as_mut(), question, id, &inputs, &|| false);
         for (slice, answer) in slices.iter_mut().zip(answers) {
             match answer {
                 Ok(Answer::Classification(c)) => slice.classification = Some(c),
