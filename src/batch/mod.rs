@@ -14,6 +14,7 @@ use crate::export::mask_volume::MaskVolume;
 use crate::export::report::assembly::{Failure, SliceAnswer, StudyAssembly, StudyContext};
 use crate::export::report::{FileError, Report};
 use crate::io;
+use crate::io::error::LoadError;
 use crate::io::paths::{self, Source};
 use model_pair::{AnsweredSlice, ModelPair};
 use outputs::{Outputs, SlicePictures};
@@ -37,11 +38,15 @@ pub struct Looking {
 
 /// Why a study was not looked at.
 #[derive(Debug, thiserror::Error)]
-#[error("has {there} points in time, none numbered {asked}; see --time")]
-pub struct NoSuchTime {
-    there: usize,
-    /// Counted from 1.
-    asked: usize,
+pub enum SourceError {
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    #[error("has {there} points in time, none numbered {asked}; see --time")]
+    NoSuchTime {
+        there: usize,
+        /// Counted from 1.
+        asked: usize,
+    },
 }
 
 /// Studies answered so far, and what answers the next one.
@@ -130,22 +135,16 @@ impl<O: Outputs> Batch<O> {
     /// it costs no other result.
     ///
     /// # Errors
-    /// If the study does not have the point in time that was asked for.
+    /// If the study cannot be opened, or does not have the point in time that was asked for.
     pub fn source(
         &mut self,
         source: Source,
         stopped: &dyn Fn() -> bool,
         progress: &dyn Fn(usize, usize),
-    ) -> Result<(), NoSuchTime> {
+    ) -> Result<(), SourceError> {
         let is_folder = !matches!(source, Source::File(_)) && source.paths().len() > 1;
         let started = Instant::now();
-        let study = match io::open(source) {
-            Ok(study) => Arc::new(study),
-            Err(error) => {
-                self.fail(&error.path, error.problem.to_string());
-                return Ok(());
-            }
-        };
+        let study = Arc::new(io::open(source)?);
         let opened_ms = started.elapsed().as_secs_f64() * 1e3;
         let (cut, asked) = self.cuts(&study)?;
         let (count, cards) = (study.frames.count(asked.plane), self.models.cards.clone());
@@ -200,13 +199,13 @@ impl<O: Outputs> Batch<O> {
     }
 
     /// The cut to show and the cut to look at, where the study has the planes and the time that were asked for.
-    fn cuts(&self, study: &Study) -> Result<(Cut, Cut), NoSuchTime> {
+    fn cuts(&self, study: &Study) -> Result<(Cut, Cut), SourceError> {
         let (frames, Looking { plane, look_in, time }) = (&study.frames, self.looking);
         let there = |plane: Option<Plane>| plane.filter(|plane| frames.planes().contains(plane));
         let asked = there(look_in).unwrap_or(frames.native());
         let shown = there(plane).unwrap_or(asked);
         if time >= frames.times() {
-            return Err(NoSuchTime { there: frames.times(), asked: time + 1 });
+            return Err(SourceError::NoSuchTime { there: frames.times(), asked: time + 1 });
         }
         Ok((Cut { plane: shown, time }, Cut { plane: asked, time }))
     }
