@@ -243,7 +243,7 @@ impl<O: Outputs> Batch<O> {
             Err(error) => (None, Some(error)),
         };
         let (stem, several) = (paths::stem(study.file(place)), study.frames.count(place.cut.plane) > 1);
-        let plain = if several && !is_folder { format!("{stem}_{}", place.index) } else { stem };
+        let plain = if several && !is_folder { format!("{stem}_{}", place.index + 1) } else { stem };
         let pictures = SlicePictures {
             name: &plain,
             study: self.report.studies.len(),

@@ -38,12 +38,12 @@ fn predict_answers_in_json_csv_masks_and_overlays_and_goes_on_past_bad_files() {
     assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
     assert!(text(&output.stderr).contains("broken.png"));
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(report["schema"], 1);
+    assert_eq!(report["schema"], 2);
     assert_eq!(report["device"], "cpu");
     assert_eq!(report["results"].as_array().unwrap().len(), 2, "the outline is no input");
     assert_eq!(report["errors"].as_array().unwrap().len(), 1);
     let first = &report["results"][0];
-    assert_eq!((first["width"].as_u64(), first["slice"].as_u64()), (Some(256), Some(0)));
+    assert_eq!((first["width"].as_u64(), first["slice"].as_u64()), (Some(256), Some(1)));
     let classes = first["classifier"]["classes"].as_object().unwrap();
     let total: f64 = classes.values().map(|p| p.as_f64().unwrap()).sum();
     assert!((total - 1.0).abs() < 1e-9 && classes.contains_key("tumor"));

@@ -434,7 +434,7 @@ fn predict_looks_at_a_series_and_writes_its_masks_in_every_format() {
     let report = predict(home.path(), &["--mask", "png", "--csv", "results.csv"]);
     let results = report["results"].as_array().unwrap();
     let order: Vec<u64> = results.iter().map(|r| r["slice"].as_u64().unwrap()).collect();
-    assert_eq!(order, [0, 1, 2]);
+    assert_eq!(order, [1, 2, 3]);
     assert!(results[0]["file"].as_str().unwrap().ends_with("IM1"), "slices count from foot to head");
     assert_eq!(results[1]["spacing_mm"], serde_json::json!([1.0, 1.0]));
     let study = &report["studies"][0];

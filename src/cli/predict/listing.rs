@@ -9,7 +9,7 @@ pub fn print(report: &Report) {
     let mut lines: Vec<String> = Vec::new();
     for (number, study) in report.studies.iter().enumerate() {
         for r in report.results.iter().filter(|r| r.study == number) {
-            let place = if study.slices > 1 { format!("{} slice {}", r.file, r.slice + 1) } else { r.file.clone() };
+            let place = if study.slices > 1 { format!("{} slice {}", r.file, r.slice) } else { r.file.clone() };
             lines.push(format!("{place}: {}", answers(r)));
         }
         if study.slices > 1 {
@@ -46,7 +46,7 @@ fn summary(study: &StudyReport) -> String {
             study.positive_slices,
             study.looked_at,
             highest.probability * 100.0,
-            highest.slice + 1
+            highest.slice
         ));
     }
     if let Some(mask) = &study.mask {

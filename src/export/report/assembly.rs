@@ -127,7 +127,7 @@ impl<'a> StudyAssembly<'a> {
             file: self.named(study.file(place)),
             // The study's place is known when it is finished.
             study: 0,
-            slice: place.index,
+            slice: place.index + 1,
             width: slice.width(),
             height: slice.height(),
             plane: slice.orientation.map(|o| o.plane().id()),
@@ -206,7 +206,7 @@ impl<'a> StudyAssembly<'a> {
             modality: study.subject.modality.clone(),
             body_part: study.subject.body_part.clone(),
             positive_slices: positive,
-            highest: highest.map(|(slice, probability)| Highest { slice, probability }),
+            highest: highest.map(|(index, probability)| Highest { slice: index + 1, probability }),
             contradiction: contradiction.map(Contradiction::id),
             mask: outlined.then(|| VolumeMeasurements::of(&self.masks, self.spacing, voxel_mm3).into()),
             mask_file,
@@ -286,7 +286,7 @@ mod tests {
         assert_eq!(errors, ["slice 1: DOE ends early", "slice 2: DOE ends early", "slice 2: DOE is too large"]);
         assert_eq!(report.errors[0].file, "/scans/DOE.tif");
         let study = &report.studies[0];
-        assert_eq!((study.slices, report.results[0].slice, report.results[0].study), (1, 1, 0));
+        assert_eq!((study.slices, report.results[0].slice, report.results[0].study), (1, 2, 0));
         assert_eq!(report.results[0].spacing_mm, Some([0.5, 0.5]));
         assert!(study.warnings.contains(&Warning::LeftOut(1).code()));
         assert!(study.mask.is_some() && study.highest.is_none());

@@ -1,4 +1,4 @@
-//! The report of results (schema 1): what models said of studies and their slices.
+//! The report of results (schema 2): what models said of studies and their slices.
 //!
 //! [`assembly`] makes it, the same for the window and for `predict`. [`TableFormat`] writes it.
 
@@ -15,6 +15,9 @@ use crate::domain::slice::Spacing;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
+/// Version of the report's fields. Version 2 counts slices from 1, as the window does; version 1 counted them from 0.
+pub const SCHEMA: u32 = 2;
+
 /// The whole batch.
 #[derive(Debug, Serialize)]
 pub struct Report {
@@ -30,7 +33,7 @@ pub struct Report {
 impl Report {
     pub fn new(device: String) -> Self {
         let app = format!("lesionlens {}", env!("CARGO_PKG_VERSION"));
-        Self { schema: 1, app, device, studies: Vec::new(), results: Vec::new(), errors: Vec::new() }
+        Self { schema: SCHEMA, app, device, studies: Vec::new(), results: Vec::new(), errors: Vec::new() }
     }
 }
 
@@ -76,7 +79,7 @@ pub struct StudyReport {
 /// The slice that most looks like a finding.
 #[derive(Debug, Serialize)]
 pub struct Highest {
-    /// Index of the slice, from 0, in the plane that was looked in.
+    /// Number of the slice, from 1, in the plane that was looked in.
     pub slice: usize,
     pub probability: f64,
 }
@@ -115,7 +118,7 @@ pub struct SliceReport {
     pub file: String,
     /// Place of its study in `studies`.
     pub study: usize,
-    /// Within the study, from 0.
+    /// Number of the slice within the study, from 1.
     pub slice: usize,
     pub width: usize,
     pub height: usize,

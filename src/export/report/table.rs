@@ -8,7 +8,7 @@ use crate::export::ExportError;
 pub enum TableFormat {
     /// A row for each slice.
     Csv,
-    /// Studies, slices and errors (schema 1).
+    /// Studies, slices and errors ([`super::SCHEMA`]).
     Json,
 }
 
