@@ -164,7 +164,7 @@ impl Job {
         let truth = self.truth.as_deref().map(|m| shrunk(m, self.display));
         let (mask, truth) = (mask.as_deref(), truth.as_deref());
         let style = key.style;
-        let colours = style.colours(truth.is_some());
+        let colours = style.colours();
         let layers = [(truth, colours.truth), (mask, colours.prediction)];
         let contours = layers.iter().filter(|_| style.contour);
         let contours = contours.filter_map(|(mask, colour)| Some(Contour::of((*mask)?, *colour))).collect();

@@ -36,6 +36,16 @@ impl OverlayColour {
             OverlayColour::Cyan => [0, 214, 240],
         }
     }
+
+    /// The other colour of the pair: red with green, magenta with cyan.
+    pub fn partner(self) -> Self {
+        match self {
+            OverlayColour::Red => OverlayColour::Green,
+            OverlayColour::Green => OverlayColour::Red,
+            OverlayColour::Magenta => OverlayColour::Cyan,
+            OverlayColour::Cyan => OverlayColour::Magenta,
+        }
+    }
 }
 
 /// How the overlay looks.
@@ -62,15 +72,25 @@ pub struct Colours {
 }
 
 impl OverlayStyle {
-    /// Beside a truth the pair is fixed, so that the two cannot be mixed up: prediction green and truth red, or cyan and magenta
-    /// for readers who chose one of these.
-    pub fn colours(&self, beside_truth: bool) -> Colours {
-        use OverlayColour::{Cyan, Green, Magenta, Red};
-        match (beside_truth, self.colour) {
-            (false, prediction) => Colours { prediction, truth: Red },
-            (true, Red | Green) => Colours { prediction: Green, truth: Red },
-            (true, Magenta | Cyan) => Colours { prediction: Cyan, truth: Magenta },
-        }
+    /// The model keeps the colour that was chosen for it, whatever lies beside it. The reference takes the other of the pair.
+    pub fn colours(&self) -> Colours {
+        Colours { prediction: self.colour, truth: self.colour.partner() }
+    }
+
+    /// Opaque colour of the filling where model and reference overlap; `None` without a filling.
+    pub fn overlap(&self) -> Option<[u8; 3]> {
+        let Colours { prediction, truth } = self.colours();
+        let fill = |colour: OverlayColour| {
+            let [r, g, b] = colour.rgb();
+            [r, g, b, self.fill()]
+        };
+        let [r, g, b, alpha] = over(fill(prediction), fill(truth));
+        (alpha > 0).then_some([r, g, b])
+    }
+
+    /// Opacity of the filling in 0–255.
+    fn fill(&self) -> u8 {
+        (self.opacity.clamp(0.0, 1.0) * 255.0).round() as u8
     }
 }
 
@@ -89,12 +109,12 @@ pub fn paint_as<C: Copy>(
 ) -> Option<Vec<C>> {
     let size = prediction.or(truth)?;
     let (width, height) = (size.width(), size.height());
-    let colours = style.colours(truth.is_some());
+    let colours = style.colours();
     let layers = [(truth, colours.truth), (prediction, colours.prediction)];
     let fits = |mask: &Mask| (mask.width(), mask.height()) == (width, height);
     let layers: Vec<(&Mask, [u8; 3])> =
         layers.into_iter().filter_map(|(mask, colour)| Some((mask.filter(|m| fits(m))?, colour.rgb()))).collect();
-    let fill = (style.opacity.clamp(0.0, 1.0) * 255.0).round() as u8;
+    let fill = style.fill();
     let mut out = vec![clear; width * height];
     for (y, row) in out.chunks_exact_mut(width.max(1)).enumerate() {
         let at = |mask: &Mask, x: usize| mask.pixels()[y * width + x];
@@ -152,12 +172,28 @@ mod tests {
     }
 
     #[test]
-    fn beside_a_truth_the_prediction_is_green_and_the_truth_red() {
+    fn the_model_keeps_its_colour_beside_a_reference() {
         let full = Mask::new(4, 4, vec![true; 16]);
-        let style = OverlayStyle { colour: OverlayColour::Red, opacity: 1.0, contour: false };
-        let overlay = paint(full.as_ref(), Some(&Mask::empty(4, 4)), style).unwrap();
-        assert_eq!(overlay[5][..3], OverlayColour::Green.rgb());
-        let truth = paint(Some(&Mask::empty(4, 4)), full.as_ref(), style).unwrap();
-        assert_eq!(truth[5][..3], OverlayColour::Red.rgb());
+        for colour in OverlayColour::ALL {
+            let style = OverlayStyle { colour, opacity: 1.0, contour: false };
+            let alone = paint(full.as_ref(), None, style).unwrap();
+            let beside = paint(full.as_ref(), Some(&Mask::empty(4, 4)), style).unwrap();
+            assert_eq!((alone[5], beside[5]), (beside[5], alone[5]));
+            assert_eq!(beside[5][..3], colour.rgb());
+            let truth = paint(Some(&Mask::empty(4, 4)), full.as_ref(), style).unwrap();
+            assert_eq!(truth[5][..3], colour.partner().rgb());
+            assert!(colour.partner() != colour && colour.partner().partner() == colour);
+        }
+    }
+
+    #[test]
+    fn the_legend_names_the_colour_that_an_overlap_is_painted_in() {
+        let full = Mask::new(4, 4, vec![true; 16]);
+        let style = OverlayStyle { colour: OverlayColour::Red, opacity: 0.5, contour: false };
+        let both = paint(full.as_ref(), full.as_ref(), style).unwrap();
+        assert_eq!(Some([both[5][0], both[5][1], both[5][2]]), style.overlap());
+        // Half red over half green: two parts of red to one of green, to rounding.
+        assert_eq!(style.overlap(), Some([186, 113, 62]));
+        assert_eq!(OverlayStyle { opacity: 0.0, ..style }.overlap(), None);
     }
 }

@@ -192,7 +192,7 @@ impl App {
         }
         let above = std::mem::take(&mut lines);
         if entry.shown.truth.is_some() && self.settings.show_overlay {
-            let colours = self.settings.overlay.colours(true);
+            let colours = self.settings.overlay.colours();
             let name = |colour: OverlayColour| t!(format!("colour.{}", colour.id())).into_owned().to_lowercase();
             let line = t!("export.colours", prediction = name(colours.prediction), truth = name(colours.truth));
             lines.push(line.into_owned());

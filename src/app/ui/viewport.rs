@@ -184,12 +184,16 @@ fn legend(app: &App, painter: &egui::Painter, entry: &Entry, viewport: Rect) {
     let facts = app.textures.facts(entry);
     let predicted = facts.is_some_and(|f| f.measurements.is_some_and(|m| m.pixels > 0));
     let mut rows: Vec<([u8; 3], String)> = Vec::new();
-    let colours = app.settings.overlay.colours(entry.shown.truth.is_some());
+    let style = app.settings.overlay;
+    let colours = style.colours();
     if predicted {
         rows.push((colours.prediction.rgb(), t!("viewport.prediction").into_owned()));
     }
     if entry.shown.truth.is_some() {
         rows.push((colours.truth.rgb(), t!("viewport.truth").into_owned()));
+    }
+    if let Some(both) = style.overlap().filter(|_| facts.is_some_and(|f| f.dice.is_some_and(|dice| dice > 0.0))) {
+        rows.push((both, t!("viewport.overlap").into_owned()));
     }
     for (i, ([r, g, b], text)) in rows.into_iter().enumerate() {
         let at = viewport.left_top() + vec2(14.0, 14.0 + 20.0 * i as f32);
