@@ -103,6 +103,15 @@ impl App {
             }
             Action::ExportTo(path) => self.export(path),
             Action::Close(dialog) => self.close(dialog),
+            Action::AskToRemove(id) => {
+                self.fields.removing = Some(id);
+                self.open(Dialog::RemoveModel);
+            }
+            Action::RemoveModel(id) => {
+                if let Some(folder) = self.models_folder.clone() {
+                    self.tasks.remove_model(id, folder);
+                }
+            }
         }
     }
 
@@ -158,6 +167,7 @@ impl App {
             Command::Preset5 => self.change_view(|view, slice| view.set_preset(slice, 5)),
             Command::Cancel => self.cancel(),
             Command::Settings => self.toggle(Dialog::Settings),
+            Command::ImportModel => self.tasks.pick(Pick::Model, folder),
             Command::ModelCard => self.toggle(Dialog::ModelCard),
             Command::Shortcuts => self.toggle(Dialog::Shortcuts),
         }
@@ -259,6 +269,7 @@ impl App {
     pub(super) fn open(&mut self, dialog: Dialog) {
         if !self.dialogs.contains(&dialog) {
             self.dialogs.push(dialog);
+            self.fields.focus.ask();
         }
     }
 

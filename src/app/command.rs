@@ -1,5 +1,6 @@
 //! Everything a key, a menu entry or a button can do, in one place: label, tooltip and shortcut of a command come from here.
 
+use super::Dialog;
 use egui::{Key, KeyboardShortcut, Modifiers};
 use rust_i18n::t;
 
@@ -82,6 +83,7 @@ commands! {
     Preset5 "preset_5" [plain(Key::Num5)]
     Cancel "cancel" [plain(Key::Escape)]
     ModelCard "model_card" [plain(Key::M)]
+    ImportModel "import_model" []
     Settings "settings" [ctrl(Key::Comma)]
     Shortcuts "shortcuts" [plain(Key::F1)]
 }
@@ -114,10 +116,11 @@ impl Command {
     }
 }
 
-/// Commands whose keys were pressed, consumed so that no widget sees them. Plain keys wait while text is being typed.
+/// Commands whose keys were pressed, consumed so that no widget sees them. Plain keys wait while text is being typed. Under a
+/// dialog nothing acts but Cancel and the command that opened it.
 ///
 /// `typing` is how things stood at the end of the last frame: Escape takes the focus from a field before anybody is asked.
-pub fn pressed(ctx: &egui::Context, typing: bool) -> Vec<Command> {
+pub(super) fn pressed(ctx: &egui::Context, typing: bool, dialog: Option<Dialog>) -> Vec<Command> {
     let popup = egui::Popup::is_any_open(ctx);
     let mut found = Vec::new();
     // Shortcuts with more modifiers first, since egui lets Ctrl+O match Ctrl+Shift+O too.
@@ -128,7 +131,9 @@ pub fn pressed(ctx: &egui::Context, typing: bool) -> Vec<Command> {
     for (shortcut, command) in all {
         let plain = shortcut.modifiers == Modifiers::NONE;
         let modified = ctx.input(|i| i.modifiers.command || i.modifiers.alt);
-        if plain && (typing || modified) {
+        let acts = dialog.is_none_or(|dialog| command == Command::Cancel || dialog.command() == Some(command));
+        let leaves = dialog.is_some() && command == Command::Cancel;
+        if !acts || (plain && (modified || (typing && !leaves))) {
             continue;
         }
         // Escape closes an open menu or list first.

@@ -21,7 +21,7 @@ impl App {
         if !dropped.is_empty() {
             self.apply(Action::Open(dropped));
         }
-        for command in command::pressed(ctx, self.typing) {
+        for command in command::pressed(ctx, self.typing, self.dialogs.last().copied()) {
             self.run(command);
         }
         self.bring_slice();

@@ -28,6 +28,7 @@ use crate::domain::overlay::OverlayStyle;
 use crate::domain::prediction::Thresholds;
 use crate::domain::study::{Cut, Place};
 use crate::engine::device::DeviceChoice;
+use crate::engine::importing::own_models;
 use crate::engine::worker::{Started, Worker};
 use crate::export::annotated_png::Magnification;
 use crate::export::kind::ExportKind;
@@ -42,7 +43,7 @@ use opener::Opener;
 use rust_i18n::t;
 use session::{Models, Session, Sort, Step};
 use state::{Interpolation, Language, Settings, ThemeChoice};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 use tasks::Tasks;
@@ -89,6 +90,8 @@ enum Action {
     ChooseExportPath,
     ExportKind(ExportKind),
     Close(Dialog),
+    AskToRemove(String),
+    RemoveModel(String),
 }
 
 /// Windows over the window.
@@ -100,6 +103,19 @@ enum Dialog {
     Export,
     Calibrate,
     Import,
+    RemoveModel,
+}
+
+impl Dialog {
+    /// The command that opens the dialog, and closes it when it is given again.
+    fn command(self) -> Option<Command> {
+        match self {
+            Dialog::Shortcuts => Some(Command::Shortcuts),
+            Dialog::Settings => Some(Command::Settings),
+            Dialog::ModelCard => Some(Command::ModelCard),
+            Dialog::Export | Dialog::Calibrate | Dialog::Import | Dialog::RemoveModel => None,
+        }
+    }
 }
 
 /// Starts an engine on the wanted device; called on the worker's thread.
@@ -162,6 +178,10 @@ pub struct App {
     offered: VecDeque<Importing>,
     /// Where imported models go.
     models_folder: Option<PathBuf>,
+    /// Ids of the models in that folder.
+    own_models: BTreeSet<String>,
+    /// The pair that the program starts with.
+    default_models: Models,
     ctx: egui::Context,
 }
 
@@ -180,6 +200,8 @@ impl App {
         let mut app = Self {
             saved: settings.clone(),
             changed: None,
+            default_models: options.models.clone(),
+            own_models: options.models_folder.as_deref().map(own_models).unwrap_or_default(),
             session: Session::new(options.models, thresholds),
             settings,
             settings_path: options.settings,

@@ -1,14 +1,11 @@
-//! Messages in the corner: they wrap, stay readable to screen readers, and errors stay until they are dismissed.
+//! Messages to the reader: news until it is dismissed or grows old, and a log of everything that was told.
 
-use super::theme;
-use egui::{Align2, Color32, Frame, Margin, RichText, vec2};
-use rust_i18n::t;
 use std::time::{Duration, Instant};
 
 /// How long good news stays.
 const STAY: Duration = Duration::from_secs(6);
-/// Shown at once; older ones wait behind a count.
-const MOST: usize = 4;
+/// Messages that the log keeps.
+const MOST: usize = 200;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Severity {
@@ -17,15 +14,26 @@ pub enum Severity {
 }
 
 #[derive(Debug)]
-struct Notification {
-    severity: Severity,
-    text: String,
+pub struct Message {
+    pub severity: Severity,
+    pub text: String,
     since: Instant,
+    dismissed: bool,
+}
+
+impl Message {
+    /// Whether it is to be shown without being asked for: errors until they are dismissed, the rest for a while.
+    fn is_news(&self) -> bool {
+        !self.dismissed && (self.severity == Severity::Error || self.since.elapsed() < STAY)
+    }
 }
 
 #[derive(Debug, Default)]
 pub struct Notifications {
-    list: Vec<Notification>,
+    /// The newest last.
+    log: Vec<Message>,
+    /// Whether the reader wants to see the whole log.
+    pub is_log_open: bool,
 }
 
 impl Notifications {
@@ -39,63 +47,64 @@ impl Notifications {
 
     fn push(&mut self, severity: Severity, text: String) {
         // A message repeated is one message.
-        self.list.retain(|n| n.text != text);
-        self.list.push(Notification { severity, text, since: Instant::now() });
+        self.log.retain(|message| message.text != text);
+        self.log.push(Message { severity, text, since: Instant::now(), dismissed: false });
+        let old = self.log.len().saturating_sub(MOST);
+        self.log.drain(..old);
+    }
+
+    /// Every message of this session, the newest last.
+    pub fn log(&self) -> &[Message] {
+        &self.log
+    }
+
+    /// Errors that wait to be dismissed, the newest last.
+    pub fn errors(&self) -> impl DoubleEndedIterator<Item = &Message> {
+        self.log.iter().filter(|message| message.severity == Severity::Error && message.is_news())
+    }
+
+    /// The newest good news, and how long it stays.
+    pub fn note(&self) -> Option<(&str, Duration)> {
+        let is_note = |message: &&Message| message.severity == Severity::Info && message.is_news();
+        let note = self.log.iter().rev().find(is_note)?;
+        Some((&note.text, STAY.saturating_sub(note.since.elapsed())))
+    }
+
+    pub fn dismiss(&mut self, text: &str) {
+        self.log.iter_mut().filter(|message| message.text == text).for_each(|message| message.dismissed = true);
     }
 
     pub fn dismiss_latest(&mut self) {
-        self.list.pop();
+        if let Some(message) = self.log.iter_mut().rev().find(|message| message.is_news()) {
+            message.dismissed = true;
+        }
     }
 
-    pub fn show(&mut self, ctx: &egui::Context) {
-        self.list.retain(|n| n.severity == Severity::Error || n.since.elapsed() < STAY);
-        if self.list.is_empty() {
-            return;
-        }
-        if self.list.iter().any(|n| n.severity == Severity::Info) {
-            ctx.request_repaint_after(Duration::from_millis(500));
-        }
-        let (mut dismissed, mut all) = (None, false);
-        egui::Area::new(egui::Id::unique("notifications"))
-            .anchor(Align2::RIGHT_BOTTOM, vec2(-12.0, -36.0))
-            .order(egui::Order::Foreground)
-            .show(ctx, |ui| {
-                ui.set_max_width(380.0);
-                let hidden = self.list.len().saturating_sub(MOST);
-                if hidden > 0 {
-                    Frame::popup(ui.style()).inner_margin(Margin::symmetric(10, 6)).show(ui, |ui| {
-                        ui.horizontal(|ui| {
-                            ui.label(t!("notification.more", n = hidden));
-                            all |= ui.small_button(t!("notification.dismiss_all")).clicked();
-                        });
-                    });
-                    ui.add_space(6.0);
-                }
-                for (i, n) in self.list.iter().enumerate().skip(hidden) {
-                    let (colour, sign) = match n.severity {
-                        Severity::Info => (theme::ACCENT, "ℹ"),
-                        Severity::Error => (theme::DANGER, "⚠"),
-                    };
-                    Frame::popup(ui.style()).inner_margin(Margin::same(10)).stroke((1.0, colour)).show(ui, |ui| {
-                        ui.horizontal_top(|ui| {
-                            ui.label(RichText::new(sign).color(colour).size(16.0));
-                            ui.vertical(|ui| {
-                                ui.set_max_width(310.0);
-                                ui.add(egui::Label::new(&n.text).wrap());
-                            });
-                            let close = egui::Button::new("🗙").frame(false).fill(Color32::TRANSPARENT);
-                            if ui.add(close).on_hover_text(t!("notification.dismiss")).clicked() {
-                                dismissed = Some(i);
-                            }
-                        });
-                    });
-                    ui.add_space(6.0);
-                }
-            });
-        if all {
-            self.list.clear();
-        } else if let Some(i) = dismissed {
-            self.list.remove(i);
-        }
+    pub fn dismiss_all(&mut self) {
+        self.log.iter_mut().for_each(|message| message.dismissed = true);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_stay_until_they_are_dismissed_and_the_log_keeps_everything() {
+        let mut told = Notifications::default();
+        told.error("a");
+        told.info("b");
+        told.error("c");
+        told.error("a");
+        let errors = |told: &Notifications| told.errors().map(|m| m.text.clone()).collect::<Vec<_>>();
+        assert_eq!(errors(&told), ["c", "a"], "a repeated message is one message");
+        assert_eq!(told.note().unwrap().0, "b");
+        told.dismiss_latest();
+        assert_eq!(errors(&told), ["c"]);
+        told.dismiss_all();
+        assert!(errors(&told).is_empty() && told.note().is_none());
+        assert_eq!(told.log().iter().map(|m| m.text.as_str()).collect::<Vec<_>>(), ["b", "c", "a"]);
+        (0..300).for_each(|i| told.info(i.to_string()));
+        assert_eq!((told.log().len(), told.log()[0].text.as_str()), (MOST, "100"));
     }
 }

@@ -3,6 +3,7 @@
 use super::entry::EntryId;
 use super::importing::Importing;
 use super::opener::Event;
+use super::session::Models;
 use super::tasks::Done;
 use super::{Action, App, Dialog};
 use crate::domain::card::{Card, Task};
@@ -87,6 +88,8 @@ impl App {
                 }
                 self.notifications.error(why);
             }
+            Done::ModelRemoved(id, Ok(built_in)) => self.removed(&id, built_in.map(|card| *card)),
+            Done::ModelRemoved(_, Err(why)) => self.notifications.error(why),
             Done::Detected(Err(why)) => self.notifications.error(why),
             Done::Failed(fault) => self.notifications.error(fault.text()),
             Done::EngineStopped(fault) => self.engine_stopped(fault),
@@ -137,7 +140,26 @@ impl App {
         let mut models = self.session.models.clone();
         let slot = if card.task == Task::Segmentation { &mut models.segmenter } else { &mut models.classifier };
         *slot = Some(card.id.clone());
+        self.own_models.insert(card.id.clone());
         self.cards.insert(card.id.clone(), card);
+        self.start_engine();
+        self.apply(Action::Models(models));
+    }
+
+    /// A model that is gone is in use no more; the one that the program starts with takes its place.
+    fn removed(&mut self, id: &str, built_in: Option<Card>) {
+        self.notifications.info(t!("models.removed", id = id));
+        self.own_models.remove(id);
+        self.cards.remove(id);
+        self.cards.extend(built_in.map(|card| (id.to_string(), card)));
+        let known = |of: Option<String>, fallback: &Option<String>| {
+            of.filter(|id| self.cards.contains_key(id)).or_else(|| fallback.clone())
+        };
+        let (current, start) = (self.session.models.clone(), &self.default_models);
+        let models = Models {
+            classifier: known(current.classifier, &start.classifier).filter(|id| self.cards.contains_key(id)),
+            segmenter: known(current.segmenter, &start.segmenter).filter(|id| self.cards.contains_key(id)),
+        };
         self.start_engine();
         self.apply(Action::Models(models));
     }

@@ -40,6 +40,8 @@ pub enum Done {
     /// What a model file holds.
     Detected(Result<Box<Detected>, String>),
     Installed(Arc<Detected>, Result<Box<Card>, String>),
+    /// The model's id, and the card of the built-in model that its id stands for from now on.
+    ModelRemoved(String, Result<Option<Box<Card>>, String>),
     /// Slices done and to do.
     Exporting(usize, usize),
     Exported(Result<PathBuf, String>),
@@ -53,6 +55,8 @@ pub enum Done {
 pub enum Pick {
     Files,
     Folder,
+    /// Models to be installed.
+    Model,
     /// An outline for this slice.
     Truth(EntryId),
     Export(ExportKind),
@@ -106,6 +110,7 @@ impl Tasks {
                 let dialog = dialog.add_filter(pictures_name, pictures).add_filter(all_name, &["*"]);
                 dialog.pick_files().filter(|files| !files.is_empty()).map(Done::Picked)
             }
+            Pick::Model => dialog.pick_files().filter(|files| !files.is_empty()).map(Done::Picked),
             Pick::Folder => dialog.pick_folder().map(|folder| Done::Picked(vec![folder])),
             Pick::Truth(id) => {
                 let path = dialog.add_filter(pictures_name, pictures).pick_file();
@@ -156,6 +161,14 @@ impl Tasks {
         self.jobs.run("install", failed, move |reporter| {
             let installed = detected.install(&wishes, &folder, slice.as_ref());
             reporter.tell(Done::Installed(detected, installed.map(Box::new).map_err(|e| e.to_string())));
+        });
+    }
+
+    /// Deletes one of the reader's own models.
+    pub fn remove_model(&self, id: String, folder: PathBuf) {
+        self.jobs.run("remove model", Done::Failed, move |reporter| {
+            let left = importing::remove(&id, &folder);
+            reporter.tell(Done::ModelRemoved(id, left.map(|card| card.map(Box::new)).map_err(|e| e.to_string())));
         });
     }
 

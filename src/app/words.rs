@@ -1,6 +1,7 @@
 //! Findings as sentences in the current language, the same in panels and in exported files.
 
 use super::textures::MaskFacts;
+use crate::domain::card::Card;
 use crate::domain::geometry::Plane;
 use crate::domain::headline::Headline;
 use crate::domain::measure::VolumeMeasurements;
@@ -12,6 +13,17 @@ pub fn class_name(class: &str) -> String {
     let key = format!("class.{class}");
     let name = t!(&key);
     if name == key { class.replace('_', " ") } else { name.into_owned() }
+}
+
+/// What a model is for, in words; for a model of the reader's own what its owner said it was trained on, or its name.
+pub fn model_words(card: &Card) -> String {
+    let key = format!("model.{}", card.id);
+    let words = t!(&key);
+    match (words == key, card.input.modality.is_empty()) {
+        (false, _) => words.into_owned(),
+        (true, false) => card.input.modality.clone(),
+        (true, true) => card.name.clone(),
+    }
 }
 
 /// A verdict in words.
@@ -58,7 +70,10 @@ pub fn volume_lines(sizes: &VolumeMeasurements, count: usize) -> Vec<String> {
         Some(ml) => t!("volume.ml", ml = format!("{ml:.1}")),
         None => t!("volume.voxels", voxels = sizes.voxels),
     };
-    let slices = t!("volume.slices", n = sizes.slices, count = count, parts = sizes.components);
+    let slices = match sizes.components {
+        1 => t!("volume.slices_one", n = sizes.slices, count = count),
+        parts => t!("volume.slices", n = sizes.slices, count = count, parts = parts),
+    };
     let diameter = sizes.diameter_mm.filter(|_| sizes.voxels > 0);
     let diameter = diameter.map(|mm| t!("volume.diameter", mm = format!("{mm:.1}")).into_owned());
     [ml.into_owned(), slices.into_owned()].into_iter().chain(diameter).collect()

@@ -17,6 +17,16 @@ pub enum DeviceChoice {
 impl DeviceChoice {
     pub const ALL: [DeviceChoice; 4] = [DeviceChoice::Auto, DeviceChoice::Cpu, DeviceChoice::Cuda, DeviceChoice::Metal];
 
+    /// The choices that this build can follow.
+    pub fn built() -> Vec<DeviceChoice> {
+        let can = |choice: &DeviceChoice| match choice {
+            DeviceChoice::Auto | DeviceChoice::Cpu => true,
+            DeviceChoice::Cuda => candle_core::utils::cuda_is_available(),
+            DeviceChoice::Metal => candle_core::utils::metal_is_available(),
+        };
+        Self::ALL.into_iter().filter(can).collect()
+    }
+
     pub fn label(self) -> &'static str {
         match self {
             DeviceChoice::Auto => "auto",

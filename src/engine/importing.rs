@@ -4,14 +4,33 @@ use super::EngineError;
 use crate::domain::card::{Card, InputSpec, Luminance, Resize, Scale, Sequence, Task};
 use crate::domain::slice::Slice;
 use crate::models::import::{self, Found, ImportError};
-use crate::models::model::{Model, Source};
+use crate::models::model::{Model, ModelError, Source, read_card};
 use crate::models::preprocess;
+use crate::models::registry::Registry;
 use candle_core::Device;
 use lesionlens_nn::keras::KerasError;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use crate::models::import::Wishes;
+
+/// Ids of the models that were installed in `folder`. What cannot be read is left out; the registry tells of it.
+pub fn own_models(folder: &Path) -> BTreeSet<String> {
+    let children = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let folders = children.map(|child| child.path()).filter(|path| path.join("card.toml").is_file());
+    folders.filter_map(|path| Some(read_card(&Source::Folder(path)).ok()?.id)).collect()
+}
+
+/// Deletes a model that was installed in `folder`. Returns the card of the built-in model of that id, which is in force again.
+///
+/// # Errors
+/// If there is no such model in `folder`, or it cannot be deleted.
+pub fn remove(id: &str, folder: &Path) -> Result<Option<Card>, EngineError> {
+    let failed = |error: ModelError| EngineError::Failed(error.to_string());
+    Registry::scan_in(&[folder.to_path_buf()]).remove(id, folder).map_err(failed)?;
+    Ok(Registry::scan_in(&[]).get(id).ok().map(|entry| entry.card.clone()))
+}
 
 /// A file that can be installed.
 #[derive(Debug)]

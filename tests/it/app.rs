@@ -87,7 +87,7 @@ fn the_overlay_answers_to_its_keys_and_its_box() {
     }
     window.step();
     assert!(window.state().settings().show_overlay, "off and on again");
-    window.get_by_role_and_label(Role::CheckBox, "Mask").click();
+    window.get_by_role_and_label(Role::CheckBox, "Mask").click_accesskit();
     window.step();
     window.step();
     assert!(!window.state().settings().show_overlay);
@@ -95,7 +95,7 @@ fn the_overlay_answers_to_its_keys_and_its_box() {
     window.key_press(Key::D);
     window.step();
     assert!(window.state().settings().overlay.opacity > opacity);
-    window.get_by_label("Cyan").click();
+    window.get_by_label("Cyan").click_accesskit();
     window.step();
     window.step();
     assert_eq!(format!("{:?}", window.state().settings().overlay.colour), "Cyan");
@@ -226,7 +226,7 @@ fn a_stack_is_walked_through_triaged_measured_and_exported() {
         window.step();
         assert_eq!(window.state().session().selected().unwrap().shown.place.index, at, "{key:?}");
     }
-    assert!(shows(&window, "Above threshold: tumour") && shows(&window, "In 1 of 5 slices, parts 1"));
+    assert!(shows(&window, "Above threshold: tumour") && shows(&window, "1 of 5 slices, one region"));
     // mm are refused in words, and can be given.
     window.key_press(Key::L);
     wait(&mut window, "the reason", |w| shows(w, "No mm here"));

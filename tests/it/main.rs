@@ -15,6 +15,7 @@ mod numerics;
 mod one_study;
 mod patient_folders;
 mod pytorch;
+mod reading_room;
 mod studies;
 mod tiff_files;
 mod torch;

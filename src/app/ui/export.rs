@@ -1,60 +1,68 @@
 //! The export dialog: what to write, where, and what to know before.
 
 use super::Actions;
+use super::dialog::{Foot, Outcome};
 use crate::app::{Action, App};
 use crate::export::annotated_png::Magnification;
 use crate::export::kind::ExportKind;
-use egui::{Button, ComboBox, TextEdit, Ui};
+use egui::{ComboBox, TextEdit, Ui};
 use rust_i18n::t;
 use std::path::PathBuf;
 
-/// `false` when the window was closed.
-pub fn show(app: &mut App, ui: &mut Ui, out: &mut Actions) -> bool {
-    let mut open = true;
-    let window = super::dialog(ui, "export", t!("export.title").into_owned(), &mut open);
-    window.resizable(false).default_width(460.0).show(ui, |ui| {
-        let kind = app.fields.export_kind;
-        kinds(app, ui, out);
-        ui.label(t!("export.path"));
-        ui.horizontal(|ui| {
-            let field = TextEdit::singleline(&mut app.fields.export_path).desired_width(340.0);
-            ui.add(field).accessible_name(t!("export.path"));
-            if ui.button(t!("export.choose")).clicked() {
-                out.push(Action::ChooseExportPath);
+pub fn show(app: &mut App, ui: &mut Ui, is_top: bool, out: &mut Actions) -> Outcome {
+    let kind = app.fields.export_kind;
+    let mut path = PathBuf::new();
+    let name = ("export", t!("export.title").into_owned());
+    let outcome = super::dialog::show(
+        ui,
+        name,
+        is_top,
+        |window| window.resizable(false).default_width(460.0),
+        |ui| {
+            kinds(app, ui, out);
+            ui.label(t!("export.path"));
+            ui.horizontal(|ui| {
+                let field = TextEdit::singleline(&mut app.fields.export_path).desired_width(340.0);
+                let response = ui.add(field).accessible_name(t!("export.path"));
+                app.fields.focus.give(&response);
+                if ui.button(t!("export.choose")).clicked() {
+                    out.push(Action::ChooseExportPath);
+                }
+            });
+            if kind == ExportKind::Picture {
+                size(app, ui, out);
             }
-        });
-        if kind == ExportKind::Picture {
-            size(app, ui, out);
-        }
-        if kind.names_the_patient() {
-            ui.colored_label(ui.visuals().warn_fg_color, t!("export.names_patient"));
-        } else {
-            let mut name = app.settings.export_name;
-            let choice =
-                ui.checkbox(&mut name, t!("export.include_name")).on_hover_text(t!("export.include_name_hint"));
-            if choice.changed() {
-                out.push(Action::ExportName(name));
+            if kind.names_the_patient() {
+                ui.colored_label(ui.visuals().warn_fg_color, t!("export.names_patient"));
+            } else {
+                let mut name = app.settings.export_name;
+                let choice =
+                    ui.checkbox(&mut name, t!("export.include_name")).on_hover_text(t!("export.include_name_hint"));
+                if choice.changed() {
+                    out.push(Action::ExportName(name));
+                }
             }
-        }
-        ui.add_space(8.0);
-        let path = PathBuf::from(app.fields.export_path.trim());
-        let path = if path.file_name().is_some() { kind.rename(&path) } else { path };
-        let is_open = app.is_open(&path);
-        let waiting = (kind.is_of_study() && !app.session.is_complete()) || app.exporting.is_some();
-        let usable = path.file_name().is_some() && !is_open && !waiting;
-        // The line is always there, so that the button never moves.
-        let note = match (is_open, waiting, path.is_file()) {
-            (true, ..) => t!("export.open_input"),
-            (false, true, _) => t!("export.waiting"),
-            (false, false, true) => t!("export.overwrites"),
-            (false, false, false) => " ".into(),
-        };
-        ui.colored_label(ui.visuals().warn_fg_color, note);
-        if ui.add_enabled(usable, Button::new(t!("export.save"))).clicked() {
-            out.push(Action::ExportTo(path));
-        }
-    });
-    open
+            ui.add_space(8.0);
+            let typed = PathBuf::from(app.fields.export_path.trim());
+            path = if typed.file_name().is_some() { kind.rename(&typed) } else { typed };
+            let is_open = app.is_open(&path);
+            let waiting = (kind.is_of_study() && !app.session.is_complete()) || app.exporting.is_some();
+            let usable = path.file_name().is_some() && !is_open && !waiting;
+            // The line is always there, so that the button never moves.
+            let note = match (is_open, waiting, path.is_file()) {
+                (true, ..) => t!("export.open_input"),
+                (false, true, _) => t!("export.waiting"),
+                (false, false, true) => t!("export.overwrites"),
+                (false, false, false) => " ".into(),
+            };
+            ui.colored_label(ui.visuals().warn_fg_color, note);
+            Foot::Do { text: t!("export.save").into_owned(), enabled: usable }
+        },
+    );
+    if outcome == Outcome::Accepted {
+        out.push(Action::ExportTo(path));
+    }
+    outcome
 }
 
 fn kinds(app: &App, ui: &mut Ui, out: &mut Actions) {

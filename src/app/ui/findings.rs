@@ -1,52 +1,56 @@
 //! Right: what the models say of the selected slice, and where yes begins.
 
 use super::headline::contradiction_line;
-use super::{Actions, class_name, measurement_lines};
+use super::{Actions, class_name};
 use crate::app::command::Command;
 use crate::app::entry::Entry;
-use crate::app::session::Models;
-use crate::app::volumetry::Progress;
 use crate::app::{Action, App, theme};
-use crate::domain::card::{Sequence, Task};
-use crate::domain::cascade::Gate;
+use crate::domain::card::Sequence;
 use crate::domain::geometry::Plane;
-use crate::domain::overlay::{OverlayColour, OverlayStyle};
 use crate::domain::prediction::Classification;
 use crate::domain::study::{Mismatch, Warning, mm};
-use egui::{Button, Color32, ComboBox, Frame, Label, Margin, ProgressBar, RichText, ScrollArea, Slider, Ui};
+use egui::{Frame, Label, Margin, ProgressBar, RichText, ScrollArea, Ui};
 use rust_i18n::t;
 
+/// Draws the panel. The headline stays on top while the rest scrolls.
 pub fn show(app: &App, ui: &mut Ui, out: &mut Actions) {
-    ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
-        ui.spacing_mut().slider_width = (ui.available_width() - 66.0).max(100.0);
-        ui.horizontal(|ui| {
-            ui.heading(t!("findings.title"));
-            ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
-                if ui.button("ℹ").on_hover_text(Command::ModelCard.tooltip(ui)).clicked() {
-                    out.push(Action::Run(Command::ModelCard));
-                }
-            });
+    ui.horizontal(|ui| {
+        ui.heading(t!("findings.title"));
+        ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
+            if ui.button("ℹ").on_hover_text(Command::ModelCard.tooltip(ui)).clicked() {
+                out.push(Action::Run(Command::ModelCard));
+            }
         });
-        let Some(entry) = app.session.selected() else {
-            ui.weak(t!("list.empty"));
-            return;
-        };
-        if entry.why_unreadable().is_some() {
-            ui.label(t!("findings.unreadable"));
-            return;
-        }
-        warnings(app, ui, entry);
+    });
+    let entry = app.session.selected().filter(|entry| entry.why_unreadable().is_none());
+    if let Some(entry) = entry {
         super::headline::show(app, ui, entry, out);
-        if entry.is_asked_view() {
+        if entry.count() == 1 && entry.is_asked_view() {
             verdict(app, ui, entry);
         }
-        thresholds(app, ui, out);
-        mask(app, ui, entry, out);
-        ui.add_space(8.0);
-        super::operating_curve::show(app, ui);
-        ui.add_space(8.0);
-        ui.collapsing(t!("findings.models"), |ui| models(app, ui, out));
+    }
+    ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
+        super::fit_sliders(ui);
+        super::models::show(app, ui, out);
+        match (entry, app.session.selected()) {
+            (Some(entry), _) => of_slice(app, ui, entry, out),
+            (None, Some(_)) => _ = ui.label(t!("findings.unreadable")),
+            (None, None) => _ = ui.weak(t!("list.empty")),
+        }
     });
+}
+
+/// What is said of the slice on show, and where yes begins.
+fn of_slice(app: &App, ui: &mut Ui, entry: &Entry, out: &mut Actions) {
+    warnings(app, ui, entry);
+    if entry.count() > 1 && entry.is_asked_view() {
+        verdict(app, ui, entry);
+    }
+    if let Some(classification) = app.session.classification(entry) {
+        details(app, ui, entry, classification);
+    }
+    super::thresholds::show(app, ui, out);
+    super::mask_controls::show(app, ui, entry, out);
 }
 
 fn warnings(app: &App, ui: &mut Ui, entry: &Entry) {
@@ -104,22 +108,6 @@ fn mismatch(mismatch: &Mismatch) -> String {
     .into_owned()
 }
 
-/// The whole mask of a study of several slices.
-fn volume(app: &App, ui: &mut Ui, entry: &Entry) {
-    let Some(progress) = app.volumetry.progress(&app.session) else { return };
-    ui.add_space(6.0);
-    ui.label(RichText::new(t!("volume.title")).strong());
-    match progress {
-        Progress::Outlining(done, total) => _ = ui.weak(t!("volume.outlining", done = done, total = total)),
-        Progress::Measuring => _ = ui.weak(t!("findings.computing")),
-        Progress::Done(sizes) => {
-            for line in super::volume_lines(&sizes, entry.count()) {
-                ui.label(line);
-            }
-        }
-    }
-}
-
 fn verdict(app: &App, ui: &mut Ui, entry: &Entry) {
     let Some(classification) = app.session.classification(entry) else {
         let waiting = app.session.models.classifier.is_some() && app.session.classifier_failure(entry).is_none();
@@ -149,6 +137,10 @@ fn verdict(app: &App, ui: &mut Ui, entry: &Entry) {
             ui.add(Label::new(RichText::new(text).size(size).strong()).wrap());
             contradiction_line(ui, app.session.contradiction(entry), "slice");
         });
+}
+
+/// Probabilities of the classes, and what the models were given.
+fn details(app: &App, ui: &mut Ui, entry: &Entry, classification: &Classification) {
     bars(ui, classification);
     let calibrated = if classification.calibrated { t!("findings.calibrated") } else { t!("findings.uncalibrated") };
     ui.label(RichText::new(calibrated).small().weak());
@@ -189,115 +181,5 @@ fn bars(ui: &mut Ui, classification: &Classification) {
         let colour = if classification.is_finding(i) { theme::DANGER } else { theme::NEUTRAL };
         let bar = ProgressBar::new(*p as f32).desired_height(7.0).corner_radius(3).fill(colour.gamma_multiply(0.85));
         ui.add(bar);
-    }
-}
-
-fn thresholds(app: &App, ui: &mut Ui, out: &mut Actions) {
-    ui.add_space(8.0);
-    let thresholds = app.session.thresholds;
-    ui.horizontal(|ui| {
-        let label = ui.label(t!("findings.threshold"));
-        label.on_hover_text(t!("findings.threshold_hint"));
-        ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
-            let reset = ui.small_button(t!("findings.reset")).on_hover_text(Command::ResetThreshold.tooltip(ui));
-            if reset.clicked() {
-                out.push(Action::Run(Command::ResetThreshold));
-            }
-        });
-    });
-    let mut value = thresholds.classifier;
-    let slider = Slider::new(&mut value, 0.01..=0.99).fixed_decimals(2).step_by(0.01).trailing_fill(true);
-    if ui.add(slider).accessible_name(t!("findings.threshold")).changed() {
-        out.push(Action::Threshold(value));
-    }
-    ui.horizontal(|ui| {
-        ui.label(t!("findings.mask_threshold"));
-        ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
-            let name = t!("findings.reset_mask");
-            if ui.small_button("⟲").accessible_name(name.clone()).on_hover_text(name).clicked() {
-                out.push(Action::ResetMaskThreshold);
-            }
-        });
-    });
-    let mut value = thresholds.mask;
-    let slider = Slider::new(&mut value, 0.01..=0.99).fixed_decimals(2).step_by(0.01).trailing_fill(true);
-    if ui.add(slider).accessible_name(t!("findings.mask_threshold")).changed() {
-        out.push(Action::MaskThreshold(value));
-    }
-}
-
-fn mask(app: &App, ui: &mut Ui, entry: &Entry, out: &mut Actions) {
-    ui.add_space(8.0);
-    let mut shown = app.settings.show_overlay;
-    let toggle = ui.checkbox(&mut shown, t!("findings.mask")).on_hover_text(Command::ToggleOverlay.tooltip(ui));
-    if toggle.changed() {
-        out.push(Action::ShowOverlay(shown));
-    }
-    if app.session.models.segmenter.is_none() {
-        ui.weak(t!("findings.no_segmenter"));
-    } else if app.session.gate(entry) == Gate::Closed {
-        ui.weak(t!("findings.gate_closed"));
-    } else if app.session.gate(entry).is_open()
-        && app.session.segmentation(entry).is_none()
-        && app.session.failure(entry).is_none()
-    {
-        ui.horizontal(|ui| {
-            ui.spinner();
-            ui.label(t!("findings.computing"));
-        });
-    }
-    if let Some(facts) = app.textures.facts(entry) {
-        for line in measurement_lines(&facts, app.session.thresholds.mask) {
-            ui.label(line);
-        }
-    }
-    volume(app, ui, entry);
-    let style = app.settings.overlay;
-    ui.horizontal(|ui| {
-        for colour in OverlayColour::ALL {
-            let [r, g, b] = colour.rgb();
-            let name = t!(format!("colour.{}", colour.id()));
-            let chosen = style.colour == colour;
-            let stroke = if chosen { ui.visuals().text_color() } else { Color32::TRANSPARENT };
-            let swatch =
-                Button::new("").fill(Color32::from_rgb(r, g, b)).min_size(egui::vec2(26.0, 20.0)).stroke((2.0, stroke));
-            if ui.add(swatch).accessible_name(name.clone()).on_hover_text(name).clicked() {
-                out.push(Action::Overlay(OverlayStyle { colour, ..style }));
-            }
-        }
-        let mut contour = style.contour;
-        let contour_box = ui.checkbox(&mut contour, t!("findings.contour"));
-        if contour_box.on_hover_text(Command::ToggleContour.tooltip(ui)).changed() {
-            out.push(Action::Overlay(OverlayStyle { contour, ..style }));
-        }
-    });
-    ui.label(t!("findings.opacity"));
-    let mut opacity = style.opacity;
-    let slider = Slider::new(&mut opacity, 0.0..=1.0).fixed_decimals(2).trailing_fill(true);
-    if ui.add(slider).accessible_name(t!("findings.opacity")).on_hover_text(Command::MoreOpacity.tooltip(ui)).changed()
-    {
-        out.push(Action::Overlay(OverlayStyle { opacity, ..style }));
-    }
-}
-
-fn models(app: &App, ui: &mut Ui, out: &mut Actions) {
-    let current = &app.session.models;
-    for (label, segmenter) in [(t!("findings.classifier"), false), (t!("findings.segmenter"), true)] {
-        let chosen = if segmenter { &current.segmenter } else { &current.classifier };
-        let none = t!("findings.none").into_owned();
-        ui.label(label.clone());
-        let combo = ComboBox::from_id_salt(segmenter).selected_text(chosen.clone().unwrap_or_else(|| none.clone()));
-        let shown = combo.width(ui.available_width() - 8.0).show_ui(ui, |ui| {
-            let ids = app.cards.values().filter(|c| (c.task == Task::Segmentation) == segmenter).map(|c| c.id.clone());
-            for id in std::iter::once(None).chain(ids.map(Some)) {
-                let text = id.clone().unwrap_or_else(|| none.clone());
-                if ui.selectable_label(*chosen == id, text).clicked() {
-                    let mut models = Models::clone(current);
-                    *(if segmenter { &mut models.segmenter } else { &mut models.classifier }) = id;
-                    out.push(Action::Models(models));
-                }
-            }
-        });
-        shown.response.accessible_name(label);
     }
 }

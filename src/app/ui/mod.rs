@@ -1,18 +1,23 @@
 //! Panels, one a file: they read the application, draw, and emit actions.
 
 mod card_plots;
+mod dialog;
 mod dialogs;
 mod export;
 mod findings;
 mod headline;
 mod import;
+mod mask_controls;
 mod measurements;
+mod messages;
 mod model_card;
+mod models;
 mod operating_curve;
 mod settings;
 mod status_bar;
 mod strip;
 mod study_list;
+mod thresholds;
 mod top_bar;
 mod viewport;
 
@@ -22,6 +27,7 @@ use super::words::{class_name, measurement_lines, verdict_text, volume_lines};
 use super::{Action, App, Dialog};
 use crate::domain::prediction::Verdict;
 use crate::export::kind::ExportKind;
+use dialog::Outcome;
 use egui::{Align2, CentralPanel, Color32, FontId, Frame, Margin, Painter, Panel, Pos2, Response, Ui, vec2};
 
 /// Text being typed and where lists are scrolled to: the only state panels keep.
@@ -36,6 +42,32 @@ pub struct Fields {
     pub listed: Option<super::entry::EntryId>,
     pub list_offset: f32,
     pub list_height: f32,
+    /// The model of which is asked whether it shall be deleted.
+    pub removing: Option<String>,
+    pub focus: Focus,
+}
+
+/// Gives the keyboard to the first field of a dialog that was just opened.
+#[derive(Debug, Default)]
+pub struct Focus {
+    frames: u8,
+}
+
+impl Focus {
+    /// A dialog is measured before it is shown, so it takes some frames until its field can be given the keyboard.
+    const FRAMES: u8 = 3;
+
+    pub fn ask(&mut self) {
+        self.frames = Self::FRAMES;
+    }
+
+    fn give(&mut self, field: &Response) {
+        if self.frames > 0 {
+            self.frames -= 1;
+            field.request_focus();
+            field.ctx.request_repaint();
+        }
+    }
 }
 
 type Actions = Vec<Action>;
@@ -61,34 +93,36 @@ pub(super) fn draw(app: &mut App, ui: &mut Ui) -> Actions {
             strip::show(app, ui, &mut out);
         });
     }
+    messages::tray(&mut app.notifications, ui, side(ui).inner_margin(Margin::symmetric(10, 6)));
     let centre = Frame::NONE.fill(super::theme::VIEWPORT);
     CentralPanel::default().frame(centre).show(ui, |ui| viewport::show(app, ui, &mut out));
+    let top = app.dialogs.last().copied();
     for dialog in app.dialogs.clone() {
-        let open = match dialog {
-            Dialog::Shortcuts => dialogs::shortcuts(ui),
-            Dialog::Settings => settings::show(app, ui, &mut out),
-            Dialog::ModelCard => model_card::show(app, ui),
-            Dialog::Export => export::show(app, ui, &mut out),
-            Dialog::Import => import::show(app, ui, &mut out),
-            Dialog::Calibrate => dialogs::calibrate(app, ui, &mut out),
+        let is_top = top == Some(dialog);
+        let outcome = match dialog {
+            Dialog::Shortcuts => dialogs::shortcuts(ui, is_top),
+            Dialog::Settings => settings::show(app, ui, is_top, &mut out),
+            Dialog::ModelCard => model_card::show(app, ui, is_top),
+            Dialog::Export => export::show(app, ui, is_top, &mut out),
+            Dialog::Import => import::show(app, ui, is_top, &mut out),
+            Dialog::Calibrate => dialogs::calibrate(app, ui, is_top, &mut out),
+            Dialog::RemoveModel => dialogs::remove_model(app, ui, is_top, &mut out),
         };
-        if !open {
+        if outcome != Outcome::Stays {
             out.push(Action::Close(dialog));
         }
     }
-    app.notifications.show(ui);
     out
 }
 
-/// A window over the window, in its middle until it is moved.
-fn dialog<'a>(ui: &Ui, id: &str, title: String, open: &'a mut bool) -> egui::Window<'a> {
-    let centre = ui.content_rect().center();
-    egui::Window::new(title)
-        .id(egui::Id::unique(id))
-        .open(open)
-        .pivot(egui::Align2::CENTER_CENTER)
-        .default_pos(centre)
-        .collapsible(false)
+/// Makes sliders as wide as the room there is beside their number.
+fn fit_sliders(ui: &mut Ui) {
+    ui.spacing_mut().slider_width = (ui.available_width() - 66.0).max(100.0);
+}
+
+/// Height that the scrolled part of a dialog may take, so that its foot stays in view.
+fn dialog_height(ui: &Ui) -> f32 {
+    (ui.available_height() - 44.0).min(ui.content_rect().height() - 140.0).max(80.0)
 }
 
 /// A button that runs a command, with its name and key as tooltip.

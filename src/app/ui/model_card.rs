@@ -1,28 +1,33 @@
 //! The cards of the models in use, in full.
 
+use super::dialog::{Foot, Outcome};
 use crate::app::App;
 use crate::domain::card::{Card, Level, Metric};
 use egui::{Grid, RichText, ScrollArea, Ui};
 use rust_i18n::t;
 use std::collections::BTreeMap;
 
-/// `false` when the window was closed.
-pub fn show(app: &App, ui: &mut Ui) -> bool {
-    let mut open = true;
-    let window = super::dialog(ui, "model_card", t!("card.title").into_owned(), &mut open);
-    window.default_size([520.0, 460.0]).show(ui, |ui| {
-        ScrollArea::vertical().show(ui, |ui| {
-            let cards: Vec<&Card> = app.classifier_card().into_iter().chain(app.segmenter_card()).collect();
-            if cards.is_empty() {
-                ui.label(t!("card.none"));
-            }
-            for card in cards {
-                one(ui, card);
-                ui.add_space(12.0);
-            }
-        });
-    });
-    open
+pub fn show(app: &App, ui: &mut Ui, is_top: bool) -> Outcome {
+    let name = ("model_card", t!("card.title").into_owned());
+    super::dialog::show(
+        ui,
+        name,
+        is_top,
+        |window| window.default_size([520.0, 460.0]),
+        |ui| {
+            ScrollArea::vertical().max_height(super::dialog_height(ui)).show(ui, |ui| {
+                let cards: Vec<&Card> = app.classifier_card().into_iter().chain(app.segmenter_card()).collect();
+                if cards.is_empty() {
+                    ui.label(t!("card.none"));
+                }
+                for card in cards {
+                    one(ui, card);
+                    ui.add_space(12.0);
+                }
+            });
+            Foot::Close
+        },
+    )
 }
 
 fn one(ui: &mut Ui, card: &Card) {

@@ -6,7 +6,7 @@ use crate::app::{Action, App};
 use egui::{Align, Layout, ProgressBar, RichText, Ui};
 use rust_i18n::t;
 
-pub fn show(app: &App, ui: &mut Ui, out: &mut Actions) {
+pub fn show(app: &mut App, ui: &mut Ui, out: &mut Actions) {
     ui.horizontal(|ui| {
         match &app.device {
             Some(device) => ui.label(RichText::new(device.to_uppercase()).small().weak()),
@@ -23,6 +23,9 @@ pub fn show(app: &App, ui: &mut Ui, out: &mut Actions) {
         progress(app, ui, out);
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             ui.label(RichText::new(t!("disclaimer.short")).small().color(ui.visuals().warn_fg_color));
+            ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
+                super::messages::status(&mut app.notifications, ui);
+            });
         });
     });
 }

@@ -1,0 +1,164 @@
+//! The window as a reading room: what stays in view, who has the keyboard, and where messages go.
+
+use crate::ui_common::{Window, drop_file, shows, wait, window, window_with_models, with_example};
+use egui::{Key, Modifiers, Pos2, Role, vec2};
+use egui_kittest::kittest::Queryable as _;
+use std::path::Path;
+
+/// The scan's place on the screen.
+fn scan(window: &Window) -> egui::Rect {
+    window.get_by_role_and_label(Role::Image, "Scan").rect()
+}
+
+/// Drags with the left button, in steps as a hand does.
+fn drag(window: &mut Window, from: Pos2, to: Pos2) {
+    window.hover_at(from);
+    window.step();
+    window.drag_at(from);
+    window.step();
+    for part in 1..=4 {
+        window.hover_at(from + (to - from) * (part as f32 / 4.0));
+        window.step();
+    }
+    window.drop_at(to);
+    window.step();
+    window.step();
+}
+
+#[test]
+fn what_the_threshold_does_is_in_view_right_under_its_slider() {
+    for size in [[1280.0, 720.0], [1280.0, 800.0]] {
+        let mut window = window(Vec::new(), size);
+        wait(&mut window, "the example's verdict", |w| shows(w, "Above threshold: tumour"));
+        let slider = window.get_by_role_and_label(Role::Slider, "Threshold").rect();
+        let sentence = window.get_by_label_contains("of 100 tumour slices").rect();
+        assert!(sentence.top() - slider.bottom() < 12.0, "{slider:?} {sentence:?}");
+        assert!(sentence.bottom() < size[1] - 30.0, "{sentence:?}");
+        let verdict = window.get_by_label_contains("Above threshold: tumour").rect();
+        // The verdict stays where it is while the rest scrolls.
+        window.hover_at(sentence.center());
+        window.step();
+        window.event(egui::Event::MouseWheel {
+            unit: egui::MouseWheelUnit::Point,
+            delta: vec2(0.0, -120.0),
+            phase: egui::TouchPhase::Move,
+            source: egui::MouseWheelSource::Wheel,
+            modifiers: Modifiers::NONE,
+        });
+        (0..40).for_each(|_| window.step());
+        assert!(window.get_by_label_contains("of 100 tumour slices").rect().top() < sentence.top() - 20.0);
+        assert_eq!(window.get_by_label_contains("Above threshold: tumour").rect(), verdict);
+        assert!(window.query_by_role_and_label(Role::ComboBox, "Classifier").is_some());
+    }
+}
+
+#[test]
+fn no_shortcut_acts_under_a_dialog_and_every_dialog_has_a_way_out() {
+    let mut window = with_example();
+    let opens = [
+        (Modifiers::NONE, Key::F1, "Keyboard and mouse", "Close"),
+        (Modifiers::NONE, Key::M, "Model cards", "Close"),
+        (Modifiers::COMMAND, Key::Comma, "Compute on", "Close"),
+        (Modifiers::COMMAND, Key::E, "What to write", "Cancel"),
+    ];
+    for (modifiers, key, title, button) in opens {
+        for by_button in [true, false] {
+            window.key_press_modifiers(modifiers, key);
+            wait(&mut window, title, |w| shows(w, title));
+            (0..4).for_each(|_| window.step());
+            window.key_press(Key::G);
+            window.key_press(Key::CloseBracket);
+            window.key_press(Key::Delete);
+            window.step();
+            window.step();
+            assert!(window.state().settings().show_overlay && window.state().session().count() == 1, "{title}");
+            if by_button {
+                window.get_by_label(button).click();
+            } else {
+                window.key_press(Key::Escape);
+            }
+            wait(&mut window, "it to close", |w| !shows(w, title));
+        }
+    }
+    assert!(!shows(&window, "cuda") && !shows(&window, "metal"), "only devices that this build has");
+    // Enter ends what only informs.
+    window.key_press(Key::F1);
+    wait(&mut window, "the shortcuts", |w| shows(w, "Keyboard and mouse"));
+    window.key_press(Key::Enter);
+    wait(&mut window, "it to close", |w| !shows(w, "Keyboard and mouse"));
+}
+
+#[test]
+fn the_calibration_dialog_has_the_keyboard() {
+    let mut window = with_example();
+    window.key_press(Key::L);
+    window.step();
+    let scan = scan(&window);
+    drag(&mut window, scan.center() - vec2(60.0, 0.0), scan.center() + vec2(60.0, 0.0));
+    wait(&mut window, "the question", |w| shows(w, "How long is this line?"));
+    (0..6).for_each(|_| window.step());
+    // Straight away, without a click into the field.
+    for digit in ["4", "5"] {
+        window.event(egui::Event::Text(digit.into()));
+        window.key_press(if digit == "4" { Key::Num4 } else { Key::Num5 });
+        window.step();
+    }
+    window.key_press(Key::Enter);
+    wait(&mut window, "it to close", |w| !shows(w, "How long is this line?"));
+    let entry = window.state().session().selected().unwrap();
+    // 45 mm over the line, which is 120 points long on a picture of 256 pixels that fills the scan's height.
+    let scale = scan.height().min(scan.width()) * 0.98 / 256.0;
+    let expected = 45.0 / f64::from(120.0 / scale);
+    let calibrated = entry.calibration.unwrap();
+    assert!((calibrated / expected - 1.0).abs() < 0.02, "{calibrated} {expected}");
+}
+
+#[test]
+fn messages_wait_in_a_tray_beside_findings_and_stay_in_a_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut window = with_example();
+    for i in 0..5 {
+        let bad = folder.path().join(format!("bad{i}.png"));
+        std::fs::write(&bad, b"").unwrap();
+        drop_file(&mut window, &bad);
+        let name = format!("bad{i}.png");
+        wait(&mut window, "the message", move |w| shows(w, &name));
+    }
+    assert!(shows(&window, "2 earlier messages") && !shows(&window, "bad0.png"));
+    // Beside the findings and the list, below the scan.
+    let message = window.get_by_label_contains("bad4.png").rect();
+    let scan = scan(&window);
+    assert!(message.top() >= scan.bottom() && message.right() <= scan.right() && message.left() >= scan.left());
+    window.get_by_label("Dismiss all").click();
+    wait(&mut window, "them to go", |w| !shows(w, "bad4.png"));
+    window.get_by_role_and_label(Role::Button, "Messages").click();
+    wait(&mut window, "the log", |w| shows(w, "bad0.png") && shows(w, "bad4.png"));
+    window.get_by_label("Hide all messages").click();
+    wait(&mut window, "it to close", |w| !shows(w, "bad4.png"));
+}
+
+/// A copy of a model's folder is the reader's own model, which can be taken away again; the program's own cannot.
+#[test]
+fn an_imported_model_is_removed_after_a_question() {
+    let folder = tempfile::tempdir().unwrap();
+    let models = folder.path().join("models");
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("weights/brain4");
+    std::fs::create_dir_all(models.join("mine")).unwrap();
+    for name in ["card.toml", "model.safetensors"] {
+        std::fs::copy(shipped.join(name), models.join("mine").join(name)).unwrap();
+    }
+    let mut window = window_with_models(Vec::new(), [1280.0, 720.0], Some(models.clone()));
+    wait(&mut window, "the example's answers", |w| w.state().session().is_complete());
+    (0..4).for_each(|_| window.step());
+    for answer in ["Cancel", "Delete"] {
+        window.get_by_label("Remove…").click();
+        wait(&mut window, "the menu", |w| w.query_by_label("brain4").is_some());
+        window.get_by_label("brain4").click();
+        wait(&mut window, "the question", |w| shows(w, "Delete this model?"));
+        assert!(models.join("mine/card.toml").is_file());
+        window.get_by_label(answer).click();
+        wait(&mut window, "it to close", |w| !shows(w, "Delete this model?"));
+    }
+    wait(&mut window, "the model to go", move |_| !models.join("mine").exists());
+    wait(&mut window, "the message", |w| shows(w, "Removed the model brain4"));
+}
