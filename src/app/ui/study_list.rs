@@ -29,7 +29,8 @@ fn sort_name(sort: Sort) -> String {
 pub fn show(app: &mut App, ui: &mut Ui, out: &mut Actions) {
     ui.horizontal(|ui| {
         ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
-            let combo = ComboBox::from_id_salt("sort").selected_text(sort_name(app.session.sort)).width(112.0);
+            let chosen = RichText::new(sort_name(app.session.sort)).small();
+            let combo = ComboBox::from_id_salt("sort").selected_text(chosen).width(100.0);
             let response = combo.show_ui(ui, |ui| {
                 for sort in Sort::ALL {
                     if ui.selectable_label(app.session.sort == sort, sort_name(sort)).clicked() {
