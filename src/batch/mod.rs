@@ -49,6 +49,24 @@ pub enum SourceError {
     },
 }
 
+impl SourceError {
+    /// The file that the problem lies in, where it is a single one.
+    pub fn file(&self) -> Option<&Path> {
+        match self {
+            SourceError::Load(error) => Some(&error.path),
+            SourceError::NoSuchTime { .. } => None,
+        }
+    }
+
+    /// The problem without its file.
+    pub fn problem(&self) -> String {
+        match self {
+            SourceError::Load(error) => error.problem.to_string(),
+            SourceError::NoSuchTime { .. } => self.to_string(),
+        }
+    }
+}
+
 /// Studies answered so far, and what answers the next one.
 pub struct Batch<O> {
     looking: Looking,

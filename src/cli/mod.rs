@@ -11,6 +11,8 @@ mod models;
 mod phantom;
 mod predict;
 mod runs;
+#[cfg(feature = "serve")]
+mod serve;
 mod threads;
 mod train;
 mod view;
@@ -50,6 +52,9 @@ enum Command {
     Evaluate(evaluate::Args),
     /// Draw the example head and its lesion's outline.
     Phantom(phantom::Args),
+    /// Answer over HTTP: an API, the Open Inference Protocol and a page for the browser.
+    #[cfg(feature = "serve")]
+    Serve(serve::Args),
     /// Measure how fast networks run here.
     Bench(bench::Args),
     /// Show devices, processor features, models and display.
@@ -108,6 +113,8 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Some(Command::Runs(args)) => runs::run(args),
         Some(Command::Evaluate(args)) => evaluate::run(args),
         Some(Command::Phantom(args)) => phantom::run(args),
+        #[cfg(feature = "serve")]
+        Some(Command::Serve(args)) => serve::run(args),
         Some(Command::Bench(args)) => bench::run(args),
         Some(Command::Doctor(args)) => doctor::run(args),
     }

@@ -276,6 +276,15 @@ impl Model {
         Ok(values)
     }
 
+    /// Output of the bare network for a batch [N, side, side, channels], without preprocessing, mirroring and calibration: [N, outputs]
+    /// for classes, [N, side, side, 1] for a mask.
+    ///
+    /// # Errors
+    /// If the batch has another shape or the network fails.
+    pub fn bare_output(&self, input: &Tensor) -> Result<Tensor, ModelError> {
+        self.network.infer(input, &|| false).map_err(|reason| ModelError::Run { id: self.card.id.clone(), reason })
+    }
+
     fn expect(&self, fits: bool, wanted: &'static str) -> Result<(), ModelError> {
         let (id, task) = (self.card.id.clone(), task_name(self.card.task));
         if fits { Ok(()) } else { Err(ModelError::Task { id, task, wanted }) }

@@ -16,6 +16,8 @@ mod one_study;
 mod patient_folders;
 mod pytorch;
 mod reading_room;
+#[cfg(feature = "serve")]
+mod serve;
 mod studies;
 mod tiff_files;
 mod torch;

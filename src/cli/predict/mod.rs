@@ -7,7 +7,7 @@ use super::asking::Asking;
 use super::choice::choice;
 use super::emit;
 use crate::batch::model_pair::ModelPair;
-use crate::batch::{Batch, Looking, SourceError};
+use crate::batch::{Batch, Looking};
 use crate::domain::geometry::Plane;
 use crate::domain::overlay::OverlayColour;
 use crate::engine::candle::CandleEngine;
@@ -145,10 +145,8 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
                 bar.set_message(format!("slice {done} of {count}"));
             }
         });
-        match result {
-            Ok(()) => {}
-            Err(SourceError::Load(error)) => batch.fail(&error.path, error.problem.to_string()),
-            Err(error) => batch.fail(&place, error.to_string()),
+        if let Err(error) = result {
+            batch.fail(error.file().unwrap_or(&place), error.problem());
         }
         bar.inc(1);
     }

@@ -14,6 +14,7 @@ use crate::domain::prediction::{Classification, ModelRef, Thresholds, Verdict};
 use crate::domain::slice::Spacing;
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::path::{MAIN_SEPARATOR, Path};
 
 /// Version of the report's fields. Version 2 counts slices from 1, as the window does; version 1 counted them from 0.
 pub const SCHEMA: u32 = 2;
@@ -34,6 +35,30 @@ impl Report {
     pub fn new(device: String) -> Self {
         let app = format!("lesionlens {}", env!("CARGO_PKG_VERSION"));
         Self { schema: SCHEMA, app, device, studies: Vec::new(), results: Vec::new(), errors: Vec::new() }
+    }
+
+    /// Names every file from `folder` on, in reasons too. The folder itself becomes `.`.
+    pub fn leave_out_folder(&mut self, folder: &Path) {
+        let (folder, inside) = (folder.display().to_string(), format!("{}{MAIN_SEPARATOR}", folder.display()));
+        let shorten = |text: &mut String| {
+            if *text == folder {
+                *text = ".".into();
+            } else if text.contains(&inside) {
+                *text = text.replace(&inside, "");
+            }
+        };
+        for study in &mut self.studies {
+            shorten(&mut study.source);
+            study.mask_file.iter_mut().chain(&mut study.warnings).for_each(shorten);
+        }
+        for slice in &mut self.results {
+            shorten(&mut slice.file);
+            slice.warnings.iter_mut().for_each(shorten);
+        }
+        for error in &mut self.errors {
+            shorten(&mut error.file);
+            shorten(&mut error.error);
+        }
     }
 }
 
