@@ -8,8 +8,9 @@ use super::session::Step;
 use super::tasks::Pick;
 use super::view::View;
 use super::{Action, App, Dialog, default_thresholds, theme};
-use crate::domain::study::Cut;
+use crate::domain::study::{Cut, Grouping};
 use rust_i18n::t;
+use std::time::Instant;
 
 /// Step of the threshold keys.
 const THRESHOLD_STEP: f64 = 0.01;
@@ -138,6 +139,13 @@ impl App {
             Command::Last => _ = self.session.go(Step::Last),
             Command::NextPositive => self.go_to_positive(Step::NextPositive),
             Command::PreviousPositive => self.go_to_positive(Step::PreviousPositive),
+            Command::Cine => self.cine = if self.cine.is_some() { None } else { Some(Instant::now()) },
+            Command::HidePanels => self.panels_hidden = !self.panels_hidden,
+            Command::FullScreen => {
+                let is_full = self.ctx.input(|i| i.viewport().fullscreen.unwrap_or(false));
+                self.ctx.send_viewport_cmd(egui::ViewportCommand::Fullscreen(!is_full));
+            }
+            Command::Tags => self.show_tags(),
             Command::Distance => self.take(Tool::Distance),
             Command::Area => self.take(Tool::Area),
             Command::ClearMeasurements => {
@@ -179,6 +187,19 @@ impl App {
             self.session.go(Step::By(if onwards { 1 } else { -1 }));
         } else {
             self.session.step(onwards);
+        }
+    }
+
+    fn show_tags(&mut self) {
+        if self.dialogs.contains(&Dialog::Tags) {
+            self.close(Dialog::Tags);
+            return;
+        }
+        match self.session.selected() {
+            Some(entry) if entry.study.grouping == Grouping::Series || entry.study.subject.modality.is_some() => {
+                self.tasks.read_tags(entry.study.file(entry.place).to_path_buf());
+            }
+            _ => self.notifications.info(t!("tags.no_dicom")),
         }
     }
 
@@ -285,6 +306,13 @@ impl App {
     fn cancel(&mut self) {
         if let Some(dialog) = self.dialogs.last().copied() {
             self.close(dialog);
+            return;
+        }
+        if self.cine.take().is_some() {
+            return;
+        }
+        if self.panels_hidden {
+            self.panels_hidden = false;
             return;
         }
         if self.exporting.take().is_some() {

@@ -61,8 +61,8 @@ pub struct Entry {
     /// Whether the slice on show was chosen: by the reader, or as the highest one once all answers were there.
     pub is_settled: bool,
     pub shown: Shown,
-    /// `THUMBNAIL`² grey values.
-    pub thumbnail: Vec<u8>,
+    /// The slice that stands for the study in the list, and `THUMBNAIL`² grey values of it.
+    pub thumbnail: (Place, Vec<u8>),
     findings: HashMap<Cut, Vec<Findings>>,
     /// Outlines that the reader gave for single slices.
     outlines: HashMap<Place, Arc<Mask>>,
@@ -76,14 +76,15 @@ pub struct Entry {
 
 impl Entry {
     pub fn new(id: EntryId, study: Study, prepared: Prepared) -> Self {
+        let place = prepared.shown.place;
         Self {
             id,
-            place: prepared.shown.place,
+            place,
             asked_plane: study.frames.native(),
             is_settled: false,
             study: Arc::new(study),
             shown: prepared.shown,
-            thumbnail: prepared.thumbnail,
+            thumbnail: (place, prepared.thumbnail),
             findings: HashMap::new(),
             outlines: HashMap::new(),
             unreadable: None,

@@ -2,7 +2,7 @@
 
 use super::command;
 use super::opener;
-use super::session::Wish;
+use super::session::{Step, Wish};
 use super::tasks::Done;
 use super::view::View;
 use super::{Action, App};
@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 
 /// Time a frame may spend on replies; the rest waits for the next one.
 const DRAIN: Duration = Duration::from_millis(4);
+/// Time that a slice stays on show when slices are played.
+const CINE: Duration = Duration::from_millis(80);
 /// Changed settings are written once they have been left alone for so long.
 const SETTLE: Duration = Duration::from_secs(1);
 
@@ -24,6 +26,7 @@ impl App {
         for command in command::pressed(ctx, self.typing, self.dialogs.last().copied()) {
             self.run(command);
         }
+        self.play();
         self.bring_slice();
         self.ask();
         self.follow_selection();
@@ -58,6 +61,23 @@ impl App {
             }
         }
         self.ctx.request_repaint();
+    }
+
+    /// Shows the next slice when slices are played, from the last one on to the first.
+    fn play(&mut self) {
+        let Some(last) = self.cine else { return };
+        let entry = self.session.selected().filter(|entry| entry.shown_count() > 1);
+        let Some(entry) = entry else {
+            self.cine = None;
+            return;
+        };
+        let is_shown = entry.shown.place == entry.place || entry.why_unreadable().is_some();
+        if is_shown && last.elapsed() >= CINE {
+            let step = if entry.place.index + 1 == entry.shown_count() { Step::First } else { Step::By(1) };
+            self.session.go(step);
+            self.cine = Some(Instant::now());
+        }
+        self.ctx.request_repaint_after(CINE);
     }
 
     /// Has the slice that is wanted put on show: at once when it is at hand, else when it has been made.
@@ -118,9 +138,9 @@ impl App {
             self.ctx.request_repaint_after(SETTLE);
             return;
         }
-        self.saved = self.settings.clone();
+        let base = std::mem::replace(&mut self.saved, self.settings.clone());
         if let Some(path) = &self.settings_path {
-            self.tasks.save_settings(self.settings.clone(), path.clone());
+            self.tasks.save_settings(self.settings.clone(), base, path.clone());
         }
     }
 }

@@ -32,6 +32,7 @@ use crate::engine::importing::own_models;
 use crate::engine::worker::{Started, Worker};
 use crate::export::annotated_png::Magnification;
 use crate::export::kind::ExportKind;
+use crate::io::dicom::Attribute;
 use background::{Background, Fault, Job};
 use command::Command;
 use egui::{Pos2, Rect, Vec2};
@@ -46,6 +47,7 @@ use state::{Interpolation, Language, Settings, ThemeChoice};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Instant;
 use tasks::Tasks;
 use textures::Textures;
 use view::View;
@@ -104,6 +106,7 @@ enum Dialog {
     Calibrate,
     Import,
     RemoveModel,
+    Tags,
 }
 
 impl Dialog {
@@ -113,6 +116,7 @@ impl Dialog {
             Dialog::Shortcuts => Some(Command::Shortcuts),
             Dialog::Settings => Some(Command::Settings),
             Dialog::ModelCard => Some(Command::ModelCard),
+            Dialog::Tags => Some(Command::Tags),
             Dialog::Export | Dialog::Calibrate | Dialog::Import | Dialog::RemoveModel => None,
         }
     }
@@ -145,7 +149,7 @@ pub struct App {
     settings_path: Option<PathBuf>,
     /// As last written, and since when they differ.
     saved: Settings,
-    changed: Option<std::time::Instant>,
+    changed: Option<Instant>,
     session: Session,
     cards: BTreeMap<String, Card>,
     view: Option<(EntryId, View)>,
@@ -173,6 +177,12 @@ pub struct App {
     coming: Option<(EntryId, Place)>,
     volumetry: Volumetry,
     measuring: Measuring,
+    /// The slices are played, and when the last one was shown.
+    cine: Option<Instant>,
+    /// Only the scan is shown.
+    panels_hidden: bool,
+    /// Attributes of a DICOM file that were asked for.
+    tags: Option<(PathBuf, Vec<Attribute>)>,
     importing: Option<Importing>,
     /// Models that wait for their turn.
     offered: VecDeque<Importing>,
@@ -188,6 +198,7 @@ pub struct App {
 impl App {
     pub fn new(ctx: &egui::Context, options: Options) -> Self {
         theme::install(ctx);
+        let is_first_start = options.settings.as_deref().is_some_and(|path| !path.exists());
         let mut settings = options.settings.as_deref().map(Settings::load).unwrap_or_default();
         if let Some(language) = options.language {
             settings.language = language;
@@ -226,6 +237,9 @@ impl App {
             coming: None,
             volumetry: Volumetry::new(&background),
             measuring: Measuring::default(),
+            cine: None,
+            panels_hidden: false,
+            tags: None,
             importing: None,
             offered: VecDeque::new(),
             models_folder: options.models_folder,
@@ -234,6 +248,9 @@ impl App {
         app.start_engine();
         for problem in options.problems {
             app.notifications.error(problem);
+        }
+        if is_first_start {
+            app.notifications.info(t!("welcome.colours"));
         }
         if options.paths.is_empty() {
             app.opener.open_example();
@@ -317,7 +334,7 @@ impl eframe::App for App {
     fn on_exit(&mut self, _gl: Option<&eframe::glow::Context>) {
         // The last moment: nobody is left to be told of a failure.
         if let Some(path) = self.settings_path.as_deref().filter(|_| self.settings != self.saved) {
-            self.settings.save(path).ok();
+            self.settings.save_changes(path, &self.saved).ok();
         }
     }
 }

@@ -4,6 +4,7 @@ use super::background::{Background, Fault, Job, Jobs, Reporter};
 use super::shown::{Prepared, Shown, THUMBNAIL};
 use crate::domain::card::Resize;
 use crate::domain::resample::Placement;
+use crate::domain::slice::Slice;
 use crate::domain::study::{FrameError, Place, Study};
 use crate::io;
 use crate::io::error::{LoadError, Problem};
@@ -21,6 +22,8 @@ pub const DISPLAY_SIDE: usize = 2048;
 
 pub enum Event {
     Opened(Box<Study>, Box<Prepared>),
+    /// The drawn example.
+    Example(Box<Study>, Box<Prepared>),
     Failed(LoadError),
     /// An outline named on its own: truth for the slice on show.
     Outline(PathBuf),
@@ -96,12 +99,13 @@ impl Opener {
 }
 
 fn serve(wish: Wish, reporter: &Reporter<Event>) {
-    let opened = |study: Study| match prepare(&study) {
-        Ok(prepared) => reporter.tell(Event::Opened(Box::new(study), Box::new(prepared))),
+    type Made = fn(Box<Study>, Box<Prepared>) -> Event;
+    let opened = |study: Study, event: Made| match prepare(&study) {
+        Ok(prepared) => reporter.tell(event(Box::new(study), Box::new(prepared))),
         Err(error) => reporter.tell(Event::Failed(LoadError::new(&study.source, Problem::Slice(error.to_string())))),
     };
     let Expanded { sources, outlines, models, errors } = match wish {
-        Wish::Example => return opened(io::example()),
+        Wish::Example => return opened(io::example(), Event::Example),
         Wish::Paths(paths) => io::paths::expand(&paths, &|| reporter.is_cancelled()),
         Wish::Sources(sources) => Expanded { sources, ..Expanded::default() },
     };
@@ -117,7 +121,7 @@ fn serve(wish: Wish, reporter: &Reporter<Event>) {
         }
         reporter.tell(Event::Progress { done, total });
         match io::open(source) {
-            Ok(study) => opened(study),
+            Ok(study) => opened(study, Event::Opened),
             Err(error) => reporter.tell(Event::Failed(error)),
         }
     }
@@ -138,10 +142,14 @@ pub fn prepare(study: &Study) -> Result<Prepared, FrameError> {
         shown = show(study, Place { cut, index: other }).or(shown);
     }
     let shown = shown?;
-    let display = &shown.display;
-    let placement = Placement::new(display.extent(), THUMBNAIL, Resize::Fit);
-    let thumbnail = placement.place(&display.grey(), display.width(), display.height());
-    Ok(Prepared { thumbnail: thumbnail.into_iter().map(|v| v.round() as u8).collect(), shown })
+    Ok(Prepared { thumbnail: thumbnail(&shown.display), shown })
+}
+
+/// `THUMBNAIL`² grey values of a slice.
+pub fn thumbnail(slice: &Slice) -> Vec<u8> {
+    let placement = Placement::new(slice.extent(), THUMBNAIL, Resize::Fit);
+    let values = placement.place(&slice.grey(), slice.width(), slice.height());
+    values.into_iter().map(|v| v.round() as u8).collect()
 }
 
 /// A slice as the window wants it; takes its time for large pictures and packed files.

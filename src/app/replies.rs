@@ -17,6 +17,10 @@ use std::sync::Arc;
 impl App {
     pub(super) fn opened(&mut self, event: Event) {
         match event {
+            Event::Example(study, prepared) => {
+                let id = self.session.add_example(*study, *prepared);
+                self.session.select(id);
+            }
             Event::Opened(study, prepared) => {
                 let id = self.session.add(*study, *prepared);
                 // The first study of a batch is shown; the rest only join the list.
@@ -24,7 +28,10 @@ impl App {
                     self.session.select(id);
                 }
             }
-            Event::Failed(error) => self.notifications.error(error.to_string()),
+            Event::Failed(error) => {
+                self.settings.forget(&error.path);
+                self.notifications.error(error.to_string());
+            }
             Event::Outline(path) => self.load_truth(self.session.selected().map(|e| e.id), path),
             Event::Model(path) => self.tasks.detect_model(path),
             Event::Progress { done, total } => self.opening = (done < total).then_some((done, total)),
@@ -46,9 +53,11 @@ impl App {
             Reply::Prepared(Ok(())) => {}
             Reply::Prepared(Err(error)) => self.notifications.error(error.to_string()),
             Reply::Done { id, results } => {
+                let about = self.session.asked_about(id);
                 if let Some(why) = self.session.answered(id, results) {
                     self.notifications.error(why);
                 }
+                self.picture_of_highest(about);
             }
         }
     }
@@ -88,6 +97,16 @@ impl App {
                 }
                 self.notifications.error(why);
             }
+            Done::Thumbnail(id, place, thumbnail) => {
+                if let Some(entry) = self.session.get_mut(id) {
+                    entry.thumbnail = (place, thumbnail);
+                }
+            }
+            Done::Tags(path, Ok(attributes)) => {
+                self.tags = Some((path, attributes));
+                self.open(Dialog::Tags);
+            }
+            Done::Tags(_, Err(why)) => self.notifications.error(why),
             Done::ModelRemoved(id, Ok(built_in)) => self.removed(&id, built_in.map(|card| *card)),
             Done::ModelRemoved(_, Err(why)) => self.notifications.error(why),
             Done::Detected(Err(why)) => self.notifications.error(why),
@@ -99,6 +118,18 @@ impl App {
                 self.settings.export_folder = path.parent().map(std::path::Path::to_path_buf);
                 self.notifications.info(t!("export.done", path = path.display()));
             }
+        }
+    }
+
+    /// Has the list show the most suspicious slice of a study, once every slice was looked at.
+    fn picture_of_highest(&self, id: Option<EntryId>) {
+        let (Some(entry), Some(model)) = (id.and_then(|id| self.session.get(id)), &self.session.models.classifier)
+        else {
+            return;
+        };
+        let highest = entry.highest(model).map(|(place, _)| place).filter(|_| entry.classified(model) == entry.count());
+        if let Some(place) = highest.filter(|place| *place != entry.thumbnail.0) {
+            self.tasks.make_thumbnail(entry.id, entry.study.clone(), place);
         }
     }
 

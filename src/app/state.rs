@@ -119,6 +119,41 @@ impl Settings {
         write_atomically(path, text.as_bytes())
     }
 
+    /// As the settings on disk with what this window changed since `base`, so that two windows do not undo each other's choices.
+    fn onto(&self, disk: Settings, base: &Settings) -> Settings {
+        fn newest<T: Clone + PartialEq>(mine: &T, base: &T, disk: T) -> T {
+            if mine == base { disk } else { mine.clone() }
+        }
+        let others = disk.recent.iter().filter(|path| !base.recent.contains(path));
+        let mut merged = Settings {
+            language: newest(&self.language, &base.language, disk.language),
+            theme: newest(&self.theme, &base.theme, disk.theme),
+            interpolation: newest(&self.interpolation, &base.interpolation, disk.interpolation),
+            device: newest(&self.device, &base.device, disk.device),
+            overlay: newest(&self.overlay, &base.overlay, disk.overlay),
+            magnification: newest(&self.magnification, &base.magnification, disk.magnification),
+            export_folder: newest(&self.export_folder, &base.export_folder, disk.export_folder),
+            ..self.clone()
+        };
+        merged.recent.extend(others.filter(|path| !self.recent.contains(path)).cloned());
+        merged.recent.truncate(RECENT);
+        merged
+    }
+
+    /// Saves what changed since `base`, which is what was saved or loaded last.
+    ///
+    /// # Errors
+    /// If the file or its folder cannot be written.
+    pub fn save_changes(&self, path: &Path, base: &Settings) -> std::io::Result<()> {
+        let disk = if path.is_file() { Self::load(path) } else { base.clone() };
+        self.onto(disk, base).save(path)
+    }
+
+    /// Takes a path that could not be opened off the list of recent ones.
+    pub fn forget(&mut self, path: &Path) {
+        self.recent.retain(|p| p != path);
+    }
+
     /// Puts a path first in the list of recent ones.
     pub fn remember(&mut self, path: &Path) {
         self.recent.retain(|p| p != path);
@@ -142,7 +177,27 @@ mod tests {
         settings.save(&path).unwrap();
         assert_eq!(Settings::load(&path), settings);
         assert_eq!(settings.recent, [Path::new("/a"), Path::new("/b")]);
+        settings.forget(Path::new("/b"));
+        assert_eq!(settings.recent, [Path::new("/a")]);
         std::fs::write(&path, "language = 7").unwrap();
         assert_eq!(Settings::load(&path), Settings::default());
+    }
+
+    #[test]
+    fn two_windows_keep_each_others_changes() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("settings.toml");
+        let start = Settings { language: Language::English, ..Settings::default() };
+        start.save(&path).unwrap();
+        let (mut one, mut two) = (start.clone(), start.clone());
+        one.theme = ThemeChoice::Light;
+        one.remember(Path::new("/one"));
+        one.save_changes(&path, &start).unwrap();
+        two.language = Language::Spanish;
+        two.remember(Path::new("/two"));
+        two.save_changes(&path, &start).unwrap();
+        let both = Settings::load(&path);
+        assert_eq!((both.theme, both.language), (ThemeChoice::Light, Language::Spanish));
+        assert_eq!(both.recent, [Path::new("/two"), Path::new("/one")]);
     }
 }

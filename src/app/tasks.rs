@@ -12,6 +12,7 @@ use crate::engine::importing::{self, Detected, Wishes};
 use crate::engine::worker::{Service, Started};
 use crate::export::kind::ExportKind;
 use crate::export::{self, Export};
+use crate::io::dicom::Attribute;
 use crate::io::paths::EXTENSIONS;
 use crate::io::{self, Truth};
 use rust_i18n::t;
@@ -40,6 +41,10 @@ pub enum Done {
     /// What a model file holds.
     Detected(Result<Box<Detected>, String>),
     Installed(Arc<Detected>, Result<Box<Card>, String>),
+    /// The small picture of a slice for the list.
+    Thumbnail(EntryId, Place, Vec<u8>),
+    /// What a DICOM file says before its pixels.
+    Tags(PathBuf, Result<Vec<Attribute>, String>),
     /// The model's id, and the card of the built-in model that its id stands for from now on.
     ModelRemoved(String, Result<Option<Box<Card>>, String>),
     /// Slices done and to do.
@@ -164,6 +169,23 @@ impl Tasks {
         });
     }
 
+    /// Reads what a DICOM file says before its pixels.
+    pub fn read_tags(&self, path: PathBuf) {
+        self.jobs.run("attributes", Done::Failed, move |reporter| {
+            let attributes = io::dicom::attributes(&path).map_err(|e| e.to_string());
+            reporter.tell(Done::Tags(path, attributes));
+        });
+    }
+
+    /// Makes the small picture of a slice for the list. A slice that cannot be read leaves the old one.
+    pub fn make_thumbnail(&self, id: EntryId, study: Arc<Study>, place: Place) {
+        self.jobs.run("thumbnail", Done::Failed, move |reporter| {
+            if let Ok(slice) = study.frames.slice(place) {
+                reporter.tell(Done::Thumbnail(id, place, opener::thumbnail(&slice)));
+            }
+        });
+    }
+
     /// Deletes one of the reader's own models.
     pub fn remove_model(&self, id: String, folder: PathBuf) {
         self.jobs.run("remove model", Done::Failed, move |reporter| {
@@ -172,9 +194,9 @@ impl Tasks {
         });
     }
 
-    pub fn save_settings(&self, settings: Settings, path: PathBuf) {
+    pub fn save_settings(&self, settings: Settings, base: Settings, path: PathBuf) {
         self.jobs.run("settings", Done::Failed, move |reporter| {
-            if let Err(error) = settings.save(&path) {
+            if let Err(error) = settings.save_changes(&path, &base) {
                 let text = t!("settings.not_saved", path = path.display(), error = error);
                 reporter.tell(Done::SettingsFailed(text.into_owned()));
             }

@@ -134,7 +134,7 @@ pub struct Textures {
     /// What should be on show now.
     wanted: Option<OverlayKey>,
     map: Option<Map>,
-    thumbnails: HashMap<EntryId, TextureHandle>,
+    thumbnails: HashMap<SliceId, TextureHandle>,
     /// Overlays of large pictures.
     work: Latest<OverlayKey, Painted>,
 }
@@ -380,14 +380,15 @@ impl Textures {
 
     /// Textures for thumbnails in view, made on demand.
     pub fn thumbnail(&mut self, ctx: &egui::Context, entry: &Entry) -> TextureHandle {
-        if self.thumbnails.len() > MOST_THUMBNAILS && !self.thumbnails.contains_key(&entry.id) {
+        let key = (entry.id, entry.thumbnail.0);
+        if self.thumbnails.len() > MOST_THUMBNAILS && !self.thumbnails.contains_key(&key) {
             self.thumbnails.clear();
         }
         let side = super::shown::THUMBNAIL;
         let make = || {
-            let image = ColorImage::from_gray([side, side], &entry.thumbnail);
+            let image = ColorImage::from_gray([side, side], &entry.thumbnail.1);
             ctx.load_texture("thumbnail", image, TextureOptions::LINEAR)
         };
-        self.thumbnails.entry(entry.id).or_insert_with(make).clone()
+        self.thumbnails.entry(key).or_insert_with(make).clone()
     }
 }

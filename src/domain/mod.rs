@@ -1,5 +1,6 @@
 //! What the program is about, free of files, tensors and windows.
 
+pub mod acquisition;
 pub mod card;
 pub mod cascade;
 pub mod channel;

@@ -1,5 +1,6 @@
 //! What one file or folder gives: slices in order, with what the reader should know about them.
 
+use super::acquisition::Acquisition;
 use super::card::{Card, Surroundings};
 use super::geometry::{Layout, Plane};
 use super::intensities::{ChannelIntensities, StudyIntensities, sampled};
@@ -185,12 +186,13 @@ impl Mismatch {
 }
 
 /// What a study says it shows.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Subject {
     /// DICOM modality (PS3.3 C.7.3.1.1.1), such as MR or CT.
     pub modality: Option<String>,
     /// DICOM body part examined, such as HEAD.
     pub body_part: Option<String>,
+    pub acquisition: Acquisition,
 }
 
 /// DICOM modalities that a card's `input.modality` may begin with.
@@ -400,6 +402,7 @@ mod tests {
         let subject = |modality: &str, part: &str| Subject {
             modality: Some(modality.into()),
             body_part: Some(part.into()).filter(|p: &String| !p.is_empty()),
+            ..Subject::default()
         };
         assert_eq!(subject("MR", "HEAD").mismatches(&slice, &card), []);
         assert_eq!(subject("SC", "").mismatches(&slice, &card), []);

@@ -57,9 +57,15 @@ fn dropped_files_join_the_list_and_bad_ones_are_told() {
     common::phantom_png(&good);
     std::fs::write(&empty, b"").unwrap();
     drop_file(&mut window, &good);
-    wait(&mut window, "the dropped scan", |w| w.state().session().count() == 2);
+    let is_open = |w: &ui_common::Window, name: &str| w.state().session().list().any(|e| e.study.title == name);
+    wait(&mut window, "the dropped scan", |w| is_open(w, "scan_7.png"));
+    assert!(!is_open(&window, "drawn example"), "the example makes room");
+    let other = folder.path().join("scan_8.png");
+    common::phantom_png(&other);
+    drop_file(&mut window, &other);
+    wait(&mut window, "the second scan", |w| is_open(w, "scan_8.png"));
     wait(&mut window, "its answer", |w| w.state().session().progress() == (2, 2));
-    assert_eq!(window.state().session().selected().unwrap().study.title, "scan_7.png");
+    assert_eq!(window.state().session().selected().unwrap().study.title, "scan_8.png");
     drop_file(&mut window, &empty);
     wait(&mut window, "the message", |w| shows(w, "is empty"));
     assert!(shows(&window, "empty.png"), "the message names the file");
@@ -67,13 +73,13 @@ fn dropped_files_join_the_list_and_bad_ones_are_told() {
     // Along the list by keys, and off it.
     window.key_press(Key::ArrowUp);
     window.step();
-    assert_eq!(window.state().session().selected().unwrap().study.title, "drawn example");
+    assert_eq!(window.state().session().selected().unwrap().study.title, "scan_7.png");
     window.key_press(Key::ArrowDown);
     window.key_press(Key::Delete);
     window.step();
     window.step();
     window.step();
-    assert_eq!(window.state().session().selected().unwrap().study.title, "drawn example");
+    assert_eq!(window.state().session().selected().unwrap().study.title, "scan_7.png");
     assert_eq!(window.state().session().count(), 1);
 }
 
@@ -131,7 +137,8 @@ fn a_typed_path_is_opened() {
     window.get_by_role_and_label(Role::TextInput, hint).type_text(scan.to_str().unwrap());
     window.step();
     window.key_press(Key::Enter);
-    wait(&mut window, "the typed scan", |w| w.state().session().count() == 2);
+    let title = |w: &ui_common::Window| w.state().session().selected().unwrap().study.title.clone();
+    wait(&mut window, "the typed scan", |w| title(w) == "typed g s 1.png");
     assert!(window.state().settings().show_overlay, "letters typed into the field are no shortcuts");
 }
 
@@ -358,5 +365,5 @@ fn an_engine_that_cannot_be_made_is_told_and_files_still_open() {
     let mut window = ui_common::window_with_engine(Vec::new(), [1280.0, 720.0], None, Arc::new(engine));
     wait(&mut window, "the message", |w| shows(w, "The networks stopped"));
     drop_file(&mut window, &scan);
-    wait(&mut window, "the scan", |w| w.state().session().count() == 2);
+    wait(&mut window, "the scan", |w| shows(w, "scan.png"));
 }

@@ -1,6 +1,9 @@
 //! The window as a reading room: what stays in view, who has the keyboard, and where messages go.
 
+use crate::common::{dicom, nifti};
 use crate::ui_common::{Window, drop_file, shows, wait, window, window_with_models, with_example};
+use dicom_core::VR;
+use dicom_dictionary_std::tags;
 use egui::{Key, Modifiers, Pos2, Role, vec2};
 use egui_kittest::kittest::Queryable as _;
 use std::path::Path;
@@ -161,4 +164,82 @@ fn an_imported_model_is_removed_after_a_question() {
     }
     wait(&mut window, "the model to go", move |_| !models.join("mine").exists());
     wait(&mut window, "the message", |w| shows(w, "Removed the model brain4"));
+}
+
+/// Ten bright slices of thirty; the volume's middle is dark.
+fn volume(path: &Path) {
+    let mut voxels = Vec::new();
+    for z in 0..30 {
+        for i in 0..32 * 24 {
+            voxels.push(if (18..28).contains(&z) && i > 400 { 250u8 } else { 10 + (i % 5) as u8 });
+        }
+    }
+    nifti::write(path, [32, 24, 30], [1.0, 1.0, 2.0], &voxels);
+}
+
+#[test]
+fn the_list_says_how_many_slices_of_how_many_and_shows_the_most_suspicious() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("v.nii");
+    volume(&path);
+    let mut window = window(vec![path], [1280.0, 720.0]);
+    wait(&mut window, "the answers", |w| shows(w, "%, 10 of 30"));
+    wait(&mut window, "the picture", |w| w.state().session().selected().unwrap().thumbnail.0.index >= 18);
+    // Bright in its lower part, as that slice is.
+    let entry = window.state().session().selected().unwrap();
+    assert!(entry.thumbnail.1.iter().filter(|v| **v > 200).count() > entry.thumbnail.1.len() / 8);
+}
+
+#[test]
+fn slices_are_played_and_panels_make_room() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("v.nii");
+    volume(&path);
+    let mut window = window(vec![path], [1280.0, 720.0]);
+    wait(&mut window, "the answers", |w| w.state().session().is_complete());
+    let index = |w: &Window| w.state().session().selected().unwrap().shown.place.index;
+    window.key_press(Key::End);
+    window.step();
+    window.get_by_label("Play the slices").click();
+    // From the last slice on to the first.
+    wait(&mut window, "the second slice", |w| index(w) == 1);
+    window.key_press(Key::Escape);
+    window.step();
+    let stopped = index(&window);
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    (0..3).for_each(|_| window.step());
+    assert_eq!(index(&window), stopped);
+    let before = scan(&window);
+    window.key_press(Key::H);
+    wait(&mut window, "more room", |w| scan(w).width() > before.width() + 400.0);
+    assert!(!shows(&window, "Findings") && shows(&window, "not a medical device"));
+    window.key_press(Key::H);
+    wait(&mut window, "the panels", |w| shows(w, "Findings") && scan(w) == before);
+}
+
+#[test]
+fn dicom_attributes_are_listed_and_searched() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("IM1");
+    let pixels: Vec<u16> = (0..64 * 64).map(|i| (i % 251) as u16).collect();
+    dicom::write(&path, 64, &pixels, |o| {
+        dicom::put(o, tags::MODALITY, VR::CS, "MR");
+        dicom::put(o, tags::STUDY_DATE, VR::DA, "20240501");
+        dicom::put(o, tags::SERIES_DESCRIPTION, VR::LO, "AX FLAIR");
+        dicom::put(o, tags::SLICE_THICKNESS, VR::DS, "5");
+    });
+    let mut window = window(vec![path], [1280.0, 720.0]);
+    wait(&mut window, "the scan", |w| w.state().session().is_complete());
+    let made = window.state().session().selected().unwrap().study.subject.acquisition.clone();
+    assert_eq!((made.date.as_deref(), made.sequence.as_deref()), (Some("2024-05-01"), Some("AX FLAIR")));
+    assert_eq!(made.thickness_mm, Some(5.0));
+    window.key_press_modifiers(Modifiers::COMMAND, Key::I);
+    wait(&mut window, "the list", |w| shows(w, "attributes of IM1"));
+    assert!(shows(&window, "Modality") && shows(&window, "(0008,0060)"));
+    (0..5).for_each(|_| window.step());
+    window.event(egui::Event::Text("thickn".into()));
+    wait(&mut window, "what was sought", |w| !shows(w, "(0008,0060)"));
+    assert!(shows(&window, "SliceThickness") && shows(&window, "1 of "));
+    window.key_press(Key::Escape);
+    wait(&mut window, "it to close", |w| !shows(w, "SliceThickness"));
 }

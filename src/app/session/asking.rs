@@ -86,6 +86,11 @@ impl Session {
         self.jobs.insert(number, job);
     }
 
+    /// The study that a job under way is about.
+    pub fn asked_about(&self, number: JobId) -> Option<EntryId> {
+        self.jobs.get(&number).map(|job| job.id)
+    }
+
     /// Files the answers of a job; returns a message when there is a failure worth telling.
     pub fn answered(&mut self, number: JobId, results: Vec<Result<Answer, EngineError>>) -> Option<String> {
         let Job { id, question, model, places } = self.jobs.remove(&number)?;

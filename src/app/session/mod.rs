@@ -58,6 +58,8 @@ pub struct Session {
     /// Cancelled: only the slice on show is asked about.
     pub paused: bool,
     jobs: HashMap<JobId, Job>,
+    /// The drawn example, which leaves the list when something of the reader's own comes.
+    example: Option<EntryId>,
     next: EntryId,
 }
 
@@ -72,12 +74,27 @@ impl Session {
             thresholds,
             paused: false,
             jobs: HashMap::new(),
+            example: None,
             next: 0,
         }
     }
 
+    /// Adds the drawn example.
+    pub fn add_example(&mut self, study: Study, prepared: Prepared) -> EntryId {
+        let id = self.add(study, prepared);
+        self.example = Some(id);
+        id
+    }
+
+    pub fn is_example(&self, entry: &Entry) -> bool {
+        self.example == Some(entry.id)
+    }
+
     /// Adds a study; one that is open already is replaced.
     pub fn add(&mut self, study: Study, prepared: Prepared) -> EntryId {
+        if let Some(example) = self.example.take() {
+            self.entries.retain(|entry| entry.id != example);
+        }
         self.entries.retain(|e| e.study.source != study.source || e.study.files != study.files);
         let id = self.next;
         self.entries.push(Entry::new(id, study, prepared));

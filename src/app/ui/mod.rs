@@ -1,6 +1,7 @@
 //! Panels, one a file: they read the application, draw, and emit actions.
 
 mod card_plots;
+mod corners;
 mod dialog;
 mod dialogs;
 mod export;
@@ -17,6 +18,7 @@ mod settings;
 mod status_bar;
 mod strip;
 mod study_list;
+mod tags;
 mod thresholds;
 mod top_bar;
 mod viewport;
@@ -44,6 +46,8 @@ pub struct Fields {
     pub list_height: f32,
     /// The model of which is asked whether it shall be deleted.
     pub removing: Option<String>,
+    /// Text that the list of DICOM attributes is searched for.
+    pub tag_search: String,
     pub focus: Focus,
 }
 
@@ -76,18 +80,15 @@ type Actions = Vec<Action>;
 pub(super) fn draw(app: &mut App, ui: &mut Ui) -> Actions {
     let mut out = Vec::new();
     let side = |ui: &Ui| Frame::side_top_panel(ui.style()).inner_margin(Margin::same(10));
-    Panel::top("top_bar").frame(side(ui)).show(ui, |ui| top_bar::show(app, ui, &mut out));
+    if !app.panels_hidden {
+        Panel::top("top_bar").frame(side(ui)).show(ui, |ui| top_bar::show(app, ui, &mut out));
+    }
     Panel::bottom("status_bar").frame(side(ui).inner_margin(Margin::symmetric(10, 5))).show(ui, |ui| {
         status_bar::show(app, ui, &mut out);
     });
-    // A narrow window keeps room for the picture.
-    let narrow = ui.available_width() < 1000.0;
-    let list =
-        Panel::left(("studies", narrow)).default_size(if narrow { 170.0 } else { 236.0 }).size_range(120.0..=420.0);
-    list.frame(side(ui)).show(ui, |ui| study_list::show(app, ui, &mut out));
-    let right =
-        Panel::right(("findings", narrow)).default_size(if narrow { 250.0 } else { 304.0 }).size_range(230.0..=460.0);
-    right.frame(side(ui)).show(ui, |ui| findings::show(app, ui, &mut out));
+    if !app.panels_hidden {
+        sides(app, ui, side(ui), &mut out);
+    }
     if app.session.selected().is_some_and(strip::is_wanted) {
         Panel::bottom("strip").frame(side(ui).inner_margin(Margin::symmetric(10, 5))).show(ui, |ui| {
             strip::show(app, ui, &mut out);
@@ -106,6 +107,7 @@ pub(super) fn draw(app: &mut App, ui: &mut Ui) -> Actions {
             Dialog::Export => export::show(app, ui, is_top, &mut out),
             Dialog::Import => import::show(app, ui, is_top, &mut out),
             Dialog::Calibrate => dialogs::calibrate(app, ui, is_top, &mut out),
+            Dialog::Tags => tags::show(app, ui, is_top),
             Dialog::RemoveModel => dialogs::remove_model(app, ui, is_top, &mut out),
         };
         if outcome != Outcome::Stays {
@@ -113,6 +115,18 @@ pub(super) fn draw(app: &mut App, ui: &mut Ui) -> Actions {
         }
     }
     out
+}
+
+/// The list at the left and the findings at the right.
+fn sides(app: &mut App, ui: &mut Ui, frame: Frame, out: &mut Actions) {
+    // A narrow window keeps room for the picture.
+    let narrow = ui.available_width() < 1000.0;
+    let list =
+        Panel::left(("studies", narrow)).default_size(if narrow { 170.0 } else { 236.0 }).size_range(120.0..=420.0);
+    list.frame(frame).show(ui, |ui| study_list::show(app, ui, out));
+    let right =
+        Panel::right(("findings", narrow)).default_size(if narrow { 250.0 } else { 304.0 }).size_range(230.0..=460.0);
+    right.frame(frame).show(ui, |ui| findings::show(app, ui, out));
 }
 
 /// Makes sliders as wide as the room there is beside their number.

@@ -27,7 +27,9 @@ pub fn show(app: &App, ui: &mut Ui, out: &mut Actions) {
     // In a narrow window the line breaks rather than run over.
     ui.horizontal_wrapped(|ui| {
         controls(entry, ui, out);
-        for (sign, command) in [("◀", Command::PreviousPositive), ("▶", Command::NextPositive)] {
+        let cine = if app.cine.is_some() { "⏸" } else { "⏵" };
+        let buttons = [(cine, Command::Cine), ("◀", Command::PreviousPositive), ("▶", Command::NextPositive)];
+        for (sign, command) in buttons.into_iter().filter(|(_, c)| *c != Command::Cine || entry.shown_count() > 1) {
             let button = ui.small_button(sign).on_hover_text(command.tooltip(ui));
             if button.accessible_name(command.label()).clicked() {
                 out.push(Action::Run(command));

@@ -4,6 +4,7 @@ use super::Actions;
 use crate::app::command::Command;
 use crate::app::entry::Entry;
 use crate::app::session::Sort;
+use crate::app::words::{decimal, headline_text};
 use crate::app::{Action, App, theme};
 use crate::domain::prediction::Verdict;
 use egui::{
@@ -131,7 +132,9 @@ fn row(app: &App, ui: &mut Ui, entry: &Entry, texture: &egui::TextureHandle, out
         super::top_bar::entries(ui, &[Command::Split, Command::Join, Command::Remove], out);
     });
     let grouping = t!(format!("grouping.{}", entry.study.grouping.id()));
-    response.on_hover_text(format!("{}\n{grouping}", entry.study.source.display()));
+    let headline = app.session.headline(entry).filter(|_| entry.count() > 1);
+    let headline = headline.map(|headline| format!("\n{}", headline_text(&headline, entry.count())));
+    response.on_hover_text(format!("{}\n{grouping}{}", entry.study.source.display(), headline.unwrap_or_default()));
 }
 
 /// Shortens in the middle, where names of slices differ least.
@@ -160,7 +163,8 @@ fn of_slices(app: &App, entry: &Entry) -> (String, Color32) {
     let Some((_, highest)) = entry.highest(model) else { return ("…".into(), Color32::GRAY) };
     let positive = entry.places().filter(|place| app.session.is_positive(entry, *place)).count();
     let colour = super::verdict_colour(&highest.verdict(app.session.thresholds.classifier));
-    (format!("{:.1} %  {positive}/{}", highest.finding() * 100.0, entry.count()), colour)
+    let percent = decimal(highest.finding() * 100.0, 1);
+    (t!("list.positive", percent = percent, n = positive, count = entry.count()).into_owned(), colour)
 }
 
 fn verdict(app: &App, entry: &Entry) -> (String, Color32) {
@@ -173,7 +177,7 @@ fn verdict(app: &App, entry: &Entry) -> (String, Color32) {
     }
     match app.session.classification(entry) {
         Some(c) => {
-            let percent = format!("{:.1} %", c.finding() * 100.0);
+            let percent = format!("{} %", decimal(c.finding() * 100.0, 1));
             let verdict = c.verdict(threshold);
             let short = match &verdict {
                 Verdict::Positive(class) => super::class_name(class),

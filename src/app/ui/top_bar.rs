@@ -16,14 +16,14 @@ pub fn show(app: &mut App, ui: &mut Ui, out: &mut Actions) {
             use Command::*;
             entries(ui, &[ToggleOverlay, ToggleContour, LessOpacity, MoreOpacity], out);
             ui.separator();
-            entries(ui, &[Fit, ResetView, Invert, NextChannel], out);
+            entries(ui, &[Fit, ResetView, Invert, NextChannel, Cine, HidePanels, FullScreen], out);
             ui.separator();
             entries(ui, &[Distance, Area, ClearMeasurements], out);
             ui.separator();
             entries(ui, &Command::PRESETS, out);
         });
         ui.menu_button(t!("menu.help"), |ui| {
-            entries(ui, &[Command::Shortcuts, Command::ModelCard, Command::Settings], out);
+            entries(ui, &[Command::Shortcuts, Command::ModelCard, Command::ImportModel, Command::Settings], out);
         });
         ui.separator();
         command_button(ui, "", Command::Open, true, out);
@@ -102,7 +102,7 @@ fn file_menu(app: &App, ui: &mut Ui, out: &mut Actions) {
         }
     });
     ui.separator();
-    entries(ui, &[Command::Split, Command::Join], out);
+    entries(ui, &[Command::Split, Command::Join, Command::Tags], out);
     ui.separator();
     entries(ui, &[Command::Export, Command::Remove], out);
 }

@@ -1,10 +1,9 @@
-//! Centre: the scan under its window, the overlay, and what is under the pointer.
+//! Centre: the scan under its window with its overlay, and what the pointer does to them.
 
-use super::{Actions, label};
+use super::Actions;
 use crate::app::entry::Entry;
 use crate::app::measuring::{Stroke as Figures, Tool};
 use crate::app::session::Step;
-use crate::app::state::Interpolation;
 use crate::app::view::View;
 use crate::app::{Action, App, theme};
 use egui::{
@@ -39,8 +38,7 @@ pub fn show(app: &App, ui: &mut Ui, out: &mut Actions) {
             marks(&painter, entry, viewport);
             super::measurements::show(app, &painter, entry, view, viewport);
             gestures(app, ui, &response, out);
-            legend(app, &painter, entry, viewport);
-            readout(app, ui, &painter, entry, view, &response);
+            super::corners::show(app, ui, &painter, entry, view, &response);
         }
         _ => welcome(ui, viewport, out),
     }
@@ -173,67 +171,6 @@ fn measure(app: &App, ui: &Ui, response: &egui::Response, out: &mut Actions) {
     if response.drag_stopped_by(PointerButton::Primary) {
         out.push(Action::Draw(Figures::End));
     }
-}
-
-/// Which colour is the model, which the expert; nothing when there is no mask.
-fn legend(app: &App, painter: &egui::Painter, entry: &Entry, viewport: Rect) {
-    if !app.settings.show_overlay {
-        label(painter, viewport.left_top() + vec2(14.0, 20.0), Align2::LEFT_CENTER, t!("viewport.hidden").into_owned());
-        return;
-    }
-    let facts = app.textures.facts(entry);
-    let predicted = facts.is_some_and(|f| f.measurements.is_some_and(|m| m.pixels > 0));
-    let mut rows: Vec<([u8; 3], String)> = Vec::new();
-    let style = app.settings.overlay;
-    let colours = style.colours();
-    if predicted {
-        rows.push((colours.prediction.rgb(), t!("viewport.prediction").into_owned()));
-    }
-    if entry.shown.truth.is_some() {
-        rows.push((colours.truth.rgb(), t!("viewport.truth").into_owned()));
-    }
-    if let Some(both) = style.overlap().filter(|_| facts.is_some_and(|f| f.dice.is_some_and(|dice| dice > 0.0))) {
-        rows.push((both, t!("viewport.overlap").into_owned()));
-    }
-    for (i, ([r, g, b], text)) in rows.into_iter().enumerate() {
-        let at = viewport.left_top() + vec2(14.0, 14.0 + 20.0 * i as f32);
-        painter.rect_filled(Rect::from_min_size(at, vec2(11.0, 11.0)), 2, Color32::from_rgb(r, g, b));
-        label(painter, at + vec2(18.0, 5.5), Align2::LEFT_CENTER, text);
-    }
-}
-
-fn readout(app: &App, ui: &Ui, painter: &egui::Painter, entry: &Entry, view: &View, response: &egui::Response) {
-    let viewport = response.rect;
-    let (left, right) = (viewport.left_bottom() + vec2(14.0, -16.0), viewport.right_bottom() + vec2(-14.0, -16.0));
-    let scale = view.scale(&entry.shown.slice, viewport).x * ui.pixels_per_point();
-    let window = view.window;
-    let decimals = window.decimals();
-    let window = t!(
-        "viewport.window",
-        centre = format!("{:.decimals$}", window.centre),
-        width = format!("{:.decimals$}", window.width),
-        zoom = format!("{:.0}", scale * 100.0)
-    );
-    label(painter, right, Align2::RIGHT_CENTER, window.into_owned());
-    let size = format!("{} × {}", entry.shown.slice.width(), entry.shown.slice.height());
-    let interpolation = match app.settings.interpolation {
-        Interpolation::Nearest => t!("settings.nearest"),
-        Interpolation::Linear => t!("settings.linear"),
-    };
-    label(painter, right - vec2(0.0, 18.0), Align2::RIGHT_CENTER, format!("{size}   {interpolation}"));
-    let pixel = response.hover_pos().and_then(|at| view.pixel_at(&entry.shown.slice, viewport, at));
-    let Some((x, y)) = pixel else { return };
-    let value = entry.shown.slice.value(x, y).unwrap_or_default();
-    let digits = if value.fract() == 0.0 { 0 } else { 3 };
-    let mut text = format!("x {x}   y {y}   {} {value:.digits$}", t!("viewport.value"));
-    if let Some(segmentation) = app.session.shown_segmentation(entry)
-        && let Some(p) = segmentation.probability_at(x, y)
-    {
-        text.push_str(&format!("   {} {p:.3}", t!("viewport.mask_probability")));
-    }
-    // A narrow viewport has no room for two texts side by side.
-    let up = if viewport.width() < 560.0 { 36.0 } else { 0.0 };
-    label(painter, left - vec2(0.0, up), Align2::LEFT_CENTER, text);
 }
 
 /// What to do when nothing is open.

@@ -8,6 +8,7 @@ use super::open_head;
 use super::palette::Palette;
 use super::table::Table;
 use super::values::{first_item, number_of, text};
+use crate::domain::acquisition::{self, Acquisition};
 use crate::domain::geometry::{Orientation, Vector, scaled, sum};
 use crate::domain::slice::{Spacing, SpacingSource};
 use crate::domain::study::Subject;
@@ -186,6 +187,11 @@ impl Header {
             subject: Subject {
                 modality: text(object, tags::MODALITY),
                 body_part: text(object, tags::BODY_PART_EXAMINED),
+                acquisition: Acquisition {
+                    date: text(object, tags::STUDY_DATE).map(|text| acquisition::date(&text)),
+                    sequence: text(object, tags::SERIES_DESCRIPTION).or_else(|| text(object, tags::PROTOCOL_NAME)),
+                    thickness_mm: number_of(object, tags::SLICE_THICKNESS).filter(|mm| *mm > 0.0),
+                },
             },
             instance_uid: text(object, tags::SOP_INSTANCE_UID),
             instance: number_of(object, tags::INSTANCE_NUMBER).map(|number| number as i64),

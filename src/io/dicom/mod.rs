@@ -1,5 +1,6 @@
 //! DICOM: single files, multi-frame files, series and DICOMDIR (PS3.10, PS3.3).
 
+mod attributes;
 mod codestream;
 mod complete;
 mod directory;
@@ -19,6 +20,7 @@ mod table;
 mod unknown;
 mod values;
 
+pub use attributes::{Attribute, attributes};
 pub use directory::{directory, is_directory};
 pub use groups::divided;
 pub use header::{Header, Identity};
