@@ -60,6 +60,9 @@ fn scale_bar(painter: &Painter, entry: &Entry, view: &View, viewport: Rect) {
 
 /// The largest of 1, 2 and 5 times a power of ten that is at most `most`.
 fn round_length(most: f64) -> Option<f64> {
+    if !(most.is_finite() && most > 0.0) {
+        return None;
+    }
     let power = 10f64.powf(most.log10().floor());
     [5.0, 2.0, 1.0].into_iter().map(|times| times * power).find(|length| *length <= most * (1.0 + 1e-9))
 }
