@@ -4,10 +4,12 @@ use super::background::Job;
 use super::command::Command;
 use super::entry::Entry;
 use super::measuring::{Stroke, Tool};
+use super::planes::{Arrangement, Planes};
 use super::session::Step;
 use super::tasks::Pick;
 use super::view::View;
 use super::{Action, App, Dialog, default_thresholds, theme};
+use crate::domain::geometry::Plane;
 use crate::domain::study::{Cut, Grouping};
 use rust_i18n::t;
 use std::time::Instant;
@@ -104,6 +106,8 @@ impl App {
             }
             Action::ExportTo(path) => self.export(path),
             Action::Close(dialog) => self.close(dialog),
+            Action::Arrange(arrangement, plane) => self.arrange(arrangement, plane),
+            Action::Cross(plane, pixel) => self.cross(plane, pixel),
             Action::AskToRemove(id) => {
                 self.fields.removing = Some(id);
                 self.open(Dialog::RemoveModel);
@@ -139,6 +143,7 @@ impl App {
             Command::Last => _ = self.session.go(Step::Last),
             Command::NextPositive => self.go_to_positive(Step::NextPositive),
             Command::PreviousPositive => self.go_to_positive(Step::PreviousPositive),
+            Command::Planes => self.toggle_planes(),
             Command::Cine => self.cine = if self.cine.is_some() { None } else { Some(Instant::now()) },
             Command::HidePanels => self.panels_hidden = !self.panels_hidden,
             Command::FullScreen => {
@@ -187,6 +192,39 @@ impl App {
             self.session.go(Step::By(if onwards { 1 } else { -1 }));
         } else {
             self.session.step(onwards);
+        }
+    }
+
+    fn toggle_planes(&mut self) {
+        let Some(entry) = self.session.selected().filter(|entry| Planes::suit(entry)) else {
+            self.notifications.info(t!("planes.none"));
+            return;
+        };
+        let next = match self.planes.arrangement {
+            Arrangement::Single => Arrangement::Grid,
+            Arrangement::Grid | Arrangement::Enlarged => Arrangement::Single,
+        };
+        self.arrange(next, entry.place.cut.plane);
+    }
+
+    /// Lays the planes out; the slices stay those that cross.
+    fn arrange(&mut self, arrangement: Arrangement, plane: Plane) {
+        self.planes.arrangement = arrangement;
+        let Some(entry) = self.session.selected() else { return };
+        if let Some([_, _, index]) = self.planes.crossing(entry, plane).filter(|_| entry.place.cut.plane != plane) {
+            let cut = Cut { plane, ..entry.place.cut };
+            self.session.cut(cut);
+            self.session.go(Step::To(index));
+        }
+        self.change_view(View::fit);
+    }
+
+    /// Lets the planes cross at a pixel of one; the plane in hand goes to the slice where they cross.
+    fn cross(&mut self, plane: Plane, pixel: [usize; 3]) {
+        let Some(entry) = self.session.selected() else { return };
+        self.planes.cross_at(entry, plane, pixel);
+        if let Some([_, _, index]) = self.planes.crossing(entry, entry.place.cut.plane) {
+            self.session.go(Step::To(index));
         }
     }
 

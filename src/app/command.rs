@@ -62,6 +62,7 @@ commands! {
     NextPositive "next_positive" [plain(Key::N)]
     PreviousStudy "previous_study" [plain(Key::PageUp)]
     NextStudy "next_study" [plain(Key::PageDown)]
+    Planes "planes" [plain(Key::Q)]
     Cine "cine" [plain(Key::Period)]
     HidePanels "hide_panels" [plain(Key::H)]
     FullScreen "full_screen" [plain(Key::F11)]

@@ -30,12 +30,14 @@ impl App {
         self.bring_slice();
         self.ask();
         self.follow_selection();
-        for polled in [self.volumetry.poll(), self.textures.poll(ctx)] {
+        for polled in [self.volumetry.poll(), self.textures.poll(ctx), self.planes.poll(ctx)] {
             polled.unwrap_or_else(|fault| self.notifications.error(fault.text()));
         }
         self.volumetry.update(&self.session);
         if let Some((_, view)) = &self.view {
-            let voxels = self.volumetry.whole(&self.session).and_then(|whole| whole.mask.as_ref());
+            let whole = self.volumetry.whole(&self.session);
+            self.planes.update(&self.session, whole, view, &self.settings);
+            let voxels = whole.and_then(|whole| whole.mask.as_ref());
             self.textures.update(ctx, &self.session, voxels, view, &self.settings, self.viewport);
         }
         self.save_settings_soon();

@@ -11,6 +11,7 @@ mod logic;
 mod measuring;
 mod notifications;
 mod opener;
+mod planes;
 mod replies;
 pub mod session;
 pub mod shown;
@@ -24,6 +25,7 @@ mod volumetry;
 mod words;
 
 use crate::domain::card::Card;
+use crate::domain::geometry::Plane;
 use crate::domain::overlay::OverlayStyle;
 use crate::domain::prediction::Thresholds;
 use crate::domain::study::{Cut, Place};
@@ -41,6 +43,7 @@ use importing::Importing;
 use measuring::{Measuring, Stroke};
 use notifications::Notifications;
 use opener::Opener;
+use planes::{Arrangement, Planes};
 use rust_i18n::t;
 use session::{Models, Session, Sort, Step};
 use state::{Interpolation, Language, Settings, ThemeChoice};
@@ -65,6 +68,10 @@ enum Action {
     Calibrate(f64),
     InstallModel,
     Cut(Cut),
+    /// Lays the planes out, with this one in hand.
+    Arrange(Arrangement, Plane),
+    /// Lets the planes cross at column, row and slice of one.
+    Cross(Plane, [usize; 3]),
     Sort(Sort),
     Threshold(f64),
     ResetMaskThreshold,
@@ -176,6 +183,7 @@ pub struct App {
     /// A slice that is being made to be shown.
     coming: Option<(EntryId, Place)>,
     volumetry: Volumetry,
+    planes: Planes,
     measuring: Measuring,
     /// The slices are played, and when the last one was shown.
     cine: Option<Instant>,
@@ -236,6 +244,7 @@ impl App {
             tasks: Tasks::new(&background),
             coming: None,
             volumetry: Volumetry::new(&background),
+            planes: Planes::new(&background),
             measuring: Measuring::default(),
             cine: None,
             panels_hidden: false,

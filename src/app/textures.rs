@@ -177,7 +177,7 @@ impl Job {
 }
 
 /// The mask at the size it is drawn at.
-fn shrunk(mask: &Mask, to: (usize, usize)) -> Cow<'_, Mask> {
+pub(super) fn shrunk(mask: &Mask, to: (usize, usize)) -> Cow<'_, Mask> {
     let from = (mask.width(), mask.height());
     if from == to {
         return Cow::Borrowed(mask);

@@ -171,6 +171,13 @@ pub struct Walk {
     pub reversed: bool,
 }
 
+impl Walk {
+    /// Index along the axis of an array of this size after so many steps; the same turns an index into steps.
+    fn along(self, size: &[usize; 3], steps: usize) -> usize {
+        if self.reversed { (size[self.axis] - 1).saturating_sub(steps) } else { steps }
+    }
+}
+
 /// How slices lie in the array of a study: axis 0 changes fastest.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Layout {
@@ -228,6 +235,20 @@ impl Layout {
         let start = first(self.columns) + first(self.rows) + first(self.slices);
         let start = (start as isize + step(self.slices) * slice as isize) as usize;
         (start, step(self.columns), step(self.rows))
+    }
+
+    /// The voxel of the array under a pixel: column, row and slice, each within the layout.
+    pub fn voxel_from_pixel(&self, pixel: [usize; 3]) -> [usize; 3] {
+        let mut voxel = [0; 3];
+        for (walk, steps) in [self.columns, self.rows, self.slices].into_iter().zip(pixel) {
+            voxel[walk.axis] = walk.along(&self.size, steps);
+        }
+        voxel
+    }
+
+    /// Column, row and slice of a voxel of the array.
+    pub fn pixel_from_voxel(&self, voxel: [usize; 3]) -> [usize; 3] {
+        [self.columns, self.rows, self.slices].map(|walk| walk.along(&self.size, voxel[walk.axis]))
     }
 
     /// The patient's coordinates by column, row and slice.
@@ -293,6 +314,12 @@ mod tests {
             let (start, ..) = layout.strides(0);
             let index = [start % 9, start / 9 % 5, start / 45].map(|i| i as f64);
             assert_eq!(affine.patient_from_voxel(index), shown.origin, "{plane:?}");
+            assert_eq!(layout.voxel_from_pixel([0; 3]).map(|i| i as f64), index, "{plane:?}");
+            let pixel = [1, 2, 1];
+            let voxel = layout.voxel_from_pixel(pixel);
+            let place = shown.patient_from_voxel(pixel.map(|i| i as f64));
+            assert_eq!(affine.patient_from_voxel(voxel.map(|i| i as f64)), place, "{plane:?}");
+            assert_eq!(layout.pixel_from_voxel(voxel), pixel, "{plane:?}");
         }
         assert_eq!(Layout::of_plane([9, 5, 3], affine, Plane::Axial).slice_size(), (5, 3));
         assert_eq!(affine.voxel_mm3(), 6.0);

@@ -16,6 +16,7 @@ pub mod overlay;
 pub mod phantom;
 pub mod prediction;
 pub mod resample;
+pub mod resliced;
 pub mod ruler;
 pub mod runs;
 pub mod slice;

@@ -51,6 +51,11 @@ pub trait Frames: Send + Sync {
         &[]
     }
 
+    /// Whether the slices of [`Self::native`] come as they are stored, whatever their place in the patient.
+    fn is_as_stored(&self) -> bool {
+        self.planes().is_empty()
+    }
+
     /// Points in time.
     fn times(&self) -> usize {
         1
@@ -369,7 +374,12 @@ impl Study {
     /// # Errors
     /// If the outline cannot be read or has another size.
     pub fn truth(&self, place: Place, slice: &Slice) -> Result<Option<Mask>, FrameError> {
-        let Some(truth) = &self.truth else { return Ok(None) };
+        // An outline that comes as it is stored has no slices in other planes.
+        let is_cut = |truth: &&Arc<dyn Frames>| {
+            let stored = truth.planes().is_empty() && !self.frames.planes().is_empty();
+            !stored || place.cut.plane == self.frames.native()
+        };
+        let Some(truth) = self.truth.as_ref().filter(is_cut) else { return Ok(None) };
         match truth.slice(place) {
             Ok(page) => outline_of(&page, slice).map(Some),
             Err(FrameError::NoSuchSlice { .. }) => Ok(None),

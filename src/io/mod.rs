@@ -143,7 +143,7 @@ pub fn load_truth(path: &Path, study: &Study, place: Place) -> Result<Truth, Loa
 /// stored lie alike.
 fn lies_alike(truth: &Study, study: &Study) -> bool {
     let (a, b) = (&truth.frames, &study.frames);
-    if a.planes().is_empty() && b.planes().is_empty() {
+    if a.is_as_stored() && b.is_as_stored() {
         return true;
     }
     let cut = study.native();

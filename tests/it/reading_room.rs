@@ -243,3 +243,54 @@ fn dicom_attributes_are_listed_and_searched() {
     window.key_press(Key::Escape);
     wait(&mut window, "it to close", |w| !shows(w, "SliceThickness"));
 }
+
+#[test]
+fn three_planes_are_linked_and_any_of_them_can_be_enlarged() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("v.nii");
+    volume(&path);
+    let mut window = window(vec![path], [1280.0, 720.0]);
+    wait(&mut window, "the answers", |w| w.state().session().is_complete());
+    let whole = scan(&window);
+    window.key_press(Key::Q);
+    let beside = |w: &Window, plane: &str| {
+        w.query_by_role_and_label(Role::Image, &format!("Scan, {plane}")).map(|node| node.rect())
+    };
+    wait(&mut window, "the grid", |w| beside(w, "coronal").is_some() && beside(w, "sagittal").is_some());
+    (0..20).for_each(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+        window.step();
+    });
+    let coronal = beside(&window, "coronal").unwrap();
+    assert!(scan(&window).width() < whole.width() * 0.52 && !scan(&window).intersects(coronal.shrink(4.0)));
+    assert!(window.query_by_role_and_label(Role::Image, "Positive slices").is_some());
+    let index = |w: &Window| w.state().session().selected().unwrap().place.index;
+    // The head is on top of a coronal slice: a click above its middle goes up, one below goes down.
+    for (height, expected) in [(-0.3, 20..30), (0.3, 0..10)] {
+        let at = coronal.center() + vec2(0.0, coronal.height() * height);
+        window.hover_at(at);
+        window.drag_at(at);
+        window.step();
+        window.drop_at(at);
+        (0..3).for_each(|_| window.step());
+        assert!(expected.contains(&index(&window)), "{height} {}", index(&window));
+        std::thread::sleep(std::time::Duration::from_millis(500));
+        window.step();
+    }
+    // A double click on the plane in hand enlarges it, and makes it small again.
+    for (what, width) in [("the enlarged plane", whole.width()), ("the grid", whole.width() / 2.0)] {
+        let at = scan(&window).center();
+        window.hover_at(at);
+        window.step();
+        // In one frame, since the harness counts a quarter of a second for each.
+        for pressed in [true, false, true, false] {
+            let (button, modifiers) = (egui::PointerButton::Primary, Modifiers::NONE);
+            window.input_mut().events.push(egui::Event::PointerButton { pos: at, button, pressed, modifiers });
+        }
+        wait(&mut window, what, move |w| (scan(w).width() - width).abs() < 8.0);
+        std::thread::sleep(std::time::Duration::from_millis(500));
+        window.step();
+    }
+    window.key_press(Key::Q);
+    wait(&mut window, "one view", |w| scan(w) == whole && beside(w, "coronal").is_none());
+}

@@ -14,6 +14,7 @@ mod messages;
 mod model_card;
 mod models;
 mod operating_curve;
+mod planes;
 mod settings;
 mod status_bar;
 mod strip;

@@ -4,6 +4,7 @@
 use super::Actions;
 use crate::app::command::Command;
 use crate::app::entry::Entry;
+use crate::app::planes::{Arrangement, Planes};
 use crate::app::session::Step;
 use crate::app::words::plane_name;
 use crate::app::{Action, App, theme};
@@ -26,6 +27,13 @@ pub fn show(app: &App, ui: &mut Ui, out: &mut Actions) {
     let width = ui.available_width();
     // In a narrow window the line breaks rather than run over.
     ui.horizontal_wrapped(|ui| {
+        if Planes::suit(entry) {
+            let chosen = app.planes.arrangement != Arrangement::Single;
+            let button = ui.selectable_label(chosen, "⊞").on_hover_text(Command::Planes.tooltip(ui));
+            if button.accessible_name(Command::Planes.label()).clicked() {
+                out.push(Action::Run(Command::Planes));
+            }
+        }
         controls(entry, ui, out);
         let cine = if app.cine.is_some() { "⏸" } else { "⏵" };
         let buttons = [(cine, Command::Cine), ("◀", Command::PreviousPositive), ("▶", Command::NextPositive)];

@@ -16,7 +16,7 @@ pub fn show(app: &mut App, ui: &mut Ui, out: &mut Actions) {
             use Command::*;
             entries(ui, &[ToggleOverlay, ToggleContour, LessOpacity, MoreOpacity], out);
             ui.separator();
-            entries(ui, &[Fit, ResetView, Invert, NextChannel, Cine, HidePanels, FullScreen], out);
+            entries(ui, &[Fit, ResetView, Invert, NextChannel, Planes, Cine, HidePanels, FullScreen], out);
             ui.separator();
             entries(ui, &[Distance, Area, ClearMeasurements], out);
             ui.separator();

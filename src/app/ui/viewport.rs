@@ -3,9 +3,11 @@
 use super::Actions;
 use crate::app::entry::Entry;
 use crate::app::measuring::{Stroke as Figures, Tool};
+use crate::app::planes::{Arrangement, Planes};
 use crate::app::session::Step;
 use crate::app::view::View;
 use crate::app::{Action, App, theme};
+use crate::domain::slice::Slice;
 use egui::{
     Align2, Color32, CursorIcon, FontId, Id, PointerButton, Pos2, Rect, Sense, Stroke, StrokeKind, Ui, WidgetInfo,
     pos2, vec2,
@@ -17,7 +19,16 @@ const POINTS_PER_SLICE: f32 = 24.0;
 /// Width of a mask's edge in points.
 const CONTOUR: f32 = 1.6;
 
+/// Draws the scan: three linked planes where the reader wants them, else one view.
 pub fn show(app: &App, ui: &mut Ui, out: &mut Actions) {
+    match app.session.selected().filter(|entry| app.planes.is_grid(entry)) {
+        Some(entry) => super::planes::show(app, ui, entry, out),
+        None => scan(app, ui, out),
+    }
+}
+
+/// Draws the view in hand.
+pub fn scan(app: &App, ui: &mut Ui, out: &mut Actions) {
     let (response, painter) = ui.allocate_painter(ui.available_size(), Sense::CLICK | Sense::DRAG);
     let viewport = response.rect;
     response.widget_info(|| WidgetInfo::labeled(egui::Role::Image, true, t!("viewport.name")));
@@ -35,7 +46,8 @@ pub fn show(app: &App, ui: &mut Ui, out: &mut Actions) {
         }
         (Some(entry), Some(view)) => {
             picture(app, &painter, entry, view, viewport);
-            marks(&painter, entry, viewport);
+            marks(&painter, &entry.shown.slice, viewport);
+            crosshair(app, &painter, entry, view, viewport);
             super::measurements::show(app, &painter, entry, view, viewport);
             gestures(app, ui, &response, out);
             super::corners::show(app, ui, &painter, entry, view, &response);
@@ -77,8 +89,8 @@ fn picture(app: &App, painter: &egui::Painter, entry: &Entry, view: &View, viewp
 }
 
 /// Sides of the patient at the edges of the viewport, where the study tells.
-fn marks(painter: &egui::Painter, entry: &Entry, viewport: Rect) {
-    let Some(orientation) = entry.shown.slice.orientation else { return };
+pub fn marks(painter: &egui::Painter, slice: &Slice, viewport: Rect) {
+    let Some(orientation) = slice.orientation else { return };
     let inside = viewport.shrink(12.0);
     let places = [
         (inside.left_center(), Align2::LEFT_CENTER),
@@ -94,11 +106,21 @@ fn marks(painter: &egui::Painter, entry: &Entry, viewport: Rect) {
     }
 }
 
+/// Where the other planes cross this one.
+fn crosshair(app: &App, painter: &egui::Painter, entry: &Entry, view: &View, viewport: Rect) {
+    let crossing = app.planes.crossing(entry, entry.shown.place.cut.plane).filter(|_| app.planes.is_grid(entry));
+    if let Some([x, y, _]) = crossing {
+        let centre = pos2(x as f32 + 0.5, y as f32 + 0.5);
+        super::planes::crosshair(painter, viewport, view.screen_from_image(&entry.shown.slice, viewport, centre));
+    }
+}
+
 fn gestures(app: &App, ui: &Ui, response: &egui::Response, out: &mut Actions) {
     if response.double_clicked() {
-        out.push(Action::Run(crate::app::command::Command::Fit));
+        out.push(double_click(app));
         return;
     }
+    cross(app, response, out);
     let drag = response.drag_delta();
     if app.measuring.tool == Tool::Window {
         if response.dragged_by(PointerButton::Primary) && drag != egui::Vec2::ZERO {
@@ -126,8 +148,35 @@ fn gestures(app: &App, ui: &Ui, response: &egui::Response, out: &mut Actions) {
     }
 }
 
+/// In the grid a plane is enlarged, and made small again by the same; elsewhere the picture is fitted.
+fn double_click(app: &App) -> Action {
+    let entry = app.session.selected().filter(|entry| Planes::suit(entry));
+    match (app.planes.arrangement, entry) {
+        (Arrangement::Grid, Some(entry)) => Action::Arrange(Arrangement::Enlarged, entry.place.cut.plane),
+        (Arrangement::Enlarged, Some(entry)) => Action::Arrange(Arrangement::Grid, entry.place.cut.plane),
+        _ => Action::Run(crate::app::command::Command::Fit),
+    }
+}
+
+/// A click in the grid lets the planes cross there.
+fn cross(app: &App, response: &egui::Response, out: &mut Actions) {
+    let (Some(entry), Some(view)) = (app.session.selected(), app.view()) else { return };
+    if !app.planes.is_grid(entry) || !response.clicked() {
+        return;
+    }
+    let pixel = response.interact_pointer_pos().and_then(|at| view.pixel_at(&entry.shown.slice, response.rect, at));
+    if let Some((x, y)) = pixel {
+        out.push(Action::Cross(entry.shown.place.cut.plane, [x, y, entry.shown.place.index]));
+    }
+}
+
+/// Slices that the wheel was turned by over `response`.
+pub fn turned(ui: &Ui, response: &egui::Response) -> isize {
+    if response.hovered() { wheel(ui) } else { 0 }
+}
+
 fn step_by_wheel(ui: &Ui, response: &egui::Response, out: &mut Actions) {
-    let turned = if response.hovered() { wheel(ui) } else { 0 };
+    let turned = turned(ui, response);
     if turned != 0 {
         out.push(Action::Go(Step::By(turned)));
     }

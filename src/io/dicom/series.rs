@@ -5,6 +5,7 @@ use super::groups::{SAME_PLACE_MM, along, divided};
 use super::header::{FrameHeader, Header};
 use super::looks::Looks;
 use crate::domain::geometry::{Affine, Layout, Plane, Vector, difference, dot, length, scaled};
+use crate::domain::resliced::Resliced;
 use crate::domain::slice::{Slice, SpacingSource};
 use crate::domain::study::{Cut, FrameError, Frames, Grouping, Origin, Place, Study, Warning};
 use crate::io::error::{LoadError, Problem};
@@ -175,7 +176,7 @@ pub fn load(mut headers: Vec<Header>) -> Result<Study, LoadError> {
         source: if single { source.clone() } else { source.parent().unwrap_or(&source).to_path_buf() },
         title,
         files,
-        frames: Arc::new(series),
+        frames: Resliced::of(Arc::new(series)),
         truth: None,
         subject,
         grouping: Grouping::Series,
