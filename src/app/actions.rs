@@ -106,6 +106,11 @@ impl App {
             }
             Action::ExportTo(path) => self.export(path),
             Action::Close(dialog) => self.close(dialog),
+            Action::Paint(stroke) => self.paint(stroke),
+            Action::Brush(brush) => self.editor.brush = brush,
+            Action::BrushRadius(radius) => self.editor.radius = radius,
+            Action::ChangeOutline(change) => self.change_outline(change),
+            Action::WriteOutlines => self.write_outlines(),
             Action::Arrange(arrangement, plane) => self.arrange(arrangement, plane),
             Action::Cross(plane, pixel) => self.cross(plane, pixel),
             Action::AskToRemove(id) => {
@@ -143,6 +148,10 @@ impl App {
             Command::Last => _ = self.session.go(Step::Last),
             Command::NextPositive => self.go_to_positive(Step::NextPositive),
             Command::PreviousPositive => self.go_to_positive(Step::PreviousPositive),
+            Command::Edit => self.toggle_editor(),
+            Command::Undo => self.step_back(true),
+            Command::Redo => self.step_back(false),
+            Command::SaveOutlines => self.save_outlines(),
             Command::Planes => self.toggle_planes(),
             Command::Cine => self.cine = if self.cine.is_some() { None } else { Some(Instant::now()) },
             Command::HidePanels => self.panels_hidden = !self.panels_hidden,
@@ -192,6 +201,15 @@ impl App {
             self.session.go(Step::By(if onwards { 1 } else { -1 }));
         } else {
             self.session.step(onwards);
+        }
+    }
+
+    /// Takes back the last stroke or measurement, or does it again.
+    fn step_back(&mut self, back: bool) {
+        if self.editor.is_on {
+            self.editor.step(&mut self.session, back);
+        } else {
+            self.measuring.step(back);
         }
     }
 
@@ -347,6 +365,13 @@ impl App {
             return;
         }
         if self.cine.take().is_some() {
+            return;
+        }
+        // Escape puts the tool in hand away.
+        if std::mem::take(&mut self.editor.is_on) {
+            return;
+        }
+        if std::mem::take(&mut self.measuring.tool) != Tool::Window {
             return;
         }
         if self.panels_hidden {

@@ -240,6 +240,23 @@ impl Entry {
         }
     }
 
+    /// The outline that the reader drew or gave for a slice.
+    pub fn outline(&self, place: Place) -> Option<&Arc<Mask>> {
+        self.outlines.get(&place)
+    }
+
+    /// Puts a former outline of a slice back, or takes the reader's away.
+    pub fn restore_outline(&mut self, place: Place, mask: Option<Arc<Mask>>) {
+        match mask {
+            Some(mask) => _ = self.outlines.insert(place, mask),
+            None => _ = self.outlines.remove(&place),
+        }
+        if self.shown.place == place {
+            let own = self.study.truth(place, &self.shown.slice).ok().flatten().map(Arc::new);
+            self.shown.truth = self.outlines.get(&place).cloned().or(own);
+        }
+    }
+
     /// Puts a slice on show; an outline that the reader gave goes before the study's own.
     pub fn show(&mut self, mut shown: Shown) {
         if let Some(own) = self.outlines.get(&shown.place) {

@@ -1,6 +1,7 @@
 //! Distances and areas that the reader draws: which tool is in hand, and what was drawn on which slice.
 
 use super::entry::{Entry, EntryId};
+use super::history::History;
 use crate::domain::ruler::Figure;
 use crate::domain::study::Place;
 use egui::Pos2;
@@ -33,6 +34,7 @@ pub struct Measuring {
     drawn: HashMap<(EntryId, Place), Vec<Figure>>,
     /// The last figure of this slice is still being drawn.
     drawing: Option<(EntryId, Place)>,
+    history: History<((EntryId, Place), Vec<Figure>)>,
 }
 
 impl Measuring {
@@ -49,6 +51,7 @@ impl Measuring {
         match (stroke, self.tool) {
             (_, Tool::Window) => return false,
             (Stroke::Begin(at), tool) => {
+                self.history.add((here, figures.clone()));
                 figures.push(match tool {
                     Tool::Area => Figure::Area(vec![point(at)]),
                     _ => Figure::Distance([point(at); 2]),
@@ -71,6 +74,7 @@ impl Measuring {
                 // A click draws nothing.
                 if figures.last().is_some_and(|figure| figure.pixels() < 1.0) {
                     figures.pop();
+                    self.history.forget();
                     return false;
                 }
                 return true;
@@ -82,7 +86,17 @@ impl Measuring {
 
     /// Takes everything off the slice on show.
     pub fn clear(&mut self, entry: &Entry) {
-        self.drawn.remove(&(entry.id, entry.shown.place));
+        let here = (entry.id, entry.shown.place);
+        if let Some(figures) = self.drawn.remove(&here) {
+            self.history.add((here, figures));
+        }
+    }
+
+    /// Takes back the last change, or does it again.
+    pub fn step(&mut self, back: bool) {
+        let drawn = &mut self.drawn;
+        let swap = |(here, figures)| Some((here, drawn.insert(here, figures).unwrap_or_default()));
+        _ = if back { self.history.undo(swap) } else { self.history.redo(swap) };
     }
 
     /// Length in pixels of the last distance on the slice on show.

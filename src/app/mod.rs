@@ -3,9 +3,12 @@
 mod actions;
 mod background;
 pub mod command;
+mod correcting;
+mod editor;
 pub mod entry;
 mod export;
 mod grouping;
+mod history;
 mod importing;
 mod logic;
 mod measuring;
@@ -37,6 +40,7 @@ use crate::export::kind::ExportKind;
 use crate::io::dicom::Attribute;
 use background::{Background, Fault, Job};
 use command::Command;
+use editor::{Brush, Change, Editor};
 use egui::{Pos2, Rect, Vec2};
 use entry::EntryId;
 use importing::Importing;
@@ -64,6 +68,13 @@ enum Action {
     Select(EntryId),
     Go(Step),
     Draw(Stroke),
+    /// Corrects the outline of the slice on show.
+    Paint(Stroke),
+    Brush(Brush),
+    /// Pixels.
+    BrushRadius(f32),
+    ChangeOutline(Change),
+    WriteOutlines,
     /// mm per pixel.
     Calibrate(f64),
     InstallModel,
@@ -113,6 +124,7 @@ enum Dialog {
     Calibrate,
     Import,
     RemoveModel,
+    SaveMask,
     Tags,
 }
 
@@ -124,7 +136,7 @@ impl Dialog {
             Dialog::Settings => Some(Command::Settings),
             Dialog::ModelCard => Some(Command::ModelCard),
             Dialog::Tags => Some(Command::Tags),
-            Dialog::Export | Dialog::Calibrate | Dialog::Import | Dialog::RemoveModel => None,
+            Dialog::Export | Dialog::Calibrate | Dialog::Import | Dialog::RemoveModel | Dialog::SaveMask => None,
         }
     }
 }
@@ -185,6 +197,7 @@ pub struct App {
     volumetry: Volumetry,
     planes: Planes,
     measuring: Measuring,
+    editor: Editor,
     /// The slices are played, and when the last one was shown.
     cine: Option<Instant>,
     /// Only the scan is shown.
@@ -246,6 +259,7 @@ impl App {
             volumetry: Volumetry::new(&background),
             planes: Planes::new(&background),
             measuring: Measuring::default(),
+            editor: Editor::new(),
             cine: None,
             panels_hidden: false,
             tags: None,

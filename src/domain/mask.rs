@@ -7,9 +7,9 @@ use std::ops::Range;
 /// A yes/no picture, row-major.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mask {
-    width: usize,
-    height: usize,
-    pixels: Vec<bool>,
+    pub(super) width: usize,
+    pub(super) height: usize,
+    pub(super) pixels: Vec<bool>,
 }
 
 /// A connected part of a mask (8-neighbourhood).

@@ -1,6 +1,7 @@
 //! What the program is about, free of files, tensors and windows.
 
 pub mod acquisition;
+pub mod brush;
 pub mod card;
 pub mod cascade;
 pub mod channel;

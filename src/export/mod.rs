@@ -5,6 +5,7 @@
 pub mod annotated_png;
 mod clock;
 pub mod contact_sheet;
+pub mod correction;
 pub mod dicom_seg;
 pub mod evaluation_page;
 pub mod kind;

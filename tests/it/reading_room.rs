@@ -1,6 +1,6 @@
 //! The window as a reading room: what stays in view, who has the keyboard, and where messages go.
 
-use crate::common::{dicom, nifti};
+use crate::common::{self, dicom, nifti};
 use crate::ui_common::{Window, drop_file, shows, wait, window, window_with_models, with_example};
 use dicom_core::VR;
 use dicom_dictionary_std::tags;
@@ -293,4 +293,110 @@ fn three_planes_are_linked_and_any_of_them_can_be_enlarged() {
     }
     window.key_press(Key::Q);
     wait(&mut window, "one view", |w| scan(w) == whole && beside(w, "coronal").is_none());
+}
+
+/// The reader's outline of the slice on show, in pixels.
+fn outlined(window: &Window) -> Option<usize> {
+    let entry = window.state().session().selected().unwrap();
+    entry.outline(entry.shown.place).map(|mask| mask.area())
+}
+
+#[test]
+fn an_outline_is_corrected_undone_and_saved_beside_the_scan() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, target) = (folder.path().join("head.png"), folder.path().join("head_mask.png"));
+    common::phantom_png(&path);
+    let mut window = window(vec![path.clone()], [1280.0, 720.0]);
+    wait(&mut window, "the answers", |w| w.state().session().is_complete());
+    window.key_press_modifiers(Modifiers::COMMAND, Key::S);
+    wait(&mut window, "the reason", |w| shows(w, "No outline was drawn"));
+    window.key_press(Key::E);
+    wait(&mut window, "the tools", |w| shows(w, "Smart brush"));
+    (0..3).for_each(|_| window.step());
+    let model = {
+        let session = window.state().session();
+        let map = session.segmentation(session.selected().unwrap()).unwrap();
+        map.mask(session.thresholds.mask).area()
+    };
+    // A dark corner, which no model outlines.
+    let picture = scan(&window);
+    let side = picture.height().min(picture.width()) * 0.98;
+    let corner = picture.center() - vec2(side * 0.45, side * 0.45);
+    drag(&mut window, corner, corner + vec2(40.0, 0.0));
+    let drawn = outlined(&window).unwrap();
+    assert!(drawn > model + 40, "it starts from the model's outline: {drawn} {model}");
+    window.key_press_modifiers(Modifiers::COMMAND, Key::Z);
+    wait(&mut window, "the stroke to go", |w| outlined(w).is_none());
+    window.key_press_modifiers(Modifiers::COMMAND | Modifiers::SHIFT, Key::Z);
+    wait(&mut window, "the stroke to come back", |w| outlined(w) == Some(drawn));
+    // A dab apart from the rest goes when only the largest part is kept.
+    let dab = picture.center() + vec2(side * 0.45, side * 0.45);
+    drag(&mut window, dab, dab + vec2(8.0, 0.0));
+    let both = outlined(&window).unwrap();
+    assert!(both > drawn);
+    window.get_by_label("Keep largest").click();
+    wait(&mut window, "the dab to go", |w| outlined(w).unwrap() < both);
+    window.get_by_label("Grow").click();
+    (0..3).for_each(|_| window.step());
+    window.get_by_label("Eraser").click();
+    window.step();
+    let before = outlined(&window).unwrap();
+    window.key_press_modifiers(Modifiers::COMMAND, Key::S);
+    wait(&mut window, "the question", |w| shows(w, "head_mask.png"));
+    window.get_by_label("Save").click();
+    wait(&mut window, "the file", |_| target.is_file());
+    let reopened = lesionlens::io::load(&path).unwrap();
+    let place = lesionlens::domain::study::Place { cut: reopened.native(), index: 0 };
+    let slice = reopened.frames.slice(place).unwrap();
+    assert_eq!(reopened.truth(place, &slice).unwrap().unwrap().area(), before);
+    // A file that is there is never replaced unasked.
+    let bytes = std::fs::read(&target).unwrap();
+    window.get_by_label("Shrink").click();
+    wait(&mut window, "a smaller outline", |w| outlined(w).unwrap() < before);
+    window.key_press_modifiers(Modifiers::COMMAND, Key::S);
+    wait(&mut window, "the warning", |w| shows(w, "will be replaced: 1") && w.query_by_label("Replace").is_some());
+    window.get_by_label("Cancel").click();
+    wait(&mut window, "it to close", |w| !shows(w, "will be replaced"));
+    assert_eq!(std::fs::read(&target).unwrap(), bytes);
+    window.key_press(Key::Escape);
+    wait(&mut window, "the tools to go", |w| !shows(w, "Smart brush"));
+}
+
+#[test]
+fn slices_between_two_drawn_ones_are_outlined_and_saved_as_a_volume() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, target) = (folder.path().join("v.nii"), folder.path().join("v_mask.nii.gz"));
+    volume(&path);
+    let mut window = window(vec![path.clone()], [1280.0, 720.0]);
+    wait(&mut window, "the answers", |w| w.state().session().is_complete());
+    window.key_press(Key::E);
+    wait(&mut window, "the tools", |w| shows(w, "Smart brush"));
+    (0..3).for_each(|_| window.step());
+    for down in [2, 4] {
+        window.key_press(Key::Home);
+        (0..down).for_each(|_| window.key_press(Key::ArrowDown));
+        (0..down + 3).for_each(|_| window.step());
+        let picture = scan(&window);
+        drag(&mut window, picture.center(), picture.center() + vec2(30.0, 0.0));
+    }
+    window.get_by_label("Interpolate").click();
+    let has = |w: &Window, index: usize| {
+        let entry = w.state().session().selected().unwrap();
+        let place = lesionlens::domain::study::Place { index, ..entry.place };
+        entry.outline(place).is_some_and(|mask| mask.area() > 10)
+    };
+    wait(&mut window, "the slice between", |w| has(w, 3));
+    assert!(has(&window, 2) && has(&window, 4) && !has(&window, 1) && !has(&window, 5));
+    window.key_press_modifiers(Modifiers::COMMAND, Key::S);
+    wait(&mut window, "what will be saved", |w| shows(w, "Slices that you outlined: 3"));
+    assert!(shows(&window, "stay as the model outlined them: 10"));
+    window.key_press(Key::Enter);
+    wait(&mut window, "the file", |_| target.is_file());
+    let reopened = lesionlens::io::load(&path).unwrap();
+    let outlined = |index: usize| {
+        let place = lesionlens::domain::study::Place { cut: reopened.native(), index };
+        reopened.truth(place, &reopened.frames.slice(place).unwrap()).unwrap().is_some_and(|mask| mask.area() > 0)
+    };
+    let found: Vec<usize> = (0..30).filter(|index| outlined(*index)).collect();
+    assert_eq!(found, [2, 3, 4, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27]);
 }

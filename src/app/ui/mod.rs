@@ -4,6 +4,7 @@ mod card_plots;
 mod corners;
 mod dialog;
 mod dialogs;
+mod editor;
 mod export;
 mod findings;
 mod headline;
@@ -96,6 +97,7 @@ pub(super) fn draw(app: &mut App, ui: &mut Ui) -> Actions {
         });
     }
     messages::tray(&mut app.notifications, ui, side(ui).inner_margin(Margin::symmetric(10, 6)));
+    editor::tools(app, ui, side(ui).inner_margin(Margin::symmetric(10, 5)), &mut out);
     let centre = Frame::NONE.fill(super::theme::VIEWPORT);
     CentralPanel::default().frame(centre).show(ui, |ui| viewport::show(app, ui, &mut out));
     let top = app.dialogs.last().copied();
@@ -109,6 +111,7 @@ pub(super) fn draw(app: &mut App, ui: &mut Ui) -> Actions {
             Dialog::Import => import::show(app, ui, is_top, &mut out),
             Dialog::Calibrate => dialogs::calibrate(app, ui, is_top, &mut out),
             Dialog::Tags => tags::show(app, ui, is_top),
+            Dialog::SaveMask => editor::save(app, ui, is_top, &mut out),
             Dialog::RemoveModel => dialogs::remove_model(app, ui, is_top, &mut out),
         };
         if outcome != Outcome::Stays {

@@ -22,6 +22,12 @@ pub fn show(app: &mut App, ui: &mut Ui, out: &mut Actions) {
             ui.separator();
             entries(ui, &Command::PRESETS, out);
         });
+        ui.menu_button(t!("menu.edit"), |ui| {
+            use Command::*;
+            entries(ui, &[Undo, Redo], out);
+            ui.separator();
+            entries(ui, &[Edit, SaveOutlines], out);
+        });
         ui.menu_button(t!("menu.help"), |ui| {
             entries(ui, &[Command::Shortcuts, Command::ModelCard, Command::ImportModel, Command::Settings], out);
         });
@@ -34,6 +40,11 @@ pub fn show(app: &mut App, ui: &mut Ui, out: &mut Actions) {
             if response.accessible_name(command.label()).clicked() {
                 out.push(Action::Run(command));
             }
+        }
+        let edit = Button::selectable(app.editor.is_on, "✏");
+        let response = ui.add_enabled(selected, edit).on_hover_text(Command::Edit.tooltip(ui));
+        if response.accessible_name(Command::Edit.label()).clicked() {
+            out.push(Action::Run(Command::Edit));
         }
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             if ui.button("⚙").on_hover_text(Command::Settings.tooltip(ui)).clicked() {

@@ -116,13 +116,15 @@ fn crosshair(app: &App, painter: &egui::Painter, entry: &Entry, view: &View, vie
 }
 
 fn gestures(app: &App, ui: &Ui, response: &egui::Response, out: &mut Actions) {
-    if response.double_clicked() {
+    if response.double_clicked() && !app.editor.is_on {
         out.push(double_click(app));
         return;
     }
     cross(app, response, out);
     let drag = response.drag_delta();
-    if app.measuring.tool == Tool::Window {
+    if app.editor.is_on {
+        draw_outline(app, ui, response, out);
+    } else if app.measuring.tool == Tool::Window {
         if response.dragged_by(PointerButton::Primary) && drag != egui::Vec2::ZERO {
             out.push(Action::DragWindow(drag));
         }
@@ -161,7 +163,7 @@ fn double_click(app: &App) -> Action {
 /// A click in the grid lets the planes cross there.
 fn cross(app: &App, response: &egui::Response, out: &mut Actions) {
     let (Some(entry), Some(view)) = (app.session.selected(), app.view()) else { return };
-    if !app.planes.is_grid(entry) || !response.clicked() {
+    if !app.planes.is_grid(entry) || !response.clicked() || app.editor.is_on {
         return;
     }
     let pixel = response.interact_pointer_pos().and_then(|at| view.pixel_at(&entry.shown.slice, response.rect, at));
@@ -202,24 +204,50 @@ fn wheel(ui: &Ui) -> isize {
 
 /// A drag with a measuring tool.
 fn measure(app: &App, ui: &Ui, response: &egui::Response, out: &mut Actions) {
-    let (Some(entry), Some(view)) = (app.session.selected(), app.view()) else { return };
     if response.hovered() {
         ui.set_cursor_icon(CursorIcon::Crosshair);
     }
+    out.extend(strokes(app, ui, response).into_iter().map(Action::Draw));
+}
+
+/// A drag with a brush, whose size is shown; a click is a short stroke.
+fn draw_outline(app: &App, ui: &Ui, response: &egui::Response, out: &mut Actions) {
+    let (Some(entry), Some(view)) = (app.session.selected(), app.view()) else { return };
+    if let Some(at) = response.hover_pos() {
+        let scale = view.scale(&entry.shown.slice, response.rect);
+        let radii = scale * app.editor.radius;
+        let stroke = Stroke::new(1.0, theme::MARK);
+        ui.painter_at(response.rect).add(egui::Shape::ellipse_stroke(at, radii, stroke));
+        ui.set_cursor_icon(CursorIcon::Crosshair);
+    }
+    out.extend(strokes(app, ui, response).into_iter().map(Action::Paint));
+    if response.clicked()
+        && let Some(at) = response.interact_pointer_pos()
+    {
+        let at = view.image_from_screen(&entry.shown.slice, response.rect, at);
+        out.extend([Figures::Begin(at), Figures::End].map(Action::Paint));
+    }
+}
+
+/// What the left button draws, in pixels of the picture.
+fn strokes(app: &App, ui: &Ui, response: &egui::Response) -> Vec<Figures> {
+    let (Some(entry), Some(view)) = (app.session.selected(), app.view()) else { return Vec::new() };
     let image = |at: Pos2| view.image_from_screen(&entry.shown.slice, response.rect, at);
+    let mut strokes = Vec::new();
     if response.drag_started_by(PointerButton::Primary)
         && let Some(at) = ui.input(|i| i.pointer.press_origin())
     {
-        out.push(Action::Draw(Figures::Begin(image(at))));
+        strokes.push(Figures::Begin(image(at)));
     }
     if response.dragged_by(PointerButton::Primary)
         && let Some(at) = response.interact_pointer_pos()
     {
-        out.push(Action::Draw(Figures::Move(image(at))));
+        strokes.push(Figures::Move(image(at)));
     }
     if response.drag_stopped_by(PointerButton::Primary) {
-        out.push(Action::Draw(Figures::End));
+        strokes.push(Figures::End);
     }
+    strokes
 }
 
 /// What to do when nothing is open.
