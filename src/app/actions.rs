@@ -106,6 +106,16 @@ impl App {
             }
             Action::ExportTo(path) => self.export(path),
             Action::Close(dialog) => self.close(dialog),
+            Action::RemoveFigure(figure) => {
+                if let Some(entry) = self.session.selected() {
+                    self.measuring.remove(entry, figure);
+                }
+            }
+            Action::NameLabel(text) => {
+                if let Some(entry) = self.session.selected() {
+                    self.measuring.label(entry, &text);
+                }
+            }
             Action::Paint(stroke) => self.paint(stroke),
             Action::Brush(brush) => self.editor.brush = brush,
             Action::BrushRadius(radius) => self.editor.radius = radius,
@@ -162,6 +172,8 @@ impl App {
             Command::Tags => self.show_tags(),
             Command::Distance => self.take(Tool::Distance),
             Command::Area => self.take(Tool::Area),
+            Command::Angle => self.take(Tool::Angle),
+            Command::Label => self.take(Tool::Label),
             Command::ClearMeasurements => {
                 if let Some(entry) = self.session.selected() {
                     self.measuring.clear(entry);
@@ -274,8 +286,9 @@ impl App {
     /// The same tool again puts it away.
     fn take(&mut self, tool: Tool) {
         self.measuring.tool = if self.measuring.tool == tool { Tool::Window } else { tool };
+        self.editor.is_on = false;
         let unknown = self.session.selected().is_some_and(|entry| entry.spacing().is_none());
-        if self.measuring.tool != Tool::Window && unknown {
+        if matches!(self.measuring.tool, Tool::Distance | Tool::Area) && unknown {
             self.notifications.info(t!("measure.no_mm"));
         }
     }
@@ -286,6 +299,9 @@ impl App {
         // The first line on a picture without mm can give it mm.
         if finished && self.measuring.tool == Tool::Distance && entry.spacing().is_none() {
             self.open(Dialog::Calibrate);
+        } else if finished && self.measuring.tool == Tool::Label {
+            self.fields.label.clear();
+            self.open(Dialog::Label);
         }
     }
 
@@ -352,6 +368,9 @@ impl App {
 
     pub(super) fn close(&mut self, dialog: Dialog) {
         self.dialogs.retain(|open| *open != dialog);
+        if dialog == Dialog::Label {
+            self.apply(Action::NameLabel(String::new()));
+        }
         if dialog == Dialog::Import {
             self.importing = None;
             self.offer_next();

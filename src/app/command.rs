@@ -73,6 +73,8 @@ commands! {
     Tags "tags" [ctrl(Key::I)]
     Distance "distance" [plain(Key::L)]
     Area "area" [plain(Key::K)]
+    Angle "angle" [plain(Key::J)]
+    Label "label" [plain(Key::B)]
     ClearMeasurements "clear_measurements" [plain(Key::X)]
     ToggleOverlay "toggle_overlay" [plain(Key::G), plain(Key::S)]
     ToggleContour "toggle_contour" [plain(Key::C)]

@@ -98,6 +98,7 @@ impl Editor {
         let (from, at) = match (stroke, &self.drawing) {
             (Stroke::Begin(at), _) => (at, at),
             (Stroke::Move(at), Some(drawing)) => (drawing.last, at),
+            (Stroke::Grab(_), _) => return,
             _ => {
                 self.drawing = None;
                 return;

@@ -31,6 +31,7 @@ use crate::domain::card::Card;
 use crate::domain::geometry::Plane;
 use crate::domain::overlay::OverlayStyle;
 use crate::domain::prediction::Thresholds;
+use crate::domain::ruler::Figure;
 use crate::domain::study::{Cut, Place};
 use crate::engine::device::DeviceChoice;
 use crate::engine::importing::own_models;
@@ -68,6 +69,10 @@ enum Action {
     Select(EntryId),
     Go(Step),
     Draw(Stroke),
+    /// Takes one measurement off the slice on show.
+    RemoveFigure(usize),
+    /// Gives the label that was just placed its text.
+    NameLabel(String),
     /// Corrects the outline of the slice on show.
     Paint(Stroke),
     Brush(Brush),
@@ -125,6 +130,7 @@ enum Dialog {
     Import,
     RemoveModel,
     SaveMask,
+    Label,
     Tags,
 }
 
@@ -136,7 +142,12 @@ impl Dialog {
             Dialog::Settings => Some(Command::Settings),
             Dialog::ModelCard => Some(Command::ModelCard),
             Dialog::Tags => Some(Command::Tags),
-            Dialog::Export | Dialog::Calibrate | Dialog::Import | Dialog::RemoveModel | Dialog::SaveMask => None,
+            Dialog::Export
+            | Dialog::Calibrate
+            | Dialog::Import
+            | Dialog::RemoveModel
+            | Dialog::SaveMask
+            | Dialog::Label => None,
         }
     }
 }
@@ -316,6 +327,11 @@ impl App {
     /// The open slices, for tests.
     pub fn session(&self) -> &Session {
         &self.session
+    }
+
+    /// Measurements on the slice on show, for tests.
+    pub fn figures(&self) -> &[Figure] {
+        self.session.selected().map_or(&[], |entry| self.measuring.on(entry))
     }
 
     pub fn settings(&self) -> &Settings {

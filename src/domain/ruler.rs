@@ -6,12 +6,65 @@ use super::slice::Spacing;
 #[derive(Debug, Clone, PartialEq)]
 pub enum Figure {
     Distance([[f64; 2]; 2]),
+    /// The middle point is the corner.
+    Angle([[f64; 2]; 3]),
     /// Corners of a closed outline.
     Area(Vec<[f64; 2]>),
+    /// A place with a text of the reader's.
+    Label([f64; 2], String),
 }
 
 impl Figure {
-    /// Length or area in pixels.
+    /// Points that can be moved one by one.
+    pub fn handles(&self) -> &[[f64; 2]] {
+        match self {
+            Figure::Distance(ends) => ends,
+            Figure::Angle(points) => points,
+            Figure::Area(corners) => corners,
+            Figure::Label(place, _) => std::slice::from_ref(place),
+        }
+    }
+
+    /// Moves a handle. A corner of an area takes its neighbours along, the less the farther they are, since there are many.
+    pub fn drag(&mut self, handle: usize, to: [f64; 2]) {
+        match self {
+            Figure::Distance(ends) => ends[handle % 2] = to,
+            Figure::Angle(points) => points[handle % 3] = to,
+            Figure::Label(place, _) => *place = to,
+            Figure::Area(corners) => drag_outline(corners, handle, to),
+        }
+    }
+
+    /// Degrees of an angle, 0–180, where a pixel is `wide` and `high`; `None` for other figures.
+    pub fn degrees(&self, [wide, high]: [f64; 2]) -> Option<f64> {
+        let Figure::Angle([a, corner, b]) = self else { return None };
+        let arm = |p: &[f64; 2]| [(p[0] - corner[0]) * wide, (p[1] - corner[1]) * high];
+        let (a, b) = (arm(a), arm(b));
+        let (cross, dot) = (a[0] * b[1] - a[1] * b[0], a[0] * b[0] + a[1] * b[1]);
+        Some(cross.abs().atan2(dot).to_degrees())
+    }
+
+    /// Mean and standard deviation of the values of the pixels whose centres lie within an area; `None` for other figures and when
+    /// there is no such pixel. `value` gives the value at a column and row, and nothing outside the picture.
+    pub fn mean_and_deviation(&self, value: impl Fn(usize, usize) -> Option<f32>) -> Option<(f64, f64)> {
+        let Figure::Area(corners) = self else { return None };
+        let heights = corners.iter().map(|corner| corner[1]);
+        let (top, bottom) = (heights.clone().fold(f64::INFINITY, f64::min), heights.fold(0.0, f64::max));
+        let (mut count, mut sum, mut squares) = (0.0, 0.0, 0.0);
+        for row in top.max(0.0) as usize..bottom.ceil() as usize {
+            for pair in crossings(corners, row as f64 + 0.5).chunks_exact(2) {
+                let first = (pair[0] - 0.5).ceil().max(0.0) as usize;
+                let end = (pair[1] - 0.5).ceil().max(0.0) as usize;
+                for value in (first..end).filter_map(|column| value(column, row)).map(f64::from) {
+                    (count, sum, squares) = (count + 1.0, sum + value, squares + value * value);
+                }
+            }
+        }
+        let mean = sum / count;
+        (count > 0.0).then(|| (mean, (squares / count - mean * mean).max(0.0).sqrt()))
+    }
+
+    /// Length or area in pixels; nothing for angles and labels.
     pub fn pixels(&self) -> f64 {
         self.size([1.0, 1.0])
     }
@@ -24,6 +77,7 @@ impl Figure {
     fn size(&self, [wide, high]: [f64; 2]) -> f64 {
         match self {
             Figure::Distance([a, b]) => ((b[0] - a[0]) * wide).hypot((b[1] - a[1]) * high),
+            Figure::Angle(_) | Figure::Label(..) => 0.0,
             // The shoelace formula.
             Figure::Area(corners) => {
                 let next = corners.iter().cycle().skip(1);
@@ -32,6 +86,27 @@ impl Figure {
             }
         }
     }
+}
+
+/// Corners this near, in pixels, are taken along when one is moved.
+const ALONG: f64 = 12.0;
+
+fn drag_outline(corners: &mut [[f64; 2]], handle: usize, to: [f64; 2]) {
+    let Some(from) = corners.get(handle).copied() else { return };
+    let by = [to[0] - from[0], to[1] - from[1]];
+    for corner in corners {
+        let share = (1.0 - (corner[0] - from[0]).hypot(corner[1] - from[1]) / ALONG).max(0.0);
+        *corner = [corner[0] + by[0] * share, corner[1] + by[1] * share];
+    }
+}
+
+/// Where a closed outline crosses a row, from left to right: inside lies between the first two, the next two, and so on.
+fn crossings(corners: &[[f64; 2]], y: f64) -> Vec<f64> {
+    let next = corners.iter().cycle().skip(1);
+    let crossed = corners.iter().zip(next).filter(|(a, b)| (a[1] > y) != (b[1] > y));
+    let mut found: Vec<f64> = crossed.map(|(a, b)| (b[0] - a[0]) * (y - a[1]) / (b[1] - a[1]) + a[0]).collect();
+    found.sort_by(f64::total_cmp);
+    found
 }
 
 #[cfg(test)]
@@ -48,5 +123,31 @@ mod tests {
         let triangle = Figure::Area(vec![[0.0, 0.0], [4.0, 0.0], [0.0, 3.0]]);
         assert_eq!((triangle.pixels(), triangle.millimetres(spacing)), (6.0, 6.0));
         assert_eq!(Figure::Area(Vec::new()).pixels(), 0.0);
+    }
+
+    #[test]
+    fn angles_and_means_by_hand() {
+        let right = Figure::Angle([[4.0, 0.0], [0.0, 0.0], [0.0, 3.0]]);
+        assert_eq!(right.degrees([1.0, 1.0]), Some(90.0));
+        // Columns twice as wide: the arm (1, 1) becomes (2, 1), whose angle to a row is atan(1/2).
+        let half = Figure::Angle([[1.0, 0.0], [0.0, 0.0], [1.0, 1.0]]);
+        assert!((half.degrees([2.0, 1.0]).unwrap() - 0.5f64.atan().to_degrees()).abs() < 1e-9);
+        // The middle four pixels of 4×4: 5, 6, 9, 10.
+        let value = |x: usize, y: usize| Some((x + 4 * y) as f32).filter(|_| x < 4 && y < 4);
+        let square = Figure::Area(vec![[1.0, 1.0], [3.0, 1.0], [3.0, 3.0], [1.0, 3.0]]);
+        let (mean, deviation) = square.mean_and_deviation(value).unwrap();
+        assert_eq!((mean, deviation), (7.5, 4.25f64.sqrt()));
+        assert_eq!(right.mean_and_deviation(value), None);
+    }
+
+    #[test]
+    fn handles_move_what_they_belong_to() {
+        let mut line = Figure::Distance([[0.0, 0.0], [3.0, 4.0]]);
+        line.drag(1, [6.0, 8.0]);
+        assert_eq!(line.pixels(), 10.0);
+        let mut outline = Figure::Area(vec![[0.0, 0.0], [6.0, 0.0], [40.0, 40.0]]);
+        outline.drag(0, [-2.0, 0.0]);
+        // Half as far for a corner at half the distance, not at all for one far away.
+        assert_eq!(outline, Figure::Area(vec![[-2.0, 0.0], [5.0, 0.0], [40.0, 40.0]]));
     }
 }

@@ -400,3 +400,49 @@ fn slices_between_two_drawn_ones_are_outlined_and_saved_as_a_volume() {
     let found: Vec<usize> = (0..30).filter(|index| outlined(*index)).collect();
     assert_eq!(found, [2, 3, 4, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27]);
 }
+
+#[test]
+fn measurements_are_moved_by_their_handles_removed_one_by_one_and_undone() {
+    let mut window = with_example();
+    let figures = |w: &Window| w.state().figures().to_vec();
+    let centre = scan(&window).center();
+    window.key_press(Key::J);
+    window.step();
+    drag(&mut window, centre, centre + vec2(80.0, 0.0));
+    let drawn = figures(&window);
+    assert!((drawn[0].degrees([1.0, 1.0]).unwrap() - 90.0).abs() < 1e-6, "{drawn:?}");
+    window.key_press(Key::B);
+    window.step();
+    let place = centre + vec2(-90.0, 60.0);
+    window.hover_at(place);
+    window.step();
+    window.drag_at(place);
+    window.drop_at(place);
+    wait(&mut window, "the question", |w| w.query_by_role_and_label(Role::TextInput, "Text of the label").is_some());
+    (0..6).for_each(|_| window.step());
+    window.event(egui::Event::Text("oedema?".into()));
+    window.step();
+    window.key_press(Key::Enter);
+    wait(&mut window, "the label", |w| figures(w).iter().any(|f| format!("{f:?}").contains("oedema?")));
+    // Escape puts the tool away; a drag from a handle moves it.
+    (0..3).for_each(|_| window.step());
+    window.key_press(Key::Escape);
+    window.step();
+    let before = figures(&window);
+    drag(&mut window, centre + vec2(80.0, 0.0), centre + vec2(80.0, 40.0));
+    let moved = figures(&window);
+    assert_eq!(moved.len(), 2);
+    assert_ne!(before[0], moved[0]);
+    window.key_press_modifiers(Modifiers::COMMAND, Key::Z);
+    wait(&mut window, "the move to be undone", |w| figures(w) == before);
+    // A right click on a handle removes its figure alone.
+    window.hover_at(place);
+    window.step();
+    for pressed in [true, false] {
+        let (button, modifiers) = (egui::PointerButton::Secondary, Modifiers::NONE);
+        window.event(egui::Event::PointerButton { pos: place, button, pressed, modifiers });
+    }
+    wait(&mut window, "the label to go", |w| figures(w).len() == 1);
+    window.key_press_modifiers(Modifiers::COMMAND, Key::Z);
+    wait(&mut window, "the label to come back", |w| figures(w) == before);
+}

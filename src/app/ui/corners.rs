@@ -13,6 +13,8 @@ use rust_i18n::t;
 const BAR_SHARE: f32 = 0.2;
 /// Height of the ends of the scale bar in points.
 const BAR_END: f32 = 8.0;
+/// Side in points of a view that has no room for more than the window and what is under the pointer.
+const SMALL: f32 = 230.0;
 /// Below this width in points there is no room for two texts side by side.
 const NARROW: f32 = 560.0;
 
@@ -22,8 +24,11 @@ pub fn show(app: &App, ui: &Ui, painter: &Painter, entry: &Entry, view: &View, r
         label(painter, at, Align2::CENTER_CENTER, t!("viewport.drop_a_scan").into_owned());
     }
     legend(app, painter, entry, response.rect);
-    acquisition(painter, entry, response.rect);
-    scale_bar(painter, entry, view, response.rect);
+    // In a small view text would hide the scan.
+    if response.rect.size().min_elem() > SMALL {
+        acquisition(painter, entry, response.rect);
+        scale_bar(painter, entry, view, response.rect);
+    }
     readout(app, ui, painter, entry, view, response);
 }
 
@@ -109,7 +114,9 @@ fn readout(app: &App, ui: &Ui, painter: &egui::Painter, entry: &Entry, view: &Vi
         Interpolation::Nearest => t!("settings.nearest"),
         Interpolation::Linear => t!("settings.linear"),
     };
-    label(painter, right - vec2(0.0, 18.0), Align2::RIGHT_CENTER, format!("{size}   {interpolation}"));
+    if viewport.size().min_elem() > SMALL {
+        label(painter, right - vec2(0.0, 18.0), Align2::RIGHT_CENTER, format!("{size}   {interpolation}"));
+    }
     let pixel = response.hover_pos().and_then(|at| view.pixel_at(&entry.shown.slice, viewport, at));
     let Some((x, y)) = pixel else { return };
     let value = entry.shown.slice.value(x, y).unwrap_or_default();

@@ -23,7 +23,7 @@ pub fn shortcuts(ui: &mut Ui, is_top: bool) -> Outcome {
                         ui.monospace(command.keys(ui).join("  "));
                         ui.end_row();
                     }
-                    for gesture in ["window", "slices", "zoom", "pan", "fit"] {
+                    for gesture in ["window", "slices", "zoom", "pan", "handle", "fit"] {
                         ui.label(t!(format!("gesture.{gesture}")));
                         ui.monospace(t!(format!("gesture.{gesture}_how")));
                         ui.end_row();
@@ -65,6 +65,27 @@ pub fn calibrate(app: &mut App, ui: &mut Ui, is_top: bool, out: &mut Actions) ->
     );
     if let (Outcome::Accepted, Some(mm), Some(pixels)) = (outcome, known, pixels) {
         out.push(Action::Calibrate(mm / pixels));
+    }
+    outcome
+}
+
+/// Asks for the text of a label that was just placed.
+pub fn label(app: &mut App, ui: &mut Ui, is_top: bool, out: &mut Actions) -> Outcome {
+    let name = ("label", t!("command.label").into_owned());
+    let outcome = super::dialog::show(
+        ui,
+        name,
+        is_top,
+        |window| window.resizable(false).default_width(300.0),
+        |ui| {
+            let field = TextEdit::singleline(&mut app.fields.label).desired_width(260.0);
+            let response = ui.add(field).accessible_name(t!("measure.text"));
+            app.fields.focus.give(&response);
+            Foot::Do { text: t!("measure.place").into_owned(), enabled: !app.fields.label.trim().is_empty() }
+        },
+    );
+    if outcome == Outcome::Accepted {
+        out.push(Action::NameLabel(app.fields.label.trim().to_string()));
     }
     outcome
 }

@@ -48,6 +48,8 @@ pub struct Fields {
     pub list_height: f32,
     /// The model of which is asked whether it shall be deleted.
     pub removing: Option<String>,
+    /// Text of the label that was just placed.
+    pub label: String,
     /// Text that the list of DICOM attributes is searched for.
     pub tag_search: String,
     pub focus: Focus,
@@ -110,6 +112,7 @@ pub(super) fn draw(app: &mut App, ui: &mut Ui) -> Actions {
             Dialog::Export => export::show(app, ui, is_top, &mut out),
             Dialog::Import => import::show(app, ui, is_top, &mut out),
             Dialog::Calibrate => dialogs::calibrate(app, ui, is_top, &mut out),
+            Dialog::Label => dialogs::label(app, ui, is_top, &mut out),
             Dialog::Tags => tags::show(app, ui, is_top),
             Dialog::SaveMask => editor::save(app, ui, is_top, &mut out),
             Dialog::RemoveModel => dialogs::remove_model(app, ui, is_top, &mut out),
@@ -124,12 +127,14 @@ pub(super) fn draw(app: &mut App, ui: &mut Ui) -> Actions {
 /// The list at the left and the findings at the right.
 fn sides(app: &mut App, ui: &mut Ui, frame: Frame, out: &mut Actions) {
     // A narrow window keeps room for the picture.
-    let narrow = ui.available_width() < 1000.0;
-    let list =
-        Panel::left(("studies", narrow)).default_size(if narrow { 170.0 } else { 236.0 }).size_range(120.0..=420.0);
-    list.frame(frame).show(ui, |ui| study_list::show(app, ui, out));
-    let right =
-        Panel::right(("findings", narrow)).default_size(if narrow { 250.0 } else { 304.0 }).size_range(230.0..=460.0);
+    let (list, findings) = match ui.available_width() {
+        ..700.0 => (136.0, 230.0),
+        700.0..1000.0 => (170.0, 250.0),
+        _ => (236.0, 304.0),
+    };
+    let left = Panel::left(("studies", list as u32)).default_size(list).size_range(120.0..=420.0);
+    left.frame(frame).show(ui, |ui| study_list::show(app, ui, out));
+    let right = Panel::right(("findings", findings as u32)).default_size(findings).size_range(230.0..=460.0);
     right.frame(frame).show(ui, |ui| findings::show(app, ui, out));
 }
 

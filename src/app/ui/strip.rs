@@ -16,6 +16,11 @@ use egui::{
 use rust_i18n::t;
 
 const HEIGHT: f32 = 58.0;
+/// Height of the plot where the whole window is low, and what counts as low, in points.
+const LOW_HEIGHT: f32 = 30.0;
+const LOW: f32 = 520.0;
+/// Below this width in points there is no room for a sentence beside the buttons.
+const NARROW: f32 = 420.0;
 
 /// Whether the study on show has more than one picture.
 pub fn is_wanted(entry: &Entry) -> bool {
@@ -43,7 +48,9 @@ pub fn show(app: &App, ui: &mut Ui, out: &mut Actions) {
                 out.push(Action::Run(command));
             }
         }
-        ui.add(Label::new(RichText::new(positives(app, entry)).weak()).truncate());
+        if width > NARROW {
+            ui.add(Label::new(RichText::new(positives(app, entry)).weak()).truncate());
+        }
     });
     plot(app, entry, ui, width, out);
 }
@@ -89,7 +96,8 @@ fn positives(app: &App, entry: &Entry) -> String {
 
 /// Probability of a finding by slice with the threshold's line; a click or drag goes there.
 fn plot(app: &App, entry: &Entry, ui: &mut Ui, width: f32, out: &mut Actions) {
-    let (rect, response) = ui.allocate_exact_size(vec2(width, HEIGHT), Sense::CLICK | Sense::DRAG);
+    let height = if ui.content_rect().height() < LOW { LOW_HEIGHT } else { HEIGHT };
+    let (rect, response) = ui.allocate_exact_size(vec2(width, height), Sense::CLICK | Sense::DRAG);
     response.widget_info(|| WidgetInfo::labeled(egui::Role::Canvas, true, t!("strip.name")));
     let painter = ui.painter_at(rect);
     painter.rect_filled(rect, 4, theme::VIEWPORT);

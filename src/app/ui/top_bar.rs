@@ -8,6 +8,11 @@ use egui::{Align, Button, Key, Layout, TextEdit, Ui};
 use rust_i18n::t;
 use std::path::PathBuf;
 
+/// Width in points from which there is room for buttons beside the menus.
+const ROOM_FOR_BUTTONS: f32 = 520.0;
+/// A narrower field for a path would show nothing of it.
+const SMALLEST_FIELD: f32 = 120.0;
+
 pub fn show(app: &mut App, ui: &mut Ui, out: &mut Actions) {
     let selected = app.session.selected().is_some();
     ui.horizontal(|ui| {
@@ -18,7 +23,7 @@ pub fn show(app: &mut App, ui: &mut Ui, out: &mut Actions) {
             ui.separator();
             entries(ui, &[Fit, ResetView, Invert, NextChannel, Planes, Cine, HidePanels, FullScreen], out);
             ui.separator();
-            entries(ui, &[Distance, Area, ClearMeasurements], out);
+            entries(ui, &[Distance, Angle, Area, Label, ClearMeasurements], out);
             ui.separator();
             entries(ui, &Command::PRESETS, out);
         });
@@ -32,26 +37,21 @@ pub fn show(app: &mut App, ui: &mut Ui, out: &mut Actions) {
             entries(ui, &[Command::Shortcuts, Command::ModelCard, Command::ImportModel, Command::Settings], out);
         });
         ui.separator();
-        command_button(ui, "", Command::Open, true, out);
-        command_button(ui, "💾", Command::Export, selected, out);
-        for (name, tool, command) in [("mm", Tool::Distance, Command::Distance), ("mm²", Tool::Area, Command::Area)] {
-            let button = Button::selectable(app.measuring.tool == tool, name);
-            let response = ui.add_enabled(selected, button).on_hover_text(command.tooltip(ui));
-            if response.accessible_name(command.label()).clicked() {
-                out.push(Action::Run(command));
-            }
+        // The menus hold what a narrow window has no room for.
+        if ui.available_width() > ROOM_FOR_BUTTONS {
+            command_button(ui, "", Command::Open, true, out);
+            command_button(ui, "💾", Command::Export, selected, out);
         }
-        let edit = Button::selectable(app.editor.is_on, "✏");
-        let response = ui.add_enabled(selected, edit).on_hover_text(Command::Edit.tooltip(ui));
-        if response.accessible_name(Command::Edit.label()).clicked() {
-            out.push(Action::Run(Command::Edit));
-        }
+        tools(app, ui, selected, out);
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             if ui.button("⚙").on_hover_text(Command::Settings.tooltip(ui)).clicked() {
                 out.push(Action::Run(Command::Settings));
             }
             let hint = t!("open.path_hint");
             let width = ui.available_width().min(420.0);
+            if width < SMALLEST_FIELD {
+                return;
+            }
             let field = TextEdit::singleline(&mut app.fields.path).hint_text(hint).desired_width(width);
             let response = ui.add(field).accessible_name(t!("open.path_hint"));
             if response.lost_focus() && ui.input(|i| i.key_pressed(Key::Enter)) {
@@ -62,6 +62,20 @@ pub fn show(app: &mut App, ui: &mut Ui, out: &mut Actions) {
             }
         });
     });
+}
+
+/// What the left button does on the scan.
+fn tools(app: &App, ui: &mut Ui, enabled: bool, out: &mut Actions) {
+    let measures = [Tool::Distance, Tool::Angle, Tool::Area, Tool::Label];
+    let measuring = measures.map(|tool| (tool.sign(), app.measuring.tool == tool, tool.command()));
+    let editing = ("✏", app.editor.is_on, Command::Edit);
+    for (sign, chosen, command) in measuring.into_iter().chain([editing]) {
+        let button = Button::selectable(chosen, sign);
+        let response = ui.add_enabled(enabled, button).on_hover_text(command.tooltip(ui));
+        if response.accessible_name(command.label()).clicked() {
+            out.push(Action::Run(command));
+        }
+    }
 }
 
 /// A path as people type or paste it: quoted, from the home folder, or as a file manager's address.

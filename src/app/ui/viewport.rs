@@ -2,7 +2,7 @@
 
 use super::Actions;
 use crate::app::entry::Entry;
-use crate::app::measuring::{Stroke as Figures, Tool};
+use crate::app::measuring::{Handle, Stroke as Figures, Tool};
 use crate::app::planes::{Arrangement, Planes};
 use crate::app::session::Step;
 use crate::app::view::View;
@@ -122,8 +122,18 @@ fn gestures(app: &App, ui: &Ui, response: &egui::Response, out: &mut Actions) {
     }
     cross(app, response, out);
     let drag = response.drag_delta();
+    let held = if app.editor.is_on { None } else { super::measurements::under(app, ui, response) };
+    if let Some(handle) = held
+        && response.secondary_clicked()
+    {
+        out.push(Action::RemoveFigure(handle.figure));
+    }
     if app.editor.is_on {
         draw_outline(app, ui, response, out);
+    } else if held.is_some() {
+        ui.set_cursor_icon(CursorIcon::Grab);
+        let strokes = strokes(app, ui, response).into_iter();
+        out.extend(strokes.filter_map(|stroke| grabbed(stroke, held)).map(Action::Draw));
     } else if app.measuring.tool == Tool::Window {
         if response.dragged_by(PointerButton::Primary) && drag != egui::Vec2::ZERO {
             out.push(Action::DragWindow(drag));
@@ -208,6 +218,23 @@ fn measure(app: &App, ui: &Ui, response: &egui::Response, out: &mut Actions) {
         ui.set_cursor_icon(CursorIcon::Crosshair);
     }
     out.extend(strokes(app, ui, response).into_iter().map(Action::Draw));
+    // A label needs no more than a click.
+    if app.measuring.tool == Tool::Label
+        && response.clicked()
+        && let (Some(entry), Some(view), Some(at)) =
+            (app.session.selected(), app.view(), response.interact_pointer_pos())
+    {
+        let at = view.image_from_screen(&entry.shown.slice, response.rect, at);
+        out.extend([Figures::Begin(at), Figures::End].map(Action::Draw));
+    }
+}
+
+/// A drag that began at a handle moves it instead of drawing.
+fn grabbed(stroke: Figures, held: Option<Handle>) -> Option<Figures> {
+    match stroke {
+        Figures::Begin(_) => held.map(Figures::Grab),
+        other => Some(other),
+    }
 }
 
 /// A drag with a brush, whose size is shown; a click is a short stroke.
