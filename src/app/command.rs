@@ -80,8 +80,8 @@ commands! {
     ToggleContour "toggle_contour" [plain(Key::C)]
     LessOpacity "less_opacity" [plain(Key::A)]
     MoreOpacity "more_opacity" [plain(Key::D)]
-    LowerThreshold "lower_threshold" [plain(Key::OpenBracket)]
-    RaiseThreshold "raise_threshold" [plain(Key::CloseBracket)]
+    LowerThreshold "lower_threshold" [plain(Key::OpenBracket), plain(Key::Minus)]
+    RaiseThreshold "raise_threshold" [plain(Key::CloseBracket), plain(Key::Plus)]
     ResetThreshold "reset_threshold" [plain(Key::T)]
     ResetView "reset_view" [plain(Key::R)]
     Fit "fit" [plain(Key::F)]
@@ -113,7 +113,8 @@ impl Command {
     pub fn keys(self, ctx: &egui::Context) -> Vec<String> {
         let named = |s: &KeyboardShortcut| {
             let text = ctx.format_shortcut(s);
-            text.replace("OpenBracket", "[").replace("CloseBracket", "]").replace("Comma", ",")
+            let key = key_name(s.logical_key).map(|name| text.replace(s.logical_key.name(), &name));
+            key.unwrap_or(text).replace("Shift", &t!("key.shift"))
         };
         self.shortcuts().iter().map(named).collect()
     }
@@ -125,6 +126,28 @@ impl Command {
             None => self.label(),
         }
     }
+}
+
+/// What is written on a key, where that is not its name in egui.
+fn key_name(key: Key) -> Option<String> {
+    let name = match key {
+        Key::OpenBracket => "[".into(),
+        Key::CloseBracket => "]".into(),
+        Key::Comma => ",".into(),
+        Key::Period => ".".into(),
+        Key::Plus => "+".into(),
+        Key::Minus => "-".into(),
+        Key::ArrowUp => "↑".into(),
+        Key::ArrowDown => "↓".into(),
+        Key::Home => t!("key.home"),
+        Key::End => t!("key.end"),
+        Key::PageUp => t!("key.page_up"),
+        Key::PageDown => t!("key.page_down"),
+        Key::Delete => t!("key.delete"),
+        Key::Escape => t!("key.escape"),
+        _ => return None,
+    };
+    Some(name.into_owned())
 }
 
 /// Commands whose keys were pressed, consumed so that no widget sees them. Plain keys wait while text is being typed. Under a

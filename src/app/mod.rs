@@ -15,6 +15,7 @@ mod measuring;
 mod notifications;
 mod opener;
 mod planes;
+mod problems;
 mod replies;
 pub mod session;
 pub mod shown;

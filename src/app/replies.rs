@@ -3,6 +3,7 @@
 use super::entry::EntryId;
 use super::importing::Importing;
 use super::opener::Event;
+use super::problems;
 use super::session::Models;
 use super::tasks::Done;
 use super::{Action, App, Dialog};
@@ -30,7 +31,7 @@ impl App {
             }
             Event::Failed(error) => {
                 self.settings.forget(&error.path);
-                self.notifications.error(error.to_string());
+                self.notifications.error(problems::load_error(&error));
             }
             Event::Outline(path) => self.load_truth(self.session.selected().map(|e| e.id), path),
             Event::Model(path) => self.tasks.detect_model(path),

@@ -3,6 +3,7 @@
 use super::background::{Background, Fault, Job, Jobs};
 use super::entry::EntryId;
 use super::opener;
+use super::problems::load_error;
 use super::shown::Shown;
 use super::state::Settings;
 use crate::domain::card::Card;
@@ -136,7 +137,7 @@ impl Tasks {
         let failed = move |fault: Fault| Done::Truth(id, place, Err(fault.text()));
         self.jobs.run("outline", failed, move |reporter| {
             let truth = io::load_truth(&path, &study, place);
-            reporter.tell(Done::Truth(id, place, truth.map_err(|e| e.to_string())));
+            reporter.tell(Done::Truth(id, place, truth.map_err(|e| load_error(&e))));
         });
     }
 
@@ -172,7 +173,7 @@ impl Tasks {
     /// Reads what a DICOM file says before its pixels.
     pub fn read_tags(&self, path: PathBuf) {
         self.jobs.run("attributes", Done::Failed, move |reporter| {
-            let attributes = io::dicom::attributes(&path).map_err(|e| e.to_string());
+            let attributes = io::dicom::attributes(&path).map_err(|e| load_error(&e));
             reporter.tell(Done::Tags(path, attributes));
         });
     }

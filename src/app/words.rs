@@ -67,7 +67,7 @@ pub fn plane_name(plane: Plane) -> String {
 /// Sizes of a whole study's mask. `count` is the number of slices of the study.
 pub fn volume_lines(sizes: &VolumeMeasurements, count: usize) -> Vec<String> {
     let ml = match sizes.ml {
-        Some(ml) => t!("volume.ml", ml = format!("{ml:.1}")),
+        Some(ml) => t!("volume.ml", ml = decimal(ml, 1)),
         None => t!("volume.voxels", voxels = sizes.voxels),
     };
     let slices = match sizes.components {
@@ -75,7 +75,7 @@ pub fn volume_lines(sizes: &VolumeMeasurements, count: usize) -> Vec<String> {
         parts => t!("volume.slices", n = sizes.slices, count = count, parts = parts),
     };
     let diameter = sizes.diameter_mm.filter(|_| sizes.voxels > 0);
-    let diameter = diameter.map(|mm| t!("volume.diameter", mm = format!("{mm:.1}")).into_owned());
+    let diameter = diameter.map(|mm| t!("volume.diameter", mm = decimal(mm, 1)).into_owned());
     [ml.into_owned(), slices.into_owned()].into_iter().chain(diameter).collect()
 }
 
@@ -84,19 +84,19 @@ pub fn measurement_lines(facts: &MaskFacts, mask_threshold: f32) -> Vec<String> 
     let mut lines = Vec::new();
     if let Some(m) = &facts.measurements {
         let area = match m.area_mm2 {
-            Some(mm2) => t!("findings.area_mm", px = m.pixels, mm2 = format!("{mm2:.0}")),
+            Some(mm2) => t!("findings.area_mm", px = m.pixels, mm2 = decimal(mm2, 0)),
             None => t!("findings.area_px", px = m.pixels),
         };
         lines.push(area.into_owned());
         let diameter = match m.diameter_mm {
-            Some(mm) => t!("findings.diameter_mm", px = format!("{:.1}", m.diameter_px), mm = format!("{mm:.1}")),
-            None => t!("findings.diameter_px", px = format!("{:.1}", m.diameter_px)),
+            Some(mm) => t!("findings.diameter_mm", px = decimal(m.diameter_px, 1), mm = decimal(mm, 1)),
+            None => t!("findings.diameter_px", px = decimal(m.diameter_px, 1)),
         };
         lines.push(t!("findings.components", n = m.components).into_owned() + "   " + &diameter);
-        lines.push(t!("findings.mask_threshold_at", threshold = format!("{mask_threshold:.2}")).into_owned());
+        lines.push(t!("findings.mask_threshold_at", threshold = decimal(f64::from(mask_threshold), 2)).into_owned());
     }
     if let Some(dice) = facts.dice {
-        lines.push(t!("findings.dice", dice = format!("{dice:.3}")).into_owned());
+        lines.push(t!("findings.dice", dice = decimal(dice, 3)).into_owned());
     }
     lines
 }

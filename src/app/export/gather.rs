@@ -150,7 +150,7 @@ impl App {
             lines.extend(words::volume_lines(&sizes, entry.count()));
         }
         let thresholds = self.session.thresholds;
-        let number = |v: f64| format!("{v:.2}");
+        let number = |v: f64| words::decimal(v, 2);
         let (classifier, mask) = (number(thresholds.classifier), number(f64::from(thresholds.mask)));
         lines.push(t!("export.thresholds", classifier = classifier, mask = mask).into_owned());
         let places = || entry.places();
@@ -169,9 +169,11 @@ impl App {
         match classification {
             Some(c) => {
                 let verdict = words::verdict_text(&c.verdict(thresholds.classifier));
-                let at = format!("{:.2}", thresholds.classifier);
+                let at = words::decimal(thresholds.classifier, 2);
                 lines.push(t!("export.verdict", verdict = verdict, threshold = at).into_owned());
-                let percent = |(class, p): &(String, f64)| format!("{} {:.1} %", words::class_name(class), p * 100.0);
+                let percent = |(class, p): &(String, f64)| {
+                    format!("{} {} %", words::class_name(class), words::decimal(p * 100.0, 1))
+                };
                 lines.push(c.classes.iter().map(percent).collect::<Vec<_>>().join("   "));
             }
             None if !entry.is_asked_view() => {

@@ -64,7 +64,8 @@ fn history(ui: &mut Ui, card: &Card) {
 pub fn legend(ui: &mut Ui, lines: [(&str, Color32); 2]) {
     ui.horizontal(|ui| {
         for (name, colour) in lines {
-            ui.label(RichText::new(format!("● {name}")).small().color(colour));
+            ui.label(RichText::new("●").small().color(colour));
+            ui.label(RichText::new(name).small().weak());
         }
     });
 }

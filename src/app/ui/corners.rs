@@ -125,7 +125,7 @@ fn readout(app: &App, ui: &Ui, painter: &egui::Painter, entry: &Entry, view: &Vi
     if let Some(segmentation) = app.session.shown_segmentation(entry)
         && let Some(p) = segmentation.probability_at(x, y)
     {
-        text.push_str(&format!("   {} {p:.3}", t!("viewport.mask_probability")));
+        text.push_str(&format!("   {} {}", t!("viewport.mask_probability"), decimal(f64::from(p), 3)));
     }
     // A narrow viewport has no room for two texts side by side.
     let up = if viewport.width() < NARROW { 36.0 } else { 0.0 };

@@ -4,6 +4,7 @@ use super::headline::contradiction_line;
 use super::{Actions, class_name};
 use crate::app::command::Command;
 use crate::app::entry::Entry;
+use crate::app::words::decimal;
 use crate::app::{Action, App, theme};
 use crate::domain::card::Sequence;
 use crate::domain::geometry::Plane;
@@ -83,7 +84,7 @@ fn warning(warning: &Warning) -> String {
         Warning::OrderUnknown => t!("warning.order_unknown"),
         Warning::OrderByLocation => t!("warning.order_by_location"),
         Warning::OrderAsStored => t!("warning.order_as_stored"),
-        Warning::Gaps { largest_mm } => t!("warning.gaps", mm = format!("{:.1}", mm(*largest_mm))),
+        Warning::Gaps { largest_mm } => t!("warning.gaps", mm = decimal(mm(*largest_mm), 1)),
         Warning::Duplicates(n) => t!("warning.duplicates", n = n),
         Warning::CopiesLeftOut(n) => t!("warning.copies_left_out", n = n),
         Warning::MixedOrientations(n) => t!("warning.mixed_orientations", n = n),
@@ -175,7 +176,7 @@ fn bars(ui: &mut Ui, classification: &Classification) {
         ui.horizontal(|ui| {
             ui.label(class_name(class));
             ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
-                ui.monospace(format!("{:.1} %", p * 100.0));
+                ui.monospace(format!("{} %", decimal(p * 100.0, 1)));
             });
         });
         let colour = if classification.is_finding(i) { theme::DANGER } else { theme::NEUTRAL };

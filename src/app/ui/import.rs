@@ -2,9 +2,10 @@
 
 use super::Actions;
 use super::dialog::{Foot, Outcome};
+use crate::app::words::decimal;
 use crate::app::{Action, App};
 use crate::domain::card::{SIDES, Scale, Task};
-use egui::{ComboBox, DragValue, Grid, Slider, TextEdit, Ui};
+use egui::{ComboBox, DragValue, Grid, TextEdit, Ui};
 use rust_i18n::t;
 
 pub fn show(app: &mut App, ui: &mut Ui, is_top: bool, out: &mut Actions) -> Outcome {
@@ -59,13 +60,17 @@ pub fn show(app: &mut App, ui: &mut Ui, is_top: bool, out: &mut Actions) -> Outc
                     shown.response.accessible_name(t!("import.scale"));
                     if let Some(slice) = &slice {
                         let (low, high) = importing.ranges.get(&detected, slice, *scale);
-                        ui.weak(t!("import.range", low = format!("{low:.2}"), high = format!("{high:.2}")));
+                        ui.weak(t!(
+                            "import.range",
+                            low = decimal(f64::from(low), 2),
+                            high = decimal(f64::from(high), 2)
+                        ));
                     }
                 });
                 ui.end_row();
                 ui.label(t!("findings.threshold"));
                 let threshold = wishes.threshold.get_or_insert(0.5);
-                ui.add(Slider::new(threshold, 0.01..=0.99).fixed_decimals(2).step_by(0.01));
+                ui.add(super::share_slider(threshold, 0.01..=0.99).step_by(0.01));
                 ui.end_row();
                 ui.label(t!("import.modality"));
                 let modality = wishes.modality.get_or_insert_default();

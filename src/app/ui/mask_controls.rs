@@ -7,7 +7,7 @@ use crate::app::volumetry::Progress;
 use crate::app::{Action, App};
 use crate::domain::cascade::Gate;
 use crate::domain::overlay::{OverlayColour, OverlayStyle};
-use egui::{Button, CollapsingHeader, Color32, RichText, Slider, Ui};
+use egui::{Button, CollapsingHeader, Color32, RichText, Ui};
 use rust_i18n::t;
 
 /// Draws whether the mask is shown, its sizes, and how it looks.
@@ -73,7 +73,7 @@ fn threshold(app: &App, ui: &mut Ui, out: &mut Actions) {
         });
     });
     let mut value = app.session.thresholds.mask;
-    let slider = Slider::new(&mut value, 0.01..=0.99).fixed_decimals(2).step_by(0.01).trailing_fill(true);
+    let slider = super::share_slider(&mut value, 0.01..=0.99).step_by(0.01).trailing_fill(true);
     if ui.add(slider).accessible_name(t!("findings.mask_threshold")).changed() {
         out.push(Action::MaskThreshold(value));
     }
@@ -102,7 +102,7 @@ fn looks(app: &App, ui: &mut Ui, out: &mut Actions) {
     });
     ui.label(t!("findings.opacity"));
     let mut opacity = style.opacity;
-    let slider = Slider::new(&mut opacity, 0.0..=1.0).fixed_decimals(2).trailing_fill(true);
+    let slider = super::share_slider(&mut opacity, 0.0..=1.0).trailing_fill(true);
     if ui.add(slider).accessible_name(t!("findings.opacity")).on_hover_text(Command::MoreOpacity.tooltip(ui)).changed()
     {
         out.push(Action::Overlay(OverlayStyle { opacity, ..style }));

@@ -9,6 +9,7 @@ mod export;
 mod findings;
 mod headline;
 mod import;
+mod marks;
 mod mask_controls;
 mod measurements;
 mod messages;
@@ -24,15 +25,18 @@ mod tags;
 mod thresholds;
 mod top_bar;
 mod viewport;
+mod wheel;
 
 use super::command::Command;
 use super::theme;
-use super::words::{class_name, measurement_lines, verdict_text, volume_lines};
+use super::words::{class_name, decimal, measurement_lines, verdict_text, volume_lines};
 use super::{Action, App, Dialog};
 use crate::domain::prediction::Verdict;
 use crate::export::kind::ExportKind;
 use dialog::Outcome;
-use egui::{Align2, CentralPanel, Color32, FontId, Frame, Margin, Painter, Panel, Pos2, Response, Ui, vec2};
+use egui::emath::Numeric;
+use egui::{Align2, CentralPanel, Color32, FontId, Frame, Margin, Painter, Panel, Pos2, Response, Slider, Ui, vec2};
+use std::ops::RangeInclusive;
 
 /// Text being typed and where lists are scrolled to: the only state panels keep.
 #[derive(Debug, Default)]
@@ -101,7 +105,12 @@ pub(super) fn draw(app: &mut App, ui: &mut Ui) -> Actions {
     messages::tray(&mut app.notifications, ui, side(ui).inner_margin(Margin::symmetric(10, 6)));
     editor::tools(app, ui, side(ui).inner_margin(Margin::symmetric(10, 5)), &mut out);
     let centre = Frame::NONE.fill(super::theme::VIEWPORT);
-    CentralPanel::default().frame(centre).show(ui, |ui| viewport::show(app, ui, &mut out));
+    CentralPanel::default().frame(centre).show(ui, |ui| {
+        match app.session.selected().filter(|entry| app.planes.is_grid(entry)) {
+            Some(entry) => planes::show(app, ui, entry, &mut out),
+            None => viewport::scan(app, ui, &mut out),
+        }
+    });
     let top = app.dialogs.last().copied();
     for dialog in app.dialogs.clone() {
         let is_top = top == Some(dialog);
@@ -136,6 +145,14 @@ fn sides(app: &mut App, ui: &mut Ui, frame: Frame, out: &mut Actions) {
     left.frame(frame).show(ui, |ui| study_list::show(app, ui, out));
     let right = Panel::right(("findings", findings as u32)).default_size(findings).size_range(230.0..=460.0);
     right.frame(frame).show(ui, |ui| findings::show(app, ui, out));
+}
+
+/// A slider for a share in 0–1, whose number is written and read as the current language does.
+fn share_slider<N: Numeric>(value: &mut N, range: RangeInclusive<N>) -> Slider<'_> {
+    let slider = Slider::new(value, range).fixed_decimals(2);
+    slider
+        .custom_formatter(|value, _| decimal(value, 2))
+        .custom_parser(|text| text.trim().replace(',', ".").parse().ok())
 }
 
 /// Makes sliders as wide as the room there is beside their number.

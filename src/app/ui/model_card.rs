@@ -2,6 +2,7 @@
 
 use super::dialog::{Foot, Outcome};
 use crate::app::App;
+use crate::app::words::decimal;
 use crate::domain::card::{Card, Level, Metric};
 use egui::{Grid, RichText, ScrollArea, Ui};
 use rust_i18n::t;
@@ -61,20 +62,22 @@ fn one(ui: &mut Ui, card: &Card) {
         if let Some(c) = card.calibration {
             let text = t!(
                 "card.calibration",
-                temperature = format!("{:.2}", c.temperature),
-                before = format!("{:.3}", c.ece_before),
-                after = format!("{:.3}", c.ece_after)
+                temperature = decimal(c.temperature, 2),
+                before = decimal(c.ece_before, 3),
+                after = decimal(c.ece_after, 3)
             );
             row(t!("card.calibrated").into(), text.into());
         }
         let mut figures = |prefix: &str, metrics: &BTreeMap<String, Metric>| {
             for (name, metric) in metrics {
-                let interval = metric.ci95.map_or(String::new(), |[low, high]| format!(" ({low:.3}–{high:.3})"));
+                let interval = metric
+                    .ci95
+                    .map_or(String::new(), |[low, high]| format!(" ({}–{})", decimal(low, 3), decimal(high, 3)));
                 let level = match metric.level {
                     Level::Patient | Level::OutOfFold => t!("card.patient_level", n = metric.n_patients),
                     Level::SliceLeaky => t!("card.slice_level", n = metric.n_patients),
                 };
-                row(format!("{prefix}{name}"), format!("{:.3}{interval}, {level}", metric.value));
+                row(format!("{prefix}{name}"), format!("{}{interval}, {level}", decimal(metric.value, 3)));
             }
         };
         figures("", &card.metrics);

@@ -8,7 +8,7 @@ use crate::app::view::View;
 use crate::app::words::plane_name;
 use crate::app::{Action, App, theme};
 use crate::domain::geometry::Plane;
-use egui::{Align2, FontId, Painter, Pos2, Rect, Sense, Stroke, StrokeKind, Ui, UiBuilder, WidgetInfo, pos2, vec2};
+use egui::{Align2, FontId, Pos2, Rect, Sense, Stroke, StrokeKind, Ui, UiBuilder, WidgetInfo, pos2, vec2};
 use rust_i18n::t;
 
 /// Points between two cells.
@@ -53,10 +53,10 @@ fn beside(app: &App, ui: &mut Ui, entry: &Entry, plane: Plane, out: &mut Actions
     let view = View::of(slice);
     let rect = view.picture_rect(slice, response.rect);
     painter.image(texture.id(), rect, WHOLE, egui::Color32::WHITE);
-    super::viewport::marks(&painter, slice, response.rect);
+    super::marks::sides(&painter, slice, response.rect);
     let Some(crossing) = app.planes.crossing(entry, plane) else { return };
     let centre = pos2(crossing[0] as f32 + 0.5, crossing[1] as f32 + 0.5);
-    crosshair(&painter, response.rect, view.screen_from_image(slice, response.rect, centre));
+    super::marks::crosshair(&painter, response.rect, view.screen_from_image(slice, response.rect, centre));
     let count = entry.study.frames.count(plane);
     let text = format!("{name} {}", t!("strip.slice", n = crossing[2] + 1, count = count));
     label(&painter, response.rect.left_top() + vec2(14.0, 18.0), Align2::LEFT_CENTER, text);
@@ -68,21 +68,11 @@ fn beside(app: &App, ui: &mut Ui, entry: &Entry, plane: Plane, out: &mut Actions
             out.push(Action::Cross(plane, [x, y, crossing[2]]));
         }
     }
-    let turned = super::viewport::turned(ui, &response);
+    let turned = super::wheel::turned(ui, &response);
     if turned != 0 {
         let index = crossing[2].saturating_add_signed(turned).min(count - 1);
         out.push(Action::Cross(plane, [crossing[0], crossing[1], index]));
     }
-}
-
-/// Two thin lines that leave the place itself free.
-pub fn crosshair(painter: &Painter, rect: Rect, at: Pos2) {
-    let stroke = Stroke::new(1.0, theme::MARK.gamma_multiply(0.6));
-    let free = 6.0;
-    painter.hline(rect.left()..=at.x - free, at.y, stroke);
-    painter.hline(at.x + free..=rect.right(), at.y, stroke);
-    painter.vline(at.x, rect.top()..=at.y - free, stroke);
-    painter.vline(at.x, at.y + free..=rect.bottom(), stroke);
 }
 
 /// Positive slices of the plane that was looked in; a click goes there.

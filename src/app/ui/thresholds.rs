@@ -3,7 +3,7 @@
 use super::Actions;
 use crate::app::command::Command;
 use crate::app::{Action, App};
-use egui::{Slider, Ui};
+use egui::Ui;
 use rust_i18n::t;
 
 /// Draws the threshold and, right below it, what it does to unseen patients.
@@ -20,7 +20,7 @@ pub fn show(app: &App, ui: &mut Ui, out: &mut Actions) {
         });
     });
     let mut value = app.session.thresholds.classifier;
-    let slider = Slider::new(&mut value, 0.01..=0.99).fixed_decimals(2).step_by(0.01).trailing_fill(true);
+    let slider = super::share_slider(&mut value, 0.01..=0.99).step_by(0.01).trailing_fill(true);
     if ui.add(slider).accessible_name(t!("findings.threshold")).changed() {
         out.push(Action::Threshold(value));
     }

@@ -7,25 +7,14 @@ use crate::app::planes::{Arrangement, Planes};
 use crate::app::session::Step;
 use crate::app::view::View;
 use crate::app::{Action, App, theme};
-use crate::domain::slice::Slice;
 use egui::{
-    Align2, Color32, CursorIcon, FontId, Id, PointerButton, Pos2, Rect, Sense, Stroke, StrokeKind, Ui, WidgetInfo,
-    pos2, vec2,
+    Align2, Color32, CursorIcon, FontId, PointerButton, Pos2, Rect, Sense, Stroke, StrokeKind, Ui, WidgetInfo, pos2,
+    vec2,
 };
 use rust_i18n::t;
 
-/// Touchpad travel that moves on by one slice.
-const POINTS_PER_SLICE: f32 = 24.0;
 /// Width of a mask's edge in points.
 const CONTOUR: f32 = 1.6;
-
-/// Draws the scan: three linked planes where the reader wants them, else one view.
-pub fn show(app: &App, ui: &mut Ui, out: &mut Actions) {
-    match app.session.selected().filter(|entry| app.planes.is_grid(entry)) {
-        Some(entry) => super::planes::show(app, ui, entry, out),
-        None => scan(app, ui, out),
-    }
-}
 
 /// Draws the view in hand.
 pub fn scan(app: &App, ui: &mut Ui, out: &mut Actions) {
@@ -46,7 +35,7 @@ pub fn scan(app: &App, ui: &mut Ui, out: &mut Actions) {
         }
         (Some(entry), Some(view)) => {
             picture(app, &painter, entry, view, viewport);
-            marks(&painter, &entry.shown.slice, viewport);
+            super::marks::sides(&painter, &entry.shown.slice, viewport);
             crosshair(app, &painter, entry, view, viewport);
             super::measurements::show(app, &painter, entry, view, viewport);
             gestures(app, ui, &response, out);
@@ -88,30 +77,12 @@ fn picture(app: &App, painter: &egui::Painter, entry: &Entry, view: &View, viewp
     }
 }
 
-/// Sides of the patient at the edges of the viewport, where the study tells.
-pub fn marks(painter: &egui::Painter, slice: &Slice, viewport: Rect) {
-    let Some(orientation) = slice.orientation else { return };
-    let inside = viewport.shrink(12.0);
-    let places = [
-        (inside.left_center(), Align2::LEFT_CENTER),
-        (inside.right_center(), Align2::RIGHT_CENTER),
-        (inside.center_top(), Align2::CENTER_TOP),
-        (inside.center_bottom(), Align2::CENTER_BOTTOM),
-    ];
-    for (text, (at, align)) in orientation.marks().into_iter().zip(places) {
-        let galley = painter.layout_no_wrap(text, FontId::proportional(17.0), theme::MARK);
-        let rect = align.anchor_size(at, galley.size());
-        painter.rect_filled(rect.expand2(vec2(5.0, 1.0)), 4, Color32::from_black_alpha(120));
-        painter.galley(rect.min, galley, theme::MARK);
-    }
-}
-
 /// Where the other planes cross this one.
 fn crosshair(app: &App, painter: &egui::Painter, entry: &Entry, view: &View, viewport: Rect) {
     let crossing = app.planes.crossing(entry, entry.shown.place.cut.plane).filter(|_| app.planes.is_grid(entry));
     if let Some([x, y, _]) = crossing {
         let centre = pos2(x as f32 + 0.5, y as f32 + 0.5);
-        super::planes::crosshair(painter, viewport, view.screen_from_image(&entry.shown.slice, viewport, centre));
+        super::marks::crosshair(painter, viewport, view.screen_from_image(&entry.shown.slice, viewport, centre));
     }
 }
 
@@ -182,34 +153,11 @@ fn cross(app: &App, response: &egui::Response, out: &mut Actions) {
     }
 }
 
-/// Slices that the wheel was turned by over `response`.
-pub fn turned(ui: &Ui, response: &egui::Response) -> isize {
-    if response.hovered() { wheel(ui) } else { 0 }
-}
-
 fn step_by_wheel(ui: &Ui, response: &egui::Response, out: &mut Actions) {
-    let turned = turned(ui, response);
+    let turned = super::wheel::turned(ui, response);
     if turned != 0 {
         out.push(Action::Go(Step::By(turned)));
     }
-}
-
-/// Slices that the wheel was turned by since the last frame: down goes on.
-fn wheel(ui: &Ui) -> isize {
-    let travel = |event: &egui::Event| match event {
-        egui::Event::MouseWheel { unit: egui::MouseWheelUnit::Line, delta, modifiers, .. } if modifiers.is_none() => {
-            -delta.y
-        }
-        // A touchpad: a slice every few points.
-        egui::Event::MouseWheel { delta, modifiers, .. } if modifiers.is_none() => -delta.y / POINTS_PER_SLICE,
-        _ => 0.0,
-    };
-    let id = Id::unique("wheel");
-    let before: f32 = ui.data(|d| d.get_temp(id)).unwrap_or_default();
-    let turned = before + ui.input(|i| i.events.iter().map(travel).sum::<f32>());
-    // What is left of a slice counts towards the next one.
-    ui.data_mut(|d| d.insert_temp(id, turned.fract()));
-    turned.trunc() as isize
 }
 
 /// A drag with a measuring tool.
