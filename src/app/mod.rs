@@ -12,6 +12,7 @@ mod history;
 mod importing;
 mod logic;
 mod measuring;
+mod notch;
 mod notifications;
 mod opener;
 mod planes;
@@ -210,6 +211,8 @@ pub struct App {
     planes: Planes,
     measuring: Measuring,
     editor: Editor,
+    /// Wheel events for one notch of the wheel.
+    events_per_notch: f32,
     /// The slices are played, and when the last one was shown.
     cine: Option<Instant>,
     /// Only the scan is shown.
@@ -272,6 +275,7 @@ impl App {
             planes: Planes::new(&background),
             measuring: Measuring::default(),
             editor: Editor::new(),
+            events_per_notch: 1.0,
             cine: None,
             panels_hidden: false,
             tags: None,
@@ -393,5 +397,12 @@ pub fn run(options: Options) -> eframe::Result {
         None => viewport,
     };
     let native = eframe::NativeOptions { viewport, ..Default::default() };
-    eframe::run_native("LesionLens", native, Box::new(|cc| Ok(Box::new(App::new(&cc.egui_ctx, options)))))
+    eframe::run_native(
+        "LesionLens",
+        native,
+        Box::new(|cc| {
+            let events_per_notch = notch::events();
+            Ok(Box::new(App { events_per_notch, ..App::new(&cc.egui_ctx, options) }))
+        }),
+    )
 }

@@ -68,7 +68,7 @@ fn beside(app: &App, ui: &mut Ui, entry: &Entry, plane: Plane, out: &mut Actions
             out.push(Action::Cross(plane, [x, y, crossing[2]]));
         }
     }
-    let turned = super::wheel::turned(ui, &response);
+    let turned = super::wheel::turned(ui, &response, app.events_per_notch);
     if turned != 0 {
         let index = crossing[2].saturating_add_signed(turned).min(count - 1);
         out.push(Action::Cross(plane, [crossing[0], crossing[1], index]));

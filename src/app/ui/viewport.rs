@@ -31,7 +31,7 @@ pub fn scan(app: &App, ui: &mut Ui, out: &mut Actions) {
             let why = entry.why_unreadable().unwrap_or_default().to_string();
             let text = painter.layout(why, FontId::proportional(15.0), theme::VIEWPORT_TEXT, viewport.width() * 0.8);
             painter.galley(Align2::CENTER_CENTER.anchor_size(viewport.center(), text.size()).min, text, theme::CAUTION);
-            step_by_wheel(ui, &response, out);
+            step_by_wheel(app, ui, &response, out);
         }
         (Some(entry), Some(view)) => {
             picture(app, &painter, entry, view, viewport);
@@ -122,7 +122,7 @@ fn gestures(app: &App, ui: &Ui, response: &egui::Response, out: &mut Actions) {
         ui.set_cursor_icon(CursorIcon::ZoomIn);
         out.push(Action::Zoom { about, factor: (-drag.y * 0.01).exp() });
     }
-    step_by_wheel(ui, response, out);
+    step_by_wheel(app, ui, response, out);
     if let Some(about) = response.hover_pos() {
         let factor = ui.input(|i| i.zoom_delta());
         if factor != 1.0 {
@@ -153,8 +153,8 @@ fn cross(app: &App, response: &egui::Response, out: &mut Actions) {
     }
 }
 
-fn step_by_wheel(ui: &Ui, response: &egui::Response, out: &mut Actions) {
-    let turned = super::wheel::turned(ui, response);
+fn step_by_wheel(app: &App, ui: &Ui, response: &egui::Response, out: &mut Actions) {
+    let turned = super::wheel::turned(ui, response, app.events_per_notch);
     if turned != 0 {
         out.push(Action::Go(Step::By(turned)));
     }

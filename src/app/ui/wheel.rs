@@ -4,16 +4,17 @@ use egui::{Id, Ui};
 
 /// Touchpad travel that moves on by one slice.
 const POINTS_PER_SLICE: f32 = 24.0;
-/// Slices that the wheel was turned by over `response`.
-pub fn turned(ui: &Ui, response: &egui::Response) -> isize {
-    if response.hovered() { wheel(ui) } else { 0 }
+
+/// Slices that the wheel was turned by over `response`: one for each notch.
+pub fn turned(ui: &Ui, response: &egui::Response, events_per_notch: f32) -> isize {
+    if response.hovered() { wheel(ui, events_per_notch) } else { 0 }
 }
 
 /// Slices that the wheel was turned by since the last frame: down goes on.
-fn wheel(ui: &Ui) -> isize {
+fn wheel(ui: &Ui, events_per_notch: f32) -> isize {
     let travel = |event: &egui::Event| match event {
         egui::Event::MouseWheel { unit: egui::MouseWheelUnit::Line, delta, modifiers, .. } if modifiers.is_none() => {
-            -delta.y
+            -delta.y / events_per_notch
         }
         // A touchpad: a slice every few points.
         egui::Event::MouseWheel { delta, modifiers, .. } if modifiers.is_none() => -delta.y / POINTS_PER_SLICE,
