@@ -1,8 +1,10 @@
 //! A batch under way: studies in, one report out. `predict` and `serve` share it, so that they answer alike.
 
+pub mod lines;
 pub mod model_pair;
 pub mod outputs;
 pub mod pair;
+pub mod shard;
 
 use crate::domain::geometry::Plane;
 use crate::domain::mask::Mask;
@@ -142,6 +144,12 @@ impl<O: Outputs> Batch<O> {
     /// Notes what is wrong with a file.
     pub fn fail(&mut self, file: &Path, error: String) {
         self.report.errors.push(FileError { file: file.display().to_string(), error });
+    }
+
+    /// The report so far. What follows begins a new one.
+    pub fn take_report(&mut self) -> Report {
+        let new = Report::new(self.report.device.clone());
+        std::mem::replace(&mut self.report, new)
     }
 
     /// The report of all studies, and where their pictures went.

@@ -70,6 +70,11 @@ impl ModelPair {
         self.pair.segmenter.is_some()
     }
 
+    /// The models and their thresholds.
+    pub fn pair(&self) -> &Pair {
+        &self.pair
+    }
+
     /// Where the networks run.
     pub fn device(&self) -> String {
         self.engine.device()

@@ -177,6 +177,16 @@ pub fn load_outline(path: &Path, slice: &Slice) -> Result<Mask, LoadError> {
     }
 }
 
+/// sha256 of a file's bytes, lower-case hex.
+///
+/// # Errors
+/// If the file cannot be read.
+pub fn hash_of(path: &Path) -> std::io::Result<String> {
+    let mut hash = Sha256::new();
+    std::io::copy(&mut File::open(path)?, &mut hash)?;
+    Ok(format!("{:x}", hash.finalize()))
+}
+
 /// sha256 of files' bytes, lower-case hex; a file is read once, however many slices it holds.
 #[derive(Default)]
 pub struct Hashes(HashMap<PathBuf, String>);
@@ -186,9 +196,7 @@ impl Hashes {
         if let Some(known) = self.0.get(path) {
             return Ok(known.clone());
         }
-        let mut hash = Sha256::new();
-        std::io::copy(&mut File::open(path)?, &mut hash)?;
-        let hash = format!("{:x}", hash.finalize());
+        let hash = hash_of(path)?;
         self.0.insert(path.to_path_buf(), hash.clone());
         Ok(hash)
     }

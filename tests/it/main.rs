@@ -18,6 +18,7 @@ mod pytorch;
 mod reading_room;
 #[cfg(feature = "serve")]
 mod serve;
+mod shards;
 mod studies;
 mod tiff_files;
 mod torch;

@@ -39,7 +39,7 @@ fn summary(study: &StudyReport) -> String {
     let mut parts = vec![format!("{}: {} slices", study.source, study.slices)];
     if let Some(highest) = &study.highest {
         // Counted in the plane that was looked in, which need not be the one that is listed.
-        let looked_in = study.looked_in.filter(|_| study.looked_in != study.plane);
+        let looked_in = study.looked_in.as_ref().filter(|_| study.looked_in != study.plane);
         let plane = looked_in.map(|plane| format!("{plane} ")).unwrap_or_default();
         parts.push(format!(
             "{} of {} {plane}slices above the threshold, highest {:.1} % in slice {}",

@@ -1,12 +1,15 @@
 //! `lesionlens predict`: files, volumes, series and folders in, JSON, CSV, masks and overlays out.
 
+mod journal;
 mod listing;
+mod merge;
 mod pictures;
 
 use super::asking::Asking;
 use super::choice::choice;
 use super::emit;
 use crate::batch::model_pair::ModelPair;
+use crate::batch::shard::{Shard, StudyKey, keys};
 use crate::batch::{Batch, Looking};
 use crate::domain::geometry::Plane;
 use crate::domain::overlay::OverlayColour;
@@ -15,10 +18,11 @@ use crate::export::mask_volume::VolumeFormat;
 use crate::export::report::{FileError, Report, TableFormat};
 use crate::io;
 use crate::io::error::Problem;
-use crate::io::paths::Expanded;
+use crate::io::paths::{Expanded, Source};
 use crate::models::registry::Registry;
 use anyhow::{Context, bail};
 use indicatif::{ProgressBar, ProgressStyle};
+use journal::Journal;
 use pictures::Pictures;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -95,9 +99,28 @@ pub struct Args {
     /// segmentation called NAME.dcm, which carries the patient's name and id as its series does.
     #[arg(long, default_value = "png", value_parser = choice(MaskFormat::ALL, MaskFormat::id))]
     mask_format: MaskFormat,
+    /// Look only at this part of the studies, I from 0 to N − 1, for runs on several machines: every study is in one part, by a hash of
+    /// its place below the folder. --json then has JSON Lines, one study a line; both are called shard-I-of-N without a name.
+    #[arg(long, value_name = "I/N")]
+    shard: Option<Shard>,
+    /// Go on with the JSON Lines in --json: studies that the same weights, thresholds and flags have answered are passed over.
+    #[arg(long)]
+    resume: bool,
+    /// Put the JSON Lines of parts together. The paths are then those files, or their folder.
+    #[arg(long, conflicts_with_all = ["shard", "resume", "mask", "overlay"])]
+    merge: bool,
 }
 
-pub fn run(args: Args) -> anyhow::Result<ExitCode> {
+pub fn run(mut args: Args) -> anyhow::Result<ExitCode> {
+    if args.merge {
+        prepare_targets(&args)?;
+        return merge::run(&args);
+    }
+    let shard = args.shard.or(args.resume.then_some(Shard::WHOLE));
+    if let Some(shard) = shard {
+        name_lines(&mut args, shard)?;
+    }
+    let args = args;
     let device = args.asking.open_device()?;
     let registry = Arc::new(Registry::scan());
     let pair = args.asking.pair(&registry)?;
@@ -119,7 +142,16 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
             bail!("{} is one of the inputs; choose another file for the results", target.display());
         }
     }
-    let mut batch = Batch::new(looking, models, Pictures::new(&args, inputs));
+    let keys = keys(&sources, &args.paths);
+    let mut journal = match shard {
+        Some(shard) => {
+            let studies: Vec<_> = keys.iter().copied().zip(sources.iter().map(Source::paths)).collect();
+            let asked = journal::asked(&args, &models);
+            Some((shard, Journal::open(args.json.as_deref(), args.resume, asked, &studies)?))
+        }
+        None => None,
+    };
+    let mut batch = Batch::new(looking, models, Pictures::new(&args, inputs, shard)?);
     for error in &errors {
         batch.fail(&error.path, error.problem.to_string());
     }
@@ -127,13 +159,25 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     if sources.is_empty() && errors.is_empty() {
         outlines.iter().for_each(|path| batch.fail(path, Problem::Outline.to_string()));
     }
+    if let Some((shard, journal)) = &mut journal {
+        let report = batch.take_report();
+        // Every part sees the same problems, and the first one tells them.
+        if shard.index == 0 && !report.errors.is_empty() {
+            journal.add(0, StudyKey::NONE, report)?;
+        }
+    }
     let bar = ProgressBar::new(sources.len() as u64);
     bar.set_style(ProgressStyle::with_template("{bar:30} {pos}/{len} studies, {eta} left  {msg}")?);
     let stop = Arc::new(AtomicBool::new(false));
     let asked = stop.clone();
     ctrlc::set_handler(move || asked.store(true, Ordering::Relaxed))?;
     let stopped = || stop.load(Ordering::Relaxed);
-    for source in sources {
+    for (index, (source, key)) in sources.into_iter().zip(keys).enumerate() {
+        let is_done = |(shard, journal): &(Shard, Journal)| !shard.has(&key) || journal.has(index + 1);
+        if journal.as_ref().is_some_and(is_done) {
+            bar.inc(1);
+            continue;
+        }
         let place = source.place().to_path_buf();
         if stopped() {
             batch.fail(&place, "not looked at: interrupted".into());
@@ -148,10 +192,41 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         if let Err(error) = result {
             batch.fail(error.file().unwrap_or(&place), error.problem());
         }
+        // An interrupted study has no line, so that --resume looks at it again.
+        if let Some((_, journal)) = journal.as_mut().filter(|_| !stopped()) {
+            journal.add(index + 1, key, batch.take_report())?;
+        }
         bar.inc(1);
     }
     bar.finish_and_clear();
-    finish(&args, &batch.finish().0)
+    let rest = batch.finish().0;
+    match journal {
+        None => finish(args.json.as_deref(), args.csv.as_deref(), &rest),
+        Some((_, journal)) => {
+            let mut report = journal.into_report(rest.device.clone());
+            report.append(rest);
+            // The lines are written already.
+            finish(None, args.csv.as_deref(), &report)
+        }
+    }
+}
+
+/// Names the files of a part where the user names none.
+fn name_lines(args: &mut Args, shard: Shard) -> anyhow::Result<()> {
+    if args.resume && args.json.as_ref().is_some_and(|json| json.as_os_str() == "-") {
+        bail!("--resume reads what is there already; name a file with --json");
+    }
+    if args.json.is_none() && args.csv.is_none() {
+        if args.shard.is_none() {
+            bail!("--resume goes on with a file of JSON Lines; name it with --json");
+        }
+        let name = format!("shard-{}-of-{}", shard.index, shard.count);
+        (args.json, args.csv) = (Some(format!("{name}.jsonl").into()), Some(format!("{name}.csv").into()));
+    }
+    if args.resume && args.json.is_none() {
+        bail!("--resume goes on with a file of JSON Lines; name it with --json");
+    }
+    Ok(())
 }
 
 /// The point in time that is asked for, counted from 0.
@@ -163,15 +238,15 @@ fn time_from_0(args: &Args) -> anyhow::Result<usize> {
 ///
 /// # Errors
 /// If a file of results cannot be written; the others are written all the same.
-fn finish(args: &Args, report: &Report) -> anyhow::Result<ExitCode> {
-    let tables = [(&args.json, TableFormat::Json), (&args.csv, TableFormat::Csv)];
+fn finish(json: Option<&Path>, csv: Option<&Path>, report: &Report) -> anyhow::Result<ExitCode> {
+    let tables = [(json, TableFormat::Json), (csv, TableFormat::Csv)];
     let mut written = Ok(());
     for (target, format) in tables {
         let Some(target) = target else { continue };
         let outcome = format.bytes(report).map_err(anyhow::Error::from).and_then(|bytes| emit(target, &bytes));
         written = written.and(outcome);
     }
-    if args.json.is_none() && args.csv.is_none() {
+    if json.is_none() && csv.is_none() {
         listing::print(report);
     }
     for FileError { file, error } in &report.errors {

@@ -2,6 +2,7 @@
 
 use super::{Args, MaskFormat};
 use crate::batch::outputs::{OutputError, Outputs, SlicePictures, WrittenVolume};
+use crate::batch::shard::Shard;
 use crate::domain::mask::Mask;
 use crate::domain::overlay::OverlayStyle;
 use crate::export::mask_volume::{MaskVolume, VolumeFormat};
@@ -13,6 +14,8 @@ use std::path::{Path, PathBuf};
 /// Where pictures go.
 pub struct Pictures<'a> {
     args: &'a Args,
+    masks: Option<PathBuf>,
+    overlays: Option<PathBuf>,
     /// What is read, and must never be written over.
     inputs: HashSet<PathBuf>,
     /// Names given so far, so that two inputs of one name do not overwrite each other.
@@ -20,9 +23,21 @@ pub struct Pictures<'a> {
 }
 
 impl<'a> Pictures<'a> {
-    /// Pictures as `args` wants them. `inputs` are canonical paths that are never written over.
-    pub fn new(args: &'a Args, inputs: HashSet<PathBuf>) -> Self {
-        Self { args, inputs, given: HashSet::new() }
+    /// Pictures as `args` wants them. `inputs` are canonical paths that are never written over. Each of several parts has a folder of its
+    /// own, because it does not know which names the others give.
+    ///
+    /// # Errors
+    /// If the folder of a part cannot be made.
+    pub fn new(args: &'a Args, inputs: HashSet<PathBuf>, shard: Option<Shard>) -> Result<Self, ExportError> {
+        let part = shard.filter(|shard| shard.count > 1);
+        let folder = |folder: &Option<PathBuf>| -> Result<Option<PathBuf>, ExportError> {
+            let Some((folder, part)) = folder.as_ref().zip(part) else { return Ok(folder.clone()) };
+            let own = folder.join(format!("shard-{}-of-{}", part.index, part.count));
+            std::fs::create_dir_all(&own).map_err(|reason| ExportError::file(&own, reason))?;
+            Ok(Some(own))
+        };
+        let (masks, overlays) = (folder(&args.mask)?, folder(&args.overlay)?);
+        Ok(Self { args, masks, overlays, inputs, given: HashSet::new() })
     }
 
     fn wants_pictures(&self) -> bool {
@@ -33,7 +48,11 @@ impl<'a> Pictures<'a> {
     fn name(&mut self, plain: &str, ending: &str) -> String {
         let numbered = (2..).map(|copy| format!("{plain}-{copy}.{ending}"));
         let mut names = std::iter::once(format!("{plain}.{ending}")).chain(numbered);
-        names.find(|name| self.given.insert(name.clone())).unwrap_or_default()
+        let (masks, overlays, resume) = (&self.masks, &self.overlays, self.args.resume);
+        // What an interrupted run wrote belongs to studies that are passed over now.
+        let is_there = |name: &str| masks.iter().chain(overlays).any(|folder| folder.join(name).exists());
+        let given = &mut self.given;
+        names.find(|name| !(resume && is_there(name)) && given.insert(name.clone())).unwrap_or_default()
     }
 
     fn save(&self, path: &Path, bytes: &[u8]) -> Result<(), OutputError> {
@@ -58,11 +77,11 @@ impl Outputs for Pictures<'_> {
             return Ok(None);
         }
         let name = self.name(plain, "png");
-        if let Some(folder) = self.args.mask.as_ref().filter(|_| self.args.mask_format == MaskFormat::Png) {
+        if let Some(folder) = self.masks.as_ref().filter(|_| self.args.mask_format == MaskFormat::Png) {
             let empty = Mask::empty(slice.width(), slice.height());
             self.save(&folder.join(&name), &png::mask(mask.unwrap_or(&empty))?)?;
         }
-        if let Some(folder) = &self.args.overlay {
+        if let Some(folder) = &self.overlays {
             let style = OverlayStyle { colour: self.args.overlay_colour, ..OverlayStyle::default() };
             self.save(&folder.join(&name), &png::overlay(slice, mask, truth, style)?)?;
         }
@@ -75,7 +94,7 @@ impl Outputs for Pictures<'_> {
         _study: usize,
         volume: &MaskVolume,
     ) -> Result<Option<WrittenVolume>, OutputError> {
-        let Some(folder) = &self.args.mask else { return Ok(None) };
+        let Some(folder) = self.masks.clone() else { return Ok(None) };
         let bytes = match volume.bytes(&|_, _| true) {
             Ok(bytes) => bytes,
             Err(ExportError::NothingOutlined) => return Ok(None),

@@ -130,15 +130,15 @@ impl<'a> StudyAssembly<'a> {
             slice: place.index + 1,
             width: slice.width(),
             height: slice.height(),
-            plane: slice.orientation.map(|o| o.plane().id()),
+            plane: slice.orientation.map(|o| o.plane().id().into()),
             spacing_mm: spacing.map(|s| [s.row_mm, s.column_mm]),
-            spacing_from: spacing.map(|s| s.source.id()),
+            spacing_from: spacing.map(|s| s.source.id().into()),
             sha256,
             classifier: classification.map(|c| ClassifierReport::new(c, thresholds, verdict_of)),
             segmenter: mask.as_ref().map(|(model, mask)| SegmenterReport::new(model, mask, spacing, thresholds)),
-            contradiction: contradiction.map(Contradiction::id),
+            contradiction: contradiction.map(|found| found.id().into()),
             warnings,
-            timings_ms: times.into_iter().filter_map(|(name, ms)| Some((name, rounded(ms?)))).collect(),
+            timings_ms: times.into_iter().filter_map(|(name, ms)| Some((name.into(), rounded(ms?)))).collect(),
         });
         self.masks.extend(mask.map(|(_, mask)| (place.index, mask)));
     }
@@ -190,16 +190,16 @@ impl<'a> StudyAssembly<'a> {
         let own = study.warnings.iter().map(told).chain(self.mismatches.iter().cloned());
         let warnings = own.chain(further_times.iter().chain(&left_out).map(told)).chain(notes).collect();
         let voxel_mm3 = frames.layout(cut).and_then(|layout| layout.voxel_mm3());
-        let plane = self.slices[0].plane;
+        let plane = self.slices[0].plane.clone();
         let Headline { answered, positive, highest } = self.headline;
         let contradiction = Contradiction::of_study(positive, self.masks.iter().map(|(_, mask)| mask));
         let contradiction = contradiction.filter(|_| answered > 0 && !self.masks.is_empty());
         report.studies.push(StudyReport {
             source,
-            grouping: study.grouping.id(),
+            grouping: study.grouping.id().into(),
             slices: self.slices.len(),
+            looked_in: if asked.plane == cut.plane { plane.clone() } else { Some(asked.plane.id().into()) },
             plane,
-            looked_in: if asked.plane == cut.plane { plane } else { Some(asked.plane.id()) },
             looked_in_on_request: asked.plane != frames.native(),
             looked_at: answered,
             time: cut.time + 1,
@@ -207,7 +207,7 @@ impl<'a> StudyAssembly<'a> {
             body_part: study.subject.body_part.clone(),
             positive_slices: positive,
             highest: highest.map(|(index, probability)| Highest { slice: index + 1, probability }),
-            contradiction: contradiction.map(Contradiction::id),
+            contradiction: contradiction.map(|found| found.id().into()),
             mask: outlined.then(|| VolumeMeasurements::of(&self.masks, self.spacing, voxel_mm3).into()),
             mask_file,
             warnings,

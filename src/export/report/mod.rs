@@ -7,20 +7,23 @@ mod table;
 
 pub use table::TableFormat;
 
-use crate::domain::card::Sequence;
 use crate::domain::mask::Mask;
 use crate::domain::measure::{Measurements, VolumeMeasurements};
 use crate::domain::prediction::{Classification, ModelRef, Thresholds, Verdict};
 use crate::domain::slice::Spacing;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{MAIN_SEPARATOR, Path};
 
 /// Version of the report's fields. Version 2 counts slices from 1, as the window does; version 1 counted them from 0.
 pub const SCHEMA: u32 = 2;
 
+/// A word for machines, such as the name of a plane: the program's own, or one that was read from a report.
+pub type Code = Cow<'static, str>;
+
 /// The whole batch.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Report {
     pub schema: u32,
     pub app: String,
@@ -35,6 +38,15 @@ impl Report {
     pub fn new(device: String) -> Self {
         let app = format!("lesionlens {}", env!("CARGO_PKG_VERSION"));
         Self { schema: SCHEMA, app, device, studies: Vec::new(), results: Vec::new(), errors: Vec::new() }
+    }
+
+    /// Adds what another report holds behind what is here.
+    pub fn append(&mut self, mut other: Report) {
+        let before = self.studies.len();
+        other.results.iter_mut().for_each(|slice| slice.study += before);
+        self.studies.append(&mut other.studies);
+        self.results.append(&mut other.results);
+        self.errors.append(&mut other.errors);
     }
 
     /// Names every file from `folder` on, in reasons too. The folder itself becomes `.`.
@@ -62,24 +74,24 @@ impl Report {
     }
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct FileError {
     pub file: String,
     pub error: String,
 }
 
 /// One file, volume or series: what its slices say together. Nothing in it comes from a patient's tags.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct StudyReport {
     /// The file, or the folder of several.
     pub source: String,
     /// Why its slices are taken for one study.
-    pub grouping: &'static str,
+    pub grouping: Code,
     pub slices: usize,
     /// The plane its slices were cut in for this report, where there is a choice or the source tells.
-    pub plane: Option<&'static str>,
+    pub plane: Option<Code>,
     /// The plane that the networks looked in, where the source tells. In another plane, `results` show what was found in this one.
-    pub looked_in: Option<&'static str>,
+    pub looked_in: Option<Code>,
     /// Whether the networks looked in another plane than the study's own because that was asked for.
     pub looked_in_on_request: bool,
     /// Number of slices that the classifier answered about, all in the plane it looked in.
@@ -93,7 +105,7 @@ pub struct StudyReport {
     /// Highest answer about the slices looked at; `None` without a classifier.
     pub highest: Option<Highest>,
     /// How classifier and segmenter contradict each other about the whole study.
-    pub contradiction: Option<&'static str>,
+    pub contradiction: Option<Code>,
     /// Sizes of the mask over all slices that were outlined; `None` without a segmenter.
     pub mask: Option<StudyMask>,
     /// The file that the mask of the whole study was written to.
@@ -102,14 +114,14 @@ pub struct StudyReport {
 }
 
 /// The slice that most looks like a finding.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Highest {
     /// Number of the slice, from 1, in the plane that was looked in.
     pub slice: usize,
     pub probability: f64,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct StudyMask {
     pub voxels: usize,
     /// Slices with any of it.
@@ -138,7 +150,7 @@ impl From<VolumeMeasurements> for StudyMask {
 }
 
 /// One slice.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct SliceReport {
     pub file: String,
     /// Place of its study in `studies`.
@@ -147,22 +159,22 @@ pub struct SliceReport {
     pub slice: usize,
     pub width: usize,
     pub height: usize,
-    pub plane: Option<&'static str>,
+    pub plane: Option<Code>,
     /// Between rows, between columns.
     pub spacing_mm: Option<[f64; 2]>,
     /// Who says so.
-    pub spacing_from: Option<&'static str>,
+    pub spacing_from: Option<Code>,
     /// sha256 of the slice's file, lower-case hex.
     pub sha256: String,
     pub classifier: Option<ClassifierReport>,
     pub segmenter: Option<SegmenterReport>,
     /// How classifier and segmenter contradict each other about this slice.
-    pub contradiction: Option<&'static str>,
+    pub contradiction: Option<Code>,
     pub warnings: Vec<String>,
-    pub timings_ms: BTreeMap<&'static str, f64>,
+    pub timings_ms: BTreeMap<Code, f64>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct ClassifierReport {
     pub model: String,
     pub sha256: String,
@@ -174,12 +186,12 @@ pub struct ClassifierReport {
     /// The class that reaches the threshold, `negative`, or `undecided` when none of several does.
     pub verdict: String,
     /// `slice`, or `study` in a plane that the networks did not look in: there it is the answer for the highest slice.
-    pub verdict_of: &'static str,
+    pub verdict_of: Code,
     /// Sequence that the model was given of a colour picture of several.
-    pub sequence: Option<&'static str>,
+    pub sequence: Option<Code>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct SegmenterReport {
     pub model: String,
     pub sha256: String,
@@ -204,8 +216,8 @@ impl ClassifierReport {
                 Verdict::Negative => "negative".into(),
                 Verdict::Undecided => "undecided".into(),
             },
-            verdict_of,
-            sequence: classification.sequence.map(Sequence::id),
+            verdict_of: verdict_of.into(),
+            sequence: classification.sequence.map(|sequence| sequence.id().into()),
         }
     }
 }

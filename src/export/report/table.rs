@@ -102,13 +102,13 @@ fn csv(report: &Report) -> Result<Vec<u8>, ExportError> {
             text(s.and_then(|s| s.area_mm2).map(|a| format!("{a:.2}"))),
             plain(&r.warnings.join("; ")),
             r.study.to_string(),
-            r.plane.unwrap_or_default().to_string(),
+            r.plane.as_deref().unwrap_or_default().to_string(),
             r.sha256.clone(),
             text(c.map(|c| c.sha256.clone())),
             text(s.map(|s| s.sha256.clone())),
             report.app.clone(),
             text(c.map(|c| c.verdict_of.to_string())),
-            r.contradiction.unwrap_or_default().to_string(),
+            r.contradiction.as_deref().unwrap_or_default().to_string(),
         ];
         writer.write_record(row).map_err(|e| failed(&e))?;
     }
