@@ -95,6 +95,8 @@ impl App {
                 self.start_engine();
             }
             Action::Magnification(magnification) => self.settings.magnification = magnification,
+            Action::ExportPaper(paper) => self.settings.export_paper = paper,
+            Action::ExportPlain(on) => self.settings.export_plain = on,
             Action::ExportName(on) => self.settings.export_name = on,
             Action::ExportKind(kind) => {
                 self.fields.export_kind = kind;
@@ -148,6 +150,7 @@ impl App {
                 }
             }
             Command::Export => self.start_export(),
+            Command::Copy => self.copy_picture(),
             Command::Remove => self.session.remove_selected(),
             Command::Split => self.split(),
             Command::Join => self.join(),

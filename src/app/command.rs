@@ -50,6 +50,7 @@ commands! {
     OpenFolder "open_folder" [ctrl_shift(Key::O)]
     OpenTruth "open_truth" [ctrl(Key::T)]
     Export "export" [ctrl(Key::E)]
+    Copy "copy" [ctrl(Key::C)]
     Remove "remove" [plain(Key::Delete)]
     Split "split" [ctrl_shift(Key::J)]
     Join "join" [ctrl(Key::J)]

@@ -1,6 +1,6 @@
 //! What happens between frames: replies are drained, pressed keys run, the next question asked. No painting here.
 
-use super::command;
+use super::command::{self, Command};
 use super::opener;
 use super::session::{Step, Wish};
 use super::tasks::Done;
@@ -22,6 +22,11 @@ impl App {
         let dropped: Vec<_> = ctx.input(|i| i.raw.dropped_files.iter().map(|f| f.path().to_path_buf()).collect());
         if !dropped.is_empty() {
             self.apply(Action::Open(dropped));
+        }
+        // The system's own copy command comes as an event of its own, not as a key.
+        let copies = ctx.input(|i| i.events.contains(&egui::Event::Copy)) && !self.typing && self.dialogs.is_empty();
+        if copies {
+            self.run(Command::Copy);
         }
         for command in command::pressed(ctx, self.typing, self.dialogs.last().copied()) {
             self.run(command);

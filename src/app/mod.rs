@@ -7,6 +7,7 @@ mod correcting;
 mod editor;
 pub mod entry;
 mod export;
+mod figures;
 mod grouping;
 mod history;
 mod importing;
@@ -38,7 +39,7 @@ use crate::domain::study::{Cut, Place};
 use crate::engine::device::DeviceChoice;
 use crate::engine::importing::own_models;
 use crate::engine::worker::{Started, Worker};
-use crate::export::annotated_png::Magnification;
+use crate::export::annotated_png::{Magnification, Paper};
 use crate::export::kind::ExportKind;
 use crate::io::dicom::Attribute;
 use background::{Background, Fault, Job};
@@ -113,6 +114,8 @@ enum Action {
     Device(DeviceChoice),
     Magnification(Magnification),
     ExportName(bool),
+    ExportPaper(Paper),
+    ExportPlain(bool),
     ExportTo(PathBuf),
     ChooseExportPath,
     ExportKind(ExportKind),

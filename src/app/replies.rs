@@ -98,6 +98,11 @@ impl App {
                 }
                 self.notifications.error(why);
             }
+            Done::Copied(Ok(image)) => {
+                self.ctx.copy_image(*image);
+                self.notifications.info(t!("export.copied"));
+            }
+            Done::Copied(Err(why)) => self.notifications.error(why),
             Done::Thumbnail(id, place, thumbnail) => {
                 if let Some(entry) = self.session.get_mut(id) {
                     entry.thumbnail = (place, thumbnail);

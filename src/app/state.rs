@@ -2,7 +2,7 @@
 
 use crate::domain::overlay::OverlayStyle;
 use crate::engine::device::DeviceChoice;
-use crate::export::annotated_png::Magnification;
+use crate::export::annotated_png::{Magnification, Paper};
 use crate::files::write_atomically;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -72,6 +72,10 @@ pub struct Settings {
     #[serde(skip, default = "yes")]
     pub show_overlay: bool,
     pub magnification: Magnification,
+    /// Ink and paper of exported pictures.
+    pub export_paper: Paper,
+    /// Whether exported pictures show the plain scan beside the one with its mask.
+    pub export_plain: bool,
     pub export_folder: Option<PathBuf>,
     /// Whether the file's name goes into exported pictures; asked anew in every session, since names identify patients.
     #[serde(skip)]
@@ -93,6 +97,8 @@ impl Default for Settings {
             overlay: OverlayStyle::default(),
             show_overlay: true,
             magnification: Magnification::X2,
+            export_paper: Paper::default(),
+            export_plain: false,
             export_folder: None,
             export_name: false,
             recent: Vec::new(),
@@ -132,6 +138,8 @@ impl Settings {
             device: newest(&self.device, &base.device, disk.device),
             overlay: newest(&self.overlay, &base.overlay, disk.overlay),
             magnification: newest(&self.magnification, &base.magnification, disk.magnification),
+            export_paper: newest(&self.export_paper, &base.export_paper, disk.export_paper),
+            export_plain: newest(&self.export_plain, &base.export_plain, disk.export_plain),
             export_folder: newest(&self.export_folder, &base.export_folder, disk.export_folder),
             ..self.clone()
         };

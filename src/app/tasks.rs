@@ -2,6 +2,7 @@
 
 use super::background::{Background, Fault, Job, Jobs};
 use super::entry::EntryId;
+use super::export::picture::Picture;
 use super::opener;
 use super::problems::load_error;
 use super::shown::Shown;
@@ -42,6 +43,8 @@ pub enum Done {
     /// What a model file holds.
     Detected(Result<Box<Detected>, String>),
     Installed(Arc<Detected>, Result<Box<Card>, String>),
+    /// An annotated picture for the clipboard.
+    Copied(Result<Box<egui::ColorImage>, String>),
     /// The small picture of a slice for the list.
     Thumbnail(EntryId, Place, Vec<u8>),
     /// What a DICOM file says before its pixels.
@@ -167,6 +170,18 @@ impl Tasks {
         self.jobs.run("install", failed, move |reporter| {
             let installed = detected.install(&wishes, &folder, slice.as_ref());
             reporter.tell(Done::Installed(detected, installed.map(Box::new).map_err(|e| e.to_string())));
+        });
+    }
+
+    /// Draws an annotated picture for the clipboard.
+    pub fn copy(&self, picture: Picture) {
+        let failed = |fault: Fault| Done::Copied(Err(fault.text()));
+        self.jobs.run("copy", failed, move |reporter| {
+            let image = picture.pixels().map(|(width, height, pixels)| {
+                let colours = pixels.into_iter().map(|[r, g, b]| egui::Color32::from_rgb(r, g, b)).collect();
+                Box::new(egui::ColorImage::new([width, height], colours))
+            });
+            reporter.tell(Done::Copied(image.map_err(|e| e.to_string())));
         });
     }
 

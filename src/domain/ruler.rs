@@ -88,6 +88,24 @@ impl Figure {
     }
 }
 
+/// Length of a scale bar: the largest of 1, 2 and 5 times a power of ten that is at most `most`.
+pub fn round_length(most: f64) -> Option<f64> {
+    if !(most.is_finite() && most > 0.0) {
+        return None;
+    }
+    let power = 10f64.powf(most.log10().floor());
+    [5.0, 2.0, 1.0].into_iter().map(|times| times * power).find(|length| *length <= most * (1.0 + 1e-9))
+}
+
+/// A round length in mm in the unit that makes it a whole number.
+pub fn bar_length(mm: f64) -> String {
+    match mm {
+        10.0.. => format!("{:.0} cm", mm / 10.0),
+        1.0.. => format!("{mm:.0} mm"),
+        _ => format!("{:.0} µm", mm * 1000.0),
+    }
+}
+
 /// Corners this near, in pixels, are taken along when one is moved.
 const ALONG: f64 = 12.0;
 
@@ -123,6 +141,15 @@ mod tests {
         let triangle = Figure::Area(vec![[0.0, 0.0], [4.0, 0.0], [0.0, 3.0]]);
         assert_eq!((triangle.pixels(), triangle.millimetres(spacing)), (6.0, 6.0));
         assert_eq!(Figure::Area(Vec::new()).pixels(), 0.0);
+    }
+
+    #[test]
+    fn the_scale_bar_has_a_round_length() {
+        for (most, expected) in [(37.0, 20.0), (50.0, 50.0), (9.9, 5.0), (1.0, 1.0), (0.03, 0.02)] {
+            assert!((round_length(most).unwrap() - expected).abs() < 1e-9, "{most}");
+        }
+        assert_eq!(round_length(0.0), None);
+        assert_eq!([20.0, 5.0, 0.02].map(bar_length), ["2 cm", "5 mm", "20 µm"]);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Many slices on one picture, each with its mask and number.
 
-use super::annotated_png::{self, Annotated, Label, Magnification};
+use super::annotated_png::{self, Annotated, Label, Magnification, Paper};
 use super::{Export, ExportError, Looks, Progress, go_on};
 use crate::domain::prediction::Segmentation;
 use crate::domain::resample::resize;
@@ -118,7 +118,17 @@ impl Sheet {
     /// With the lines of its footer.
     fn annotated<'a>(&'a self, lines: &'a [String]) -> Annotated<'a> {
         let magnification = Magnification::X1;
-        Annotated { width: self.width, height: self.height, rgb: &self.rgb, magnification, labels: &self.labels, lines }
+        Annotated {
+            width: self.width,
+            height: self.height,
+            rgb: &self.rgb,
+            magnification,
+            is_smooth: false,
+            paper: Paper::Dark,
+            labels: &self.labels,
+            marks: &[],
+            lines,
+        }
     }
 }
 

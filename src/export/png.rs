@@ -5,11 +5,16 @@ use crate::domain::mask::Mask;
 use crate::domain::overlay::OverlayStyle;
 use crate::domain::slice::Slice;
 
+/// Pixels for each metre in print: 300 dpi.
+const PER_METRE: u32 = 11_811;
+
 fn encode(width: usize, height: usize, colour: png::ColorType, data: &[u8]) -> Result<Vec<u8>, ExportError> {
     let mut bytes = Vec::new();
     let mut encoder = png::Encoder::new(&mut bytes, width as u32, height as u32);
     encoder.set_color(colour);
     encoder.set_depth(png::BitDepth::Eight);
+    let dims = png::PixelDimensions { xppu: PER_METRE, yppu: PER_METRE, unit: png::Unit::Meter };
+    encoder.set_pixel_dims(Some(dims));
     let mut writer = encoder.write_header()?;
     writer.write_image_data(data)?;
     writer.finish()?;

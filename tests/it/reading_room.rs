@@ -446,3 +446,44 @@ fn measurements_are_moved_by_their_handles_removed_one_by_one_and_undone() {
     window.key_press_modifiers(Modifiers::COMMAND, Key::Z);
     wait(&mut window, "the label to come back", |w| figures(w) == before);
 }
+
+#[test]
+fn a_picture_is_copied_and_exported_beside_the_plain_scan_on_white() {
+    let folder = tempfile::tempdir().unwrap();
+    let target = folder.path().join("out.png");
+    let mut window = with_example();
+    window.key_press_modifiers(Modifiers::COMMAND, Key::C);
+    wait(&mut window, "the message", |w| shows(w, "Copied the annotated picture"));
+    window.key_press_modifiers(Modifiers::COMMAND, Key::E);
+    wait(&mut window, "the dialog", |w| shows(w, "What to write"));
+    for choice in ["Plain scan beside it", "Light, for print"] {
+        window.get_by_role_and_label(Role::CheckBox, choice).click();
+        (0..2).for_each(|_| window.step());
+    }
+    window.get_by_role_and_label(Role::TextInput, "File").focus();
+    window.step();
+    window.key_press_modifiers(Modifiers::COMMAND, Key::A);
+    window.step();
+    window.event(egui::Event::Text(target.to_str().unwrap().into()));
+    window.step();
+    window.key_press(Key::Enter);
+    wait(&mut window, "the file", |_| target.is_file());
+    let picture = image::open(&target).unwrap().into_rgb8();
+    // Twice 256 pixels enlarged twice, over white paper.
+    assert_eq!(picture.width(), 1024);
+    assert_eq!(picture.get_pixel(2, picture.height() - 2).0, [255; 3]);
+    // The left half is grey, the right one has the mask's colour.
+    let coloured = |columns: std::ops::Range<u32>| {
+        let spread = |x: u32, y: u32| {
+            let pixel = picture.get_pixel(x, y).0;
+            pixel.iter().max().unwrap() - pixel.iter().min().unwrap()
+        };
+        columns.flat_map(|x| (0..512).map(move |y| (x, y))).filter(|(x, y)| spread(*x, *y) > 40).count()
+    };
+    assert_eq!(coloured(0..512), 0);
+    assert!(coloured(512..1024) > 1000);
+    // 300 dpi are 11 811 pixels a metre, as PNG says it.
+    let bytes = std::fs::read(&target).unwrap();
+    let at = bytes.windows(4).position(|w| w == b"pHYs").unwrap();
+    assert_eq!(bytes[at + 4..at + 8], 11_811u32.to_be_bytes());
+}

@@ -3,6 +3,7 @@
 use super::picture::{Footer, Picture};
 use super::table::{ResultTable, SliceFindings};
 use crate::app::entry::Entry;
+use crate::app::state::Interpolation;
 use crate::app::tasks::free_name;
 use crate::app::volumetry::Progress;
 use crate::app::{App, Dialog, words};
@@ -36,7 +37,17 @@ impl App {
             self.fields.export_kind = ExportKind::default();
         }
         self.fields.export_path = free_name(&folder, self.fields.export_kind).display().to_string();
+        // Whose scan it is is asked anew for every file.
+        self.settings.export_name = false;
         self.open(Dialog::Export);
+    }
+
+    /// Puts the annotated picture of the slice on show on the clipboard.
+    pub(in crate::app) fn copy_picture(&self) {
+        let (Some(entry), Some(view)) = (self.session.selected(), self.view()) else { return };
+        let (window, invert, channel) = (view.window, view.invert, view.channel);
+        let looks = Looks { window, invert, channel, style: self.settings.overlay };
+        self.tasks.copy(self.picture(entry, looks));
     }
 
     pub(in crate::app) fn export(&mut self, path: PathBuf) {
@@ -78,6 +89,10 @@ impl App {
             mask_threshold: self.session.thresholds.mask,
             truth: entry.shown.truth.clone().filter(|_| shown),
             magnification: self.settings.magnification,
+            is_smooth: self.settings.interpolation == Interpolation::Linear,
+            paper: self.settings.export_paper,
+            has_plain: self.settings.export_plain,
+            marks: super::marks::of(entry, self.measuring.on(entry)),
             footer: self.footer(entry),
         }
     }
@@ -191,6 +206,9 @@ impl App {
         }
         if self.session.gate(entry) == Gate::Closed {
             lines.push(t!("findings.gate_closed").into_owned());
+        }
+        if entry.shown_count() > 1 {
+            lines.push(t!("strip.slice", n = entry.shown.place.index + 1, count = entry.shown_count()).into_owned());
         }
         let above = std::mem::take(&mut lines);
         if entry.shown.truth.is_some() && self.settings.show_overlay {

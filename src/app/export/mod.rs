@@ -1,5 +1,6 @@
 //! Exports from the window: [`gather`] collects what a file is made of; the file is written on another thread.
 
 mod gather;
-mod picture;
+mod marks;
+pub mod picture;
 mod table;

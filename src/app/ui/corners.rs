@@ -6,6 +6,7 @@ use crate::app::state::Interpolation;
 use crate::app::view::View;
 use crate::app::words::decimal;
 use crate::app::{App, theme};
+use crate::domain::ruler::{bar_length, round_length};
 use egui::{Align2, Color32, Painter, Rect, Shape, Stroke, Ui, pos2, vec2};
 use rust_i18n::t;
 
@@ -58,18 +59,7 @@ fn scale_bar(painter: &Painter, entry: &Entry, view: &View, viewport: Rect) {
         painter.add(Shape::line(vec![left, right], stroke));
         painter.add(Shape::line(vec![right - end, right + end], stroke));
     }
-    let text = if mm >= 10.0 { format!("{} cm", decimal(mm / 10.0, 0)) } else { format!("{} mm", decimal(mm, 0)) };
-    let text = if mm < 1.0 { format!("{} µm", decimal(mm * 1000.0, 0)) } else { text };
-    label(painter, right + vec2(10.0, 0.0), Align2::LEFT_CENTER, text);
-}
-
-/// The largest of 1, 2 and 5 times a power of ten that is at most `most`.
-fn round_length(most: f64) -> Option<f64> {
-    if !(most.is_finite() && most > 0.0) {
-        return None;
-    }
-    let power = 10f64.powf(most.log10().floor());
-    [5.0, 2.0, 1.0].into_iter().map(|times| times * power).find(|length| *length <= most * (1.0 + 1e-9))
+    label(painter, right + vec2(10.0, 0.0), Align2::LEFT_CENTER, bar_length(mm));
 }
 
 /// Which colour is the model, which the expert; nothing when there is no mask.
@@ -130,17 +120,4 @@ fn readout(app: &App, ui: &Ui, painter: &egui::Painter, entry: &Entry, view: &Vi
     // A narrow viewport has no room for two texts side by side.
     let up = if viewport.width() < NARROW { 36.0 } else { 0.0 };
     label(painter, left - vec2(0.0, up), Align2::LEFT_CENTER, text);
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_scale_bar_has_a_round_length() {
-        for (most, expected) in [(37.0, 20.0), (50.0, 50.0), (9.9, 5.0), (1.0, 1.0), (0.03, 0.02)] {
-            assert!((round_length(most).unwrap() - expected).abs() < 1e-9, "{most}");
-        }
-        assert_eq!(round_length(0.0), None);
-    }
 }

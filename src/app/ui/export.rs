@@ -3,7 +3,7 @@
 use super::Actions;
 use super::dialog::{Foot, Outcome};
 use crate::app::{Action, App};
-use crate::export::annotated_png::Magnification;
+use crate::export::annotated_png::{Magnification, Paper};
 use crate::export::kind::ExportKind;
 use egui::{ComboBox, TextEdit, Ui};
 use rust_i18n::t;
@@ -32,6 +32,8 @@ pub fn show(app: &mut App, ui: &mut Ui, is_top: bool, out: &mut Actions) -> Outc
             if kind == ExportKind::Picture {
                 size(app, ui, out);
             }
+            // They stay in their place whatever is written, so that nothing moves under the pointer.
+            ui.add_enabled_ui(kind == ExportKind::Picture, |ui| looks(app, ui, out));
             if kind.names_the_patient() {
                 ui.colored_label(ui.visuals().warn_fg_color, t!("export.names_patient"));
             } else {
@@ -82,6 +84,18 @@ fn kinds(app: &App, ui: &mut Ui, out: &mut Actions) {
         }
     });
     shown.response.accessible_name(t!("export.what"));
+}
+
+/// What stands beside the scan, and on what paper.
+fn looks(app: &App, ui: &mut Ui, out: &mut Actions) {
+    let mut plain = app.settings.export_plain;
+    if ui.checkbox(&mut plain, t!("export.plain_beside")).changed() {
+        out.push(Action::ExportPlain(plain));
+    }
+    let mut light = app.settings.export_paper == Paper::Light;
+    if ui.checkbox(&mut light, t!("export.light")).changed() {
+        out.push(Action::ExportPaper(if light { Paper::Light } else { Paper::Dark }));
+    }
 }
 
 fn size(app: &App, ui: &mut Ui, out: &mut Actions) {

@@ -4,11 +4,9 @@ use super::label;
 use crate::app::entry::Entry;
 use crate::app::measuring::Handle;
 use crate::app::view::View;
-use crate::app::words::decimal;
-use crate::app::{App, theme};
+use crate::app::{App, figures, theme};
 use crate::domain::ruler::Figure;
 use egui::{Align2, Id, Painter, Pos2, Rect, Response, Shape, Stroke, Ui, pos2, vec2};
-use rust_i18n::t;
 
 const LINE: f32 = 1.5;
 /// A handle is under the pointer from this distance on, in points.
@@ -29,7 +27,7 @@ pub fn show(app: &App, painter: &Painter, entry: &Entry, view: &View, viewport: 
             points.iter().for_each(|end| _ = painter.circle_filled(*end, 3.0, theme::MEASURE));
         }
         let beside = if matches!(figure, Figure::Angle(_)) { points.get(1) } else { points.last() };
-        let text = size(figure, entry);
+        let text = figures::size(figure, entry);
         if let Some(end) = beside.filter(|_| !text.is_empty()) {
             label(painter, *end + vec2(10.0, 0.0), Align2::LEFT_CENTER, text);
         }
@@ -58,30 +56,4 @@ fn nearest(app: &App, entry: &Entry, view: &View, viewport: Rect, at: Pos2) -> O
     });
     let near = handles.map(|(handle, p)| (handle, place(p).distance(at))).filter(|(_, far)| *far < REACH);
     near.min_by(|a, b| a.1.total_cmp(&b.1)).map(|(handle, _)| handle)
-}
-
-/// In mm where a pixel's size is known, else in pixels, which says so. Angles of unequal pixels need their size as well.
-fn size(figure: &Figure, entry: &Entry) -> String {
-    let spacing = entry.spacing();
-    let pixels = decimal(figure.pixels(), 1);
-    let millimetres = spacing.map(|s| decimal(figure.millimetres(s), 1));
-    let text = match (figure, millimetres) {
-        (Figure::Distance(_), Some(mm)) => t!("measure.mm", mm = mm),
-        (Figure::Distance(_), None) => t!("measure.px", px = pixels),
-        (Figure::Area(_), Some(mm)) => t!("measure.mm2", mm = mm),
-        (Figure::Area(_), None) => t!("measure.px2", px = pixels),
-        (Figure::Label(_, text), _) => text.as_str().into(),
-        (Figure::Angle(_), _) => {
-            let pixel = spacing.map_or([1.0, 1.0], |s| [s.column_mm, s.row_mm]);
-            format!("{}°", decimal(figure.degrees(pixel).unwrap_or_default(), 1)).into()
-        }
-    };
-    let slice = &entry.shown.slice;
-    match figure.mean_and_deviation(|x, y| slice.value(x, y)) {
-        Some((mean, deviation)) => {
-            let figures = t!("measure.mean", mean = decimal(mean, 1), deviation = decimal(deviation, 1));
-            format!("{text}   {figures}")
-        }
-        None => text.into_owned(),
-    }
 }

@@ -129,7 +129,7 @@ fn file_menu(app: &App, ui: &mut Ui, out: &mut Actions) {
     ui.separator();
     entries(ui, &[Command::Split, Command::Join, Command::Tags], out);
     ui.separator();
-    entries(ui, &[Command::Export, Command::Remove], out);
+    entries(ui, &[Command::Export, Command::Copy, Command::Remove], out);
 }
 
 /// Menu entries that run commands.
