@@ -10,6 +10,7 @@
 //! - [`train`]: recipes, data sets, augmentation, the training loop, evaluation. Knows `lesionlens_nn`, `models`, `io`.
 //! - [`export`]: annotated pictures, masks, tables. Knows `domain`.
 //! - [`batch`]: the cascade over studies and the report of it. Knows all of the above but `train`.
+//! - `pacs`: series from a DICOMweb archive, results back into it. Knows `io`, `domain`.
 //! - `serve`: the networks behind HTTP. Knows all but `app`.
 //! - [`app`]: the window. Knows neither tensors nor file formats.
 //! - [`cli`]: the commands.
@@ -27,6 +28,8 @@ pub mod export;
 pub mod files;
 pub mod io;
 pub mod models;
+#[cfg(feature = "pacs")]
+pub mod pacs;
 #[cfg(feature = "serve")]
 pub mod serve;
 pub mod train;

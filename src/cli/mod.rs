@@ -8,6 +8,8 @@ mod evaluate;
 mod figures;
 mod isa;
 mod models;
+#[cfg(feature = "pacs")]
+mod pacs;
 mod phantom;
 mod predict;
 mod runs;
@@ -52,6 +54,9 @@ enum Command {
     Evaluate(evaluate::Args),
     /// Draw the example head and its lesion's outline.
     Phantom(phantom::Args),
+    /// List, get and store series of a DICOMweb archive.
+    #[cfg(feature = "pacs")]
+    Pacs(pacs::Args),
     /// Answer over HTTP: an API, the Open Inference Protocol and a page for the browser.
     #[cfg(feature = "serve")]
     Serve(serve::Args),
@@ -113,6 +118,8 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Some(Command::Runs(args)) => runs::run(args),
         Some(Command::Evaluate(args)) => evaluate::run(args),
         Some(Command::Phantom(args)) => phantom::run(args),
+        #[cfg(feature = "pacs")]
+        Some(Command::Pacs(args)) => pacs::run(args),
         #[cfg(feature = "serve")]
         Some(Command::Serve(args)) => serve::run(args),
         Some(Command::Bench(args)) => bench::run(args),

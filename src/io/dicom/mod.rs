@@ -28,6 +28,7 @@ pub use prefix::HEAD;
 pub use series::load;
 
 use super::error::Problem;
+use dicom_dictionary_std::tags;
 use dicom_object::DefaultDicomObject;
 use parse::{Extent, parse};
 use prefix::Prefix;
@@ -48,6 +49,15 @@ fn open_head(path: &Path) -> Result<DefaultDicomObject, Problem> {
 fn open_whole(path: &Path) -> Result<DefaultDicomObject, Problem> {
     super::check_file(path)?;
     super::guarded(|| parse(path, Extent::Pixels))
+}
+
+/// SOP Instance UID of a DICOM file; `None` for any other file, and where the UID has another sign than digits and full stops.
+pub fn instance_uid(path: &Path) -> Option<String> {
+    let object = open_head(path).ok()?;
+    let uid = object.get(tags::SOP_INSTANCE_UID)?.to_str().ok()?;
+    let uid = uid.trim_matches([' ', '\0']);
+    let is_uid = !uid.is_empty() && uid.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    is_uid.then(|| uid.to_string())
 }
 
 fn problem(error: &dyn std::error::Error) -> Problem {
