@@ -287,6 +287,7 @@ impl<O: Outputs> Batch<O> {
             slice,
             classification,
             mask,
+            truth: truth.as_ref(),
             truth_problem,
             sha256: self.hashes.of_slice(study, place),
             load_ms: Some(load_ms),

@@ -135,6 +135,7 @@ impl App {
             place,
             classification: self.session.classification_at(entry, place).cloned(),
             segmentation: self.mask_at(entry, place),
+            outline: entry.outline(place).cloned(),
             failure: self.session.failure_at(entry, place).map(str::to_string),
         };
         ResultTable {

@@ -1,6 +1,7 @@
 //! The results of the open study as a table.
 
 use crate::domain::card::Card;
+use crate::domain::mask::Mask;
 use crate::domain::prediction::{Classification, Segmentation, Thresholds};
 use crate::domain::study::{Cut, FrameError, Place, Study};
 use crate::export::report::assembly::{Failure, SliceAnswer, StudyAssembly, StudyContext};
@@ -15,6 +16,8 @@ pub struct SliceFindings {
     pub classification: Option<Classification>,
     /// Probabilities of the mask, where the cascade shows it.
     pub segmentation: Option<Arc<Segmentation>>,
+    /// The reader's own outline.
+    pub outline: Option<Arc<Mask>>,
     /// Why a model in use has no answer, if it failed.
     pub failure: Option<String>,
 }
@@ -70,15 +73,20 @@ impl ResultTable {
         assembly: &mut StudyAssembly,
         hashes: &mut io::Hashes,
     ) -> Result<(), FrameError> {
-        let SliceFindings { place, classification, segmentation, failure } = findings;
+        let SliceFindings { place, classification, segmentation, outline, failure } = findings;
         let slice = self.study.frames.slice(*place)?;
         let mask = |s: &Segmentation| s.mask(self.thresholds.mask);
+        let (truth, truth_problem) = match self.study.truth(*place, &slice) {
+            Ok(truth) => (truth, None),
+            Err(error) => (None, Some(error)),
+        };
         assembly.slice(SliceAnswer {
             place: *place,
             slice: &slice,
             classification: classification.as_ref(),
             mask: segmentation.as_deref().map(|s| (&s.model, mask(s))),
-            truth_problem: self.study.truth(*place, &slice).err(),
+            truth: outline.as_deref().or(truth.as_ref()),
+            truth_problem,
             sha256: hashes.of_slice(&self.study, *place),
             load_ms: None,
             segment_ms: segmentation.as_ref().map(|s| s.milliseconds),

@@ -1,11 +1,12 @@
 //! Assembles what a report says of one study. The window and `predict` both use it, so that their reports agree.
 
+use super::overlap::Overlap;
 use super::{ClassifierReport, FileError, Highest, Report, SegmenterReport, SliceReport, StudyReport};
 use crate::domain::card::Card;
 use crate::domain::headline::{Contradiction, Headline, share};
 use crate::domain::mask::Mask;
 use crate::domain::measure::VolumeMeasurements;
-use crate::domain::prediction::{Classification, ModelRef, Thresholds};
+use crate::domain::prediction::{Classification, ModelRef, Thresholds, Verdict};
 use crate::domain::slice::{Slice, Spacing, SpacingSource};
 use crate::domain::study::{Cut, FrameError, Mismatch, Place, Study, Warning};
 use std::path::{Path, PathBuf};
@@ -36,6 +37,8 @@ pub struct SliceAnswer<'a> {
     pub classification: Option<&'a Classification>,
     /// Where the cascade shows a mask: its model, and the mask at the mask threshold.
     pub mask: Option<(&'a ModelRef, Mask)>,
+    /// The reference outline of the slice, if it has one.
+    pub truth: Option<&'a Mask>,
     /// Why the expert's outline cannot be used.
     pub truth_problem: Option<FrameError>,
     /// sha256 of the slice's file, lower-case hex; empty for the example, which is no file.
@@ -69,6 +72,7 @@ pub struct StudyAssembly<'a> {
     masks: Vec<(usize, Mask)>,
     errors: Vec<FileError>,
     headline: Headline,
+    overlap: Overlap,
     unreadable: usize,
     /// Size of a pixel of the first slice.
     spacing: Option<Spacing>,
@@ -79,8 +83,8 @@ pub struct StudyAssembly<'a> {
 impl<'a> StudyAssembly<'a> {
     pub fn new(context: StudyContext<'a>) -> Self {
         let (slices, masks, errors) = Default::default();
-        let headline = Headline::default();
-        Self { context, slices, masks, errors, headline, unreadable: 0, spacing: None, mismatches: Vec::new() }
+        let (headline, overlap) = (Headline::default(), Overlap::default());
+        Self { context, slices, masks, errors, headline, overlap, unreadable: 0, spacing: None, mismatches: Vec::new() }
     }
 
     /// Counts the classifier's answer about slice `index` of the plane that was looked in. [`Self::slice`] does so for slices of
@@ -96,7 +100,7 @@ impl<'a> StudyAssembly<'a> {
 
     /// Adds a slice. Slices come in ascending order.
     pub fn slice(&mut self, answer: SliceAnswer) {
-        let StudyContext { study, asked, cards, thresholds, calibration, .. } = self.context;
+        let StudyContext { study, asked, cards, thresholds, calibration, outlined, .. } = self.context;
         let SliceAnswer { place, slice, classification, mask, truth_problem, sha256, .. } = answer;
         let own = classification.filter(|_| place.cut == asked);
         if let Some(classification) = own {
@@ -109,6 +113,14 @@ impl<'a> StudyAssembly<'a> {
         let by_reader = || Spacing::new(calibration?, calibration?, SpacingSource::Reader);
         let spacing = slice.spacing.or_else(by_reader);
         let mismatches: Vec<String> = study.subject.mismatches_of(slice, cards).iter().map(Mismatch::code).collect();
+        // Below the threshold the cascade shows no mask: nothing is outlined.
+        let is_closed = own.is_some_and(|c| !matches!(c.verdict(thresholds.classifier), Verdict::Positive(_)));
+        let nothing = (mask.is_none() && outlined && is_closed).then(|| Mask::empty(slice.width(), slice.height()));
+        let said = mask.as_ref().map(|(_, mask)| mask).or(nothing.as_ref());
+        let dice = said.zip(answer.truth).and_then(|(mask, truth)| mask.dice(truth));
+        if let Some(truth) = answer.truth {
+            self.overlap.add(truth, said);
+        }
         let truth = truth_problem.map(|error| Warning::TruthUnusable(error.to_string()));
         let warnings = study.warnings.iter().chain(&slice.warnings).chain(&truth).map(|w| self.code(w));
         let warnings = warnings.chain(mismatches.iter().cloned()).chain(answer.notes).collect();
@@ -136,6 +148,8 @@ impl<'a> StudyAssembly<'a> {
             sha256,
             classifier: classification.map(|c| ClassifierReport::new(c, thresholds, verdict_of)),
             segmenter: mask.as_ref().map(|(model, mask)| SegmenterReport::new(model, mask, spacing, thresholds)),
+            reference_pixels: answer.truth.map(Mask::area),
+            dice,
             contradiction: contradiction.map(|found| found.id().into()),
             warnings,
             timings_ms: times.into_iter().filter_map(|(name, ms)| Some((name.into(), rounded(ms?)))).collect(),
@@ -209,6 +223,8 @@ impl<'a> StudyAssembly<'a> {
             highest: highest.map(|(index, probability)| Highest { slice: index + 1, probability }),
             contradiction: contradiction.map(|found| found.id().into()),
             mask: outlined.then(|| VolumeMeasurements::of(&self.masks, self.spacing, voxel_mm3).into()),
+            reference: self.overlap.reference(voxel_mm3),
+            dice: self.overlap.dice(),
             mask_file,
             warnings,
         });
@@ -241,6 +257,7 @@ fn parts(error: FrameError, own: &Path) -> (PathBuf, String) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::prediction::Answers;
     use crate::domain::slice::Depth;
 
     /// Two pages whose names and reasons name a patient.
@@ -267,6 +284,7 @@ mod tests {
             slice: &page(),
             classification: None,
             mask: None,
+            truth: None,
             truth_problem: Some(file()),
             sha256: Err(file()),
             load_ms: None,
@@ -290,6 +308,57 @@ mod tests {
         assert_eq!(report.results[0].spacing_mm, Some([0.5, 0.5]));
         assert!(study.warnings.contains(&Warning::LeftOut(1).code()));
         assert!(study.mask.is_some() && study.highest.is_none());
+    }
+
+    /// Two slices of 2×2: one with half of its reference outlined, one below the threshold with an empty reference.
+    #[test]
+    fn dice_is_told_by_slice_and_for_the_study() {
+        let page = || Slice::new(2, 2, vec![0.0; 4], Depth::Deep).unwrap();
+        let study = Study::of_pages(Path::new("a.tif"), vec![page(), page()]);
+        let model = ModelRef { id: "m".into(), sha256: String::new() };
+        let said = |p: f64| Classification {
+            model: model.clone(),
+            answers: Answers::YesOrNo,
+            classes: vec![("tumor".into(), p), ("no_tumor".into(), 1.0 - p)],
+            calibrated: true,
+            sequence: None,
+            milliseconds: 0.0,
+        };
+        let mut assembly = StudyAssembly::new(StudyContext {
+            study: &study,
+            cut: study.native(),
+            asked: study.native(),
+            cards: &[],
+            thresholds: Thresholds { classifier: 0.5, mask: 0.5 },
+            outlined: true,
+            calibration: None,
+            with_names: true,
+        });
+        let (mask, truth, empty) = (Mask::drawn(&["#.", ".."]), Mask::drawn(&["##", ".."]), Mask::empty(2, 2));
+        let (above, below) = (said(0.9), said(0.1));
+        for (index, classification, mask, truth) in
+            [(0, &above, Some((&model, mask)), &truth), (1, &below, None, &empty)]
+        {
+            assembly.slice(SliceAnswer {
+                place: Place { cut: study.native(), index },
+                slice: &page(),
+                classification: Some(classification),
+                mask,
+                truth: Some(truth),
+                truth_problem: None,
+                sha256: Ok(String::new()),
+                load_ms: None,
+                segment_ms: None,
+                notes: Vec::new(),
+            });
+        }
+        let mut report = Report::new("cpu".into());
+        assembly.finish(&mut report, None, Vec::new());
+        // 2·1 / (1 + 2), and two empty outlines agree.
+        assert_eq!(report.results[0].dice, Some(2.0 / 3.0));
+        assert_eq!((report.results[1].dice, report.results[1].reference_pixels), (Some(1.0), Some(0)));
+        let reference = report.studies[0].reference.as_ref().unwrap();
+        assert_eq!((reference.slices, reference.voxels, report.studies[0].dice), (2, 2, Some(2.0 / 3.0)));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! [`assembly`] makes it, the same for the window and for `predict`. [`TableFormat`] writes it.
 
 pub mod assembly;
+mod overlap;
 mod table;
 
 pub use table::TableFormat;
@@ -108,6 +109,10 @@ pub struct StudyReport {
     pub contradiction: Option<Code>,
     /// Sizes of the mask over all slices that were outlined; `None` without a segmenter.
     pub mask: Option<StudyMask>,
+    /// The reference outline; `None` without one.
+    pub reference: Option<StudyReference>,
+    /// Dice overlap of mask and reference over the slices that have both, 0–1.
+    pub dice: Option<f64>,
     /// The file that the mask of the whole study was written to.
     pub mask_file: Option<String>,
     pub warnings: Vec<String>,
@@ -119,6 +124,16 @@ pub struct Highest {
     /// Number of the slice, from 1, in the plane that was looked in.
     pub slice: usize,
     pub probability: f64,
+}
+
+/// The reference outline of a study.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct StudyReference {
+    /// Slices that have a reference, outlined or empty.
+    pub slices: usize,
+    pub voxels: usize,
+    /// Where distances between slices are known.
+    pub volume_ml: Option<f64>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -168,6 +183,11 @@ pub struct SliceReport {
     pub sha256: String,
     pub classifier: Option<ClassifierReport>,
     pub segmenter: Option<SegmenterReport>,
+    /// Pixels of the reference outline; `None` without one.
+    pub reference_pixels: Option<usize>,
+    /// Dice overlap of the mask with the reference, 0–1. Where the cascade shows no mask, the mask is empty; where a model failed,
+    /// there is none.
+    pub dice: Option<f64>,
     /// How classifier and segmenter contradict each other about this slice.
     pub contradiction: Option<Code>,
     pub warnings: Vec<String>,
@@ -199,6 +219,9 @@ pub struct SegmenterReport {
     pub mask_pixels: usize,
     pub components: usize,
     pub area_mm2: Option<f64>,
+    /// Largest diameter of the largest component.
+    pub diameter_px: f64,
+    pub diameter_mm: Option<f64>,
 }
 
 impl ClassifierReport {
@@ -233,6 +256,8 @@ impl SegmenterReport {
             mask_pixels: sizes.pixels,
             components: sizes.components,
             area_mm2: sizes.area_mm2,
+            diameter_px: sizes.diameter_px,
+            diameter_mm: sizes.diameter_mm,
         }
     }
 }

@@ -79,6 +79,10 @@ fn csv(report: &Report) -> Result<Vec<u8>, ExportError> {
         "app",
         "verdict_of",
         "contradiction",
+        "diameter_mm",
+        "diameter_px",
+        "reference_pixels",
+        "dice",
     ];
     writer.write_record(header).map_err(|e| failed(&e))?;
     let text = |v: Option<String>| v.unwrap_or_default();
@@ -109,6 +113,10 @@ fn csv(report: &Report) -> Result<Vec<u8>, ExportError> {
             report.app.clone(),
             text(c.map(|c| c.verdict_of.to_string())),
             r.contradiction.as_deref().unwrap_or_default().to_string(),
+            text(s.and_then(|s| s.diameter_mm).map(|mm| format!("{mm:.2}"))),
+            text(s.map(|s| format!("{:.2}", s.diameter_px))),
+            text(r.reference_pixels.map(|pixels| pixels.to_string())),
+            text(r.dice.map(|dice| format!("{dice:.4}"))),
         ];
         writer.write_record(row).map_err(|e| failed(&e))?;
     }
