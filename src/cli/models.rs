@@ -3,17 +3,19 @@
 use super::choice::choice;
 use super::figures;
 use super::isa::IsaChoice;
-use crate::domain::card::{Card, Scale};
+use crate::domain::card::{Card, Scale, Task};
 use crate::engine::device::{self, DeviceChoice};
+use crate::models::export::{self, Format};
 use crate::models::import::{Wishes, inspect, install};
 use crate::models::model::{Model, Source, read_card, task_name};
 use crate::models::registry::{Registry, user_folder};
 use crate::models::verify::largest_difference;
 use anyhow::Context;
-use clap::Subcommand;
+use clap::{Parser, Subcommand};
 use lesionlens_nn::plan::isa::Isa;
 use lesionlens_nn::zoo::Architecture;
-use std::path::PathBuf;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 #[derive(clap::Args)]
@@ -30,10 +32,10 @@ enum Action {
     Show { id: String },
     /// Delete one of your own models.
     Remove { id: String },
-    /// Turn a Keras file or a PyTorch state dict into a model folder.
+    /// Turn a Keras file, a PyTorch state dict or an ONNX file into a model folder.
     Import {
         /// A model as Keras' `model.save` writes it (.h5, .hdf5, .keras), or its weights with --config; a torchvision or timm state dict
-        /// (.pt, .pth, .safetensors).
+        /// (.pt, .pth, .safetensors); an ONNX file (.onnx) with its weights in it or beside it.
         file: PathBuf,
         /// What the file must hold; found out by itself without, and any network of known layers is taken.
         #[arg(long, value_parser = choice(Architecture::ALL, Architecture::id))]
@@ -65,6 +67,25 @@ enum Action {
         /// Folder to put it in; the user's model folder by default.
         #[arg(long)]
         out: Option<PathBuf>,
+    },
+    /// Write a model for other runtimes; how pictures become its input is written beside it.
+    Export {
+        id: String,
+        /// onnx for ONNX Runtime, OpenVINO, Triton and KServe; safetensors for the weights.
+        #[arg(long, value_parser = choice(Format::ALL, Format::id))]
+        format: Format,
+        /// File to write; the preprocessing goes to FILE.json beside it.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+    /// Measure a model on labelled slices, as `evaluate` does; further options are those of `evaluate`.
+    Test {
+        id: String,
+        /// Folder with images/ and masks/, with slices.csv or without, or with a folder a class.
+        #[arg(long)]
+        data: PathBuf,
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
+        rest: Vec<String>,
     },
     /// Check a model's hash and, with --io, its answers.
     Verify {
@@ -113,6 +134,17 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
                     "note: a state dict does not say which variant it is; compare its answers with `models verify ID --io FILE`"
                 );
             }
+            if let Some(function) = found.added {
+                eprintln!("note: the file's network gives scores; a {} makes them probabilities", function.name());
+            }
+            if found.takes_any_side() && wishes.side.is_none() {
+                let side = found.format.side;
+                eprintln!("note: it takes pictures of any size and is given {side}×{side} pixels; choose with --side");
+            }
+            if wishes.scale.is_none() {
+                let (scale, source) = found.usual_scale();
+                eprintln!("note: grey values are scaled as `{}`, because {source}; choose with --scale", scale.id());
+            }
             let what = found.name().unwrap_or("a network of its own");
             let card = read_card(&Source::Folder(folder.clone()))?;
             eprintln!("{what}, answers with {}: {}", task_name(card.task), card.classes.join(", "));
@@ -121,12 +153,39 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
             }
             println!("{}", folder.display());
         }
+        Action::Export { id, format, out } => export_model(&id, format, &out)?,
+        Action::Test { id, data, rest } => return test(&id, &data, rest),
         Action::Verify { model, io, tolerance, isa, device } => {
             isa.apply()?;
             return verify(&model, io, tolerance, device);
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn export_model(id: &str, format: Format, out: &Path) -> anyhow::Result<()> {
+    let registry = Registry::scan();
+    let entry = registry.get(id)?;
+    super::save(out, &export::network(entry, format)?)?;
+    let mut beside = out.as_os_str().to_owned();
+    beside.push(".json");
+    let beside = PathBuf::from(beside);
+    super::save(&beside, serde_json::to_string_pretty(&export::preprocessing(&entry.card))?.as_bytes())?;
+    eprintln!("the network alone; how pictures become its input (NHWC) is written in {}", beside.display());
+    println!("{}", out.display());
+    Ok(())
+}
+
+/// `evaluate` with the model in its own part.
+fn test(id: &str, data: &Path, rest: Vec<String>) -> anyhow::Result<ExitCode> {
+    let task = Registry::scan().get(id)?.card.task;
+    let [own, other] = match task {
+        Task::Segmentation => ["--segmenter", "--classifier"],
+        Task::Binary | Task::Multiclass => ["--classifier", "--segmenter"],
+    };
+    let told = ["lesionlens", "evaluate", own, id, other, "none", "--data"].map(OsString::from);
+    let arguments = told.into_iter().chain([data.as_os_str().to_owned()]).chain(rest.into_iter().map(OsString::from));
+    super::run(super::Cli::try_parse_from(arguments)?)
 }
 
 fn list() {

@@ -20,6 +20,8 @@ pub enum Task {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Scale {
+    /// x as it is, for networks that scale their input themselves.
+    Raw,
     /// x / 255.
     Unit,
     /// (x − mean) / standard deviation, both of this slice; a flat slice becomes zero.
@@ -36,11 +38,13 @@ pub enum Scale {
 }
 
 impl Scale {
-    pub const ALL: [Scale; 6] = [Scale::Unit, Scale::Standardize, Scale::Caffe, Scale::Tf, Scale::Torch, Scale::Head];
+    pub const ALL: [Scale; 7] =
+        [Scale::Raw, Scale::Unit, Scale::Standardize, Scale::Caffe, Scale::Tf, Scale::Torch, Scale::Head];
 
     /// Name in cards, on the command line and in locales.
     pub fn id(self) -> &'static str {
         match self {
+            Scale::Raw => "raw",
             Scale::Unit => "unit",
             Scale::Standardize => "standardize",
             Scale::Caffe => "caffe",
@@ -398,7 +402,7 @@ impl Card {
         let classes = match self.task {
             Task::Binary => self.classes.len() == 2,
             Task::Multiclass => self.classes.len() >= 2,
-            Task::Segmentation => self.classes.len() == 1,
+            Task::Segmentation => !self.classes.is_empty(),
         };
         let unlike = |what: &str| Some(format!("`{what}` is out of range"));
         if !classes {
@@ -438,19 +442,91 @@ impl Card {
     }
 }
 
+/// What follows a number in names such as "0 glioma" or "2_sano", as exports of labels write them.
+fn unnumbered(name: &str) -> Option<&str> {
+    let rest = name.trim().trim_start_matches(|c: char| c.is_ascii_digit());
+    let is_numbered = rest.len() < name.trim().len() && rest.starts_with([' ', '_', '-', '.']);
+    is_numbered.then_some(rest).filter(|rest| rest.contains(char::is_alphabetic))
+}
+
 /// A class name without the differences that spelling makes.
 fn plain_class(name: &str) -> String {
-    let plain = name.to_lowercase().replace([' ', '-', '_'], "").replace("tumour", "tumor");
+    let unaccented = |c: char| match c {
+        'á' | 'à' | 'ã' | 'â' => 'a',
+        'é' | 'è' | 'ê' => 'e',
+        'í' | 'ì' => 'i',
+        'ó' | 'ò' | 'õ' | 'ô' => 'o',
+        'ú' | 'ù' | 'ü' => 'u',
+        other => other,
+    };
+    let plain = name.trim().to_lowercase().replace([' ', '-', '_', '.'], "").replace("tumour", "tumor");
+    let plain: String = plain.chars().map(unaccented).collect();
+    let plain = unnumbered(name).map_or(plain, |rest| plain_class(rest));
     match plain.strip_suffix("tumor") {
-        Some(kind) if !kind.is_empty() && kind != "no" && kind != "non" => kind.to_string(),
+        Some(kind) if !kind.is_empty() && !["no", "non", "sin", "sem", "kein"].contains(&kind) => kind.to_string(),
         _ => plain,
     }
 }
 
+/// What data sets and their owners call nothing found, in English, Spanish, Portuguese, French, German and Italian, as
+/// [`plain_class`] spells it.
+const NORMAL: &[&str] = &[
+    "no",
+    "none",
+    "normal",
+    "healthy",
+    "notumor",
+    "nontumor",
+    "negative",
+    "control",
+    "background",
+    "nothing",
+    "clear",
+    "nofinding",
+    "nofindings",
+    "nolesion",
+    "nonlesion",
+    "noabnormality",
+    "notumordetected",
+    "nocancer",
+    "noncancer",
+    "noncancerous",
+    "nodisease",
+    "nomass",
+    "nohemorrhage",
+    "nostroke",
+    "noglioma",
+    "unremarkable",
+    "sintumor",
+    "sinlesion",
+    "sinlesiones",
+    "sinhallazgos",
+    "sinhallazgo",
+    "sinanomalias",
+    "sincancer",
+    "sinenfermedad",
+    "sano",
+    "sana",
+    "sanos",
+    "saludable",
+    "ninguno",
+    "ninguna",
+    "nada",
+    "negativo",
+    "negativa",
+    "fondo",
+    "semtumor",
+    "saudavel",
+    "sain",
+    "aucun",
+    "gesund",
+    "keintumor",
+    "nessuno",
+];
+
 /// Whether a class of a model or of a data set means that nothing was found.
 pub fn is_normal_class(name: &str) -> bool {
-    let normal = ["no", "none", "normal", "healthy", "notumor", "nontumor", "negative", "control"];
-    normal.contains(&plain_class(name).as_str())
+    NORMAL.contains(&plain_class(name).as_str())
 }
 
 /// Whether a class of a data set means a tumour of whatever kind.

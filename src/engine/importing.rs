@@ -83,7 +83,7 @@ impl Detected {
         Wishes {
             id: if id.is_empty() { "mine".into() } else { id },
             classes: Some(self.found.usual_classes()),
-            scale: Some(self.found.usual_scale()),
+            scale: Some(self.found.usual_scale().0),
             threshold: Some(0.5),
             modality: None,
             side: self.found.takes_any_side().then_some(self.found.format.side),

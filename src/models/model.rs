@@ -1,11 +1,11 @@
 //! A model that can answer: card, graph and weights together.
 
 use super::preprocess;
-use crate::domain::card::{Card, InputSpec, STORED_GRAPH, Sequence, Task};
+use crate::domain::card::{Card, InputSpec, STORED_GRAPH, Sequence, Task, is_normal_class};
 use crate::domain::prediction::{Answers, Classification, ModelRef, Segmentation};
 use crate::domain::study::Neighbourhood;
 use candle_core::{DType, Device, Tensor};
-use lesionlens_nn::exec::ExecError;
+use lesionlens_nn::exec::{ExecError, Parameters};
 use lesionlens_nn::graph::{Graph, Shape};
 use lesionlens_nn::network::{Network, Runner};
 use lesionlens_nn::plan::isa::Isa;
@@ -90,7 +90,7 @@ pub fn task_name(task: Task) -> &'static str {
 
 /// What the card asks of its architecture.
 fn format(card: &Card) -> Format {
-    let outputs = if card.task == Task::Multiclass { card.classes.len() } else { 1 };
+    let outputs = if card.task == Task::Binary { 1 } else { card.classes.len() };
     Format { side: card.input.side, channels: card.input.channels, outputs }
 }
 
@@ -100,7 +100,7 @@ fn answers(card: &Card, graph: &Graph) -> bool {
         (Task::Binary, Shape::Vector { len }) => len == 1,
         (Task::Multiclass, Shape::Vector { len }) => len == card.classes.len(),
         (Task::Segmentation, Shape::Image { height, width, channels }) => {
-            (height, width, channels) == (card.input.side, card.input.side, 1)
+            (height, width, channels) == (card.input.side, card.input.side, card.classes.len())
         }
         _ => false,
     };
@@ -184,6 +184,42 @@ fn file_error(path: &Path, problem: impl ToString) -> ModelError {
     ModelError::File { path: path.display().to_string(), problem: problem.to_string() }
 }
 
+/// The bytes of a model's weights, which must be those that its card speaks of.
+fn checked_weights<'a>(source: &'a Source, card: &Card) -> Result<Cow<'a, [u8]>, ModelError> {
+    let bytes: Cow<[u8]> = match source {
+        Source::Embedded { weights, .. } => Cow::Borrowed(weights),
+        Source::Folder(folder) => {
+            let path = folder.join("model.safetensors");
+            let info = std::fs::metadata(&path).map_err(|e| file_error(&path, e))?;
+            if info.len() > MAX_WEIGHTS_BYTES {
+                return Err(file_error(&path, "is larger than 2 GiB"));
+            }
+            Cow::Owned(std::fs::read(&path).map_err(|e| file_error(&path, e))?)
+        }
+    };
+    let found = format!("{:x}", Sha256::digest(&bytes));
+    if found == card.sha256 {
+        Ok(bytes)
+    } else {
+        Err(ModelError::Hash { place: source.place(), found, expected: card.sha256.clone() })
+    }
+}
+
+/// A model's graph and weights; `None` for one that is no graph.
+///
+/// # Errors
+/// If the model cannot be read.
+pub fn read_graph(source: &Source, card: &Card) -> Result<Option<(Graph, Parameters)>, ModelError> {
+    if Kind::ALL.into_iter().any(|kind| kind.id() == card.architecture) {
+        return Ok(None);
+    }
+    let (bytes, place) = (checked_weights(source, card)?, source.place());
+    let graph = graph(card, &bytes, &place)?;
+    let parameters =
+        weights::load(&graph, &bytes, &Device::Cpu).map_err(|reason| ModelError::Weights { place, reason })?;
+    Ok(Some((graph, parameters)))
+}
+
 /// A loaded model.
 pub struct Model {
     card: Card,
@@ -198,23 +234,8 @@ impl Model {
 
     /// Reads card and weights, refuses weights whose hash is not the card's, and builds the network.
     pub fn load_with(source: &Source, runner: &Runner) -> Result<Self, ModelError> {
-        let card = read_card(source)?;
-        let place = source.place();
-        let bytes: Cow<[u8]> = match source {
-            Source::Embedded { weights, .. } => Cow::Borrowed(weights),
-            Source::Folder(folder) => {
-                let path = folder.join("model.safetensors");
-                let info = std::fs::metadata(&path).map_err(|e| file_error(&path, e))?;
-                if info.len() > MAX_WEIGHTS_BYTES {
-                    return Err(file_error(&path, "is larger than 2 GiB"));
-                }
-                Cow::Owned(std::fs::read(&path).map_err(|e| file_error(&path, e))?)
-            }
-        };
-        let found = format!("{:x}", Sha256::digest(&bytes));
-        if found != card.sha256 {
-            return Err(ModelError::Hash { place, found, expected: card.sha256 });
-        }
+        let (card, place) = (read_card(source)?, source.place());
+        let bytes = checked_weights(source, &card)?;
         let network = match Kind::ALL.into_iter().find(|kind| kind.id() == card.architecture) {
             Some(kind) => stock(&card, kind, &bytes, &place, runner)?,
             None => own(&card, &bytes, &place, runner)?,
@@ -249,7 +270,7 @@ impl Model {
         if let Some(mirrored) = mirrored {
             let other = self.infer(mirrored, slices.len(), cancelled)?;
             let is_map = self.card.task == Task::Segmentation;
-            let back = if is_map { preprocess::mirrored(&other, spec.side, 1) } else { other };
+            let back = if is_map { preprocess::mirrored(&other, spec.side, self.card.classes.len()) } else { other };
             answers.iter_mut().zip(back).for_each(|(answer, back)| *answer = (*answer + back) / 2.0);
         }
         let milliseconds = started.elapsed().as_secs_f64() * 1e3 / slices.len().max(1) as f64;
@@ -351,16 +372,31 @@ impl Model {
     ) -> Result<Vec<Segmentation>, ModelError> {
         self.expect(self.card.task == Task::Segmentation, "a segmenter")?;
         let (outputs, milliseconds) = self.run(slices, cancelled)?;
-        let segmentation = |(square, seen): (Vec<f32>, &Neighbourhood)| Segmentation {
+        let segmentation = |(maps, seen): (Vec<f32>, &Neighbourhood)| Segmentation {
             model: self.reference(),
             sequence: self.sequence_of(seen),
-            square,
+            square: self.finding(maps),
             placement: preprocess::placement(&seen.slice, &self.card.input),
             width: seen.slice.width(),
             height: seen.slice.height(),
             milliseconds,
         };
         Ok(outputs.into_iter().zip(slices).map(segmentation).collect())
+    }
+
+    /// Probability of any finding at each pixel of maps of the card's classes: what the background leaves, or the largest where no
+    /// class is the background.
+    fn finding(&self, maps: Vec<f32>) -> Vec<f32> {
+        let classes = &self.card.classes;
+        if classes.len() == 1 {
+            return maps;
+        }
+        let background = classes.iter().position(|class| is_normal_class(class));
+        let of_pixel = |pixel: &[f32]| match background {
+            Some(background) => 1.0 - pixel[background],
+            None => pixel.iter().copied().fold(0.0, f32::max),
+        };
+        maps.chunks_exact(classes.len()).map(of_pixel).collect()
     }
 
     /// Temperature scaling (Guo et al. 2017) of probabilities that sum to one: logits divided by the card's temperature T are

@@ -88,6 +88,7 @@ pub fn scaled(square: &[f32], spec: &InputSpec) -> Vec<f32> {
         square.iter().flat_map(|v| (0..channels).map(move |c| (*v, c))).map(|(v, c)| value(v, c)).collect()
     };
     match spec.scale {
+        Scale::Raw => spread(&|v, _| v),
         Scale::Unit => spread(&|v, _| v / 255.0),
         Scale::Tf => spread(&|v, _| v / 127.5 - 1.0),
         Scale::Torch => spread(&|v, c| {
@@ -129,6 +130,7 @@ mod tests {
     #[test]
     fn every_scale_by_hand() {
         let square = [0.0, 255.0, 0.0, 255.0];
+        assert_eq!(scaled(&square, &spec(Scale::Raw))[..6], [0.0, 0.0, 0.0, 255.0, 255.0, 255.0]);
         assert_eq!(scaled(&square, &spec(Scale::Unit))[..6], [0.0, 0.0, 0.0, 1.0, 1.0, 1.0]);
         assert_eq!(scaled(&square, &spec(Scale::Tf))[..6], [-1.0, -1.0, -1.0, 1.0, 1.0, 1.0]);
         assert_eq!(scaled(&square, &spec(Scale::Standardize))[..6], [-1.0, -1.0, -1.0, 1.0, 1.0, 1.0]);

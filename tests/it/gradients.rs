@@ -32,13 +32,13 @@ fn operations_and_gradients_are_pytorchs() {
     let conv = |t: &[Tensor], window: Window| ops::conv2d(&t[0], &t[1], &t[2], window);
     let inputs = ["x", "kernel", "bias"];
     check("conv_same", &inputs, |t| conv(t, Window::dense(3, Padding::Same)));
-    let stride = Window { size: [3; 2], stride: [2; 2], padding: Padding::Valid };
+    let stride = Window::new([3; 2], [2; 2], Padding::Valid);
     check("conv_stride", &inputs, |t| conv(t, stride));
     check("conv_pointwise", &inputs, |t| conv(t, Window::dense(1, Padding::Valid)));
     check("batch_norm", &["x", "gamma", "beta"], |t| Ok(ops::batch_norm_train(&t[0], &t[1], &t[2], 1e-3, None)?.0));
     let depthwise = |t: &[Tensor], window: Window| ops::depthwise(&t[0], &t[1], &t[2], window);
     check("depthwise", &inputs, |t| depthwise(t, Window::dense(5, Padding::Same)));
-    let halving = Window { size: [3; 2], stride: [2; 2], padding: Padding::Same };
+    let halving = Window::new([3; 2], [2; 2], Padding::Same);
     check("depthwise_stride", &inputs, |t| depthwise(t, halving));
     let norm = ["x", "gamma", "beta"];
     check("batch_norm_relu6", &norm, |t| Ok(ops::batch_norm_train(&t[0], &t[1], &t[2], 1e-3, Some(6.0))?.0));

@@ -13,6 +13,7 @@ mod keras;
 mod nifti_files;
 mod numerics;
 mod one_study;
+mod onnx;
 mod patient_folders;
 mod pytorch;
 mod reading_room;

@@ -4,9 +4,10 @@
 //! [`ops`]; on a GPU they are turned to channels-first and run through candle's operations.
 
 use super::graph::{Activation, Graph, NodeId, Op, Role, Shape};
+use super::layers::{self, Axes};
 use super::ops::{self, BatchStatistics};
 use super::stock;
-use candle_core::{D, DType, Device, Result, Tensor};
+use candle_core::{DType, Device, Result, Tensor};
 use std::collections::HashMap;
 
 /// Tensors by parameter name.
@@ -17,7 +18,9 @@ pub type Parameters = HashMap<String, Tensor>;
 pub fn halved(graph: &Graph, parameters: Parameters, format: DType) -> Result<Parameters> {
     let is_norm = |name: &String| {
         let layer = name.rsplit_once('.').and_then(|(layer, _)| graph.find(layer));
-        layer.is_some_and(|id| matches!(graph.node(id).op, Op::BatchNorm { .. } | Op::LayerNorm { .. }))
+        layer.is_some_and(|id| {
+            matches!(graph.node(id).op, Op::BatchNorm { .. } | Op::LayerNorm { .. } | Op::GroupNorm { .. })
+        })
     };
     let half = |(name, tensor): (String, Tensor)| {
         let tensor = if is_norm(&name) { tensor } else { tensor.to_dtype(format)? };
@@ -124,7 +127,10 @@ impl Pass<'_> {
             let [next] = readers[id.0].as_slice() else { return None };
             let Op::Activation { function } = self.graph.node(*next).op else { return None };
             let fits = match self.graph.node(id).op {
-                Op::Add => function == Activation::Relu,
+                Op::Add => {
+                    let [a, b] = [0, 1].map(|i| self.graph.node(self.graph.node(id).inputs[i]).shape);
+                    function == Activation::Relu && a == b
+                }
                 Op::BatchNorm { .. } => self.learns(id) && relu_ceiling(function).is_some(),
                 _ => false,
             };
@@ -180,15 +186,17 @@ impl Pass<'_> {
             Op::Conv { filters, window, bias } => {
                 let kernel = self.parameter(id, Role::Kernel)?;
                 let bias = self.bias(id, *bias, *filters, x)?;
-                if own { ops::conv2d(x, &kernel, &bias, *window) } else { stock::conv2d(x, &kernel, &bias, *window) }
+                let (kernel, window) = (&layers::filled_kernel(&kernel, *window)?, &window.filled());
+                if own { ops::conv2d(x, kernel, &bias, *window) } else { stock::conv2d(x, kernel, &bias, *window) }
             }
             Op::DepthwiseConv { window, bias } => {
                 let kernel = self.parameter(id, Role::Kernel)?;
                 let bias = self.bias(id, *bias, kernel.dim(0)?, x)?;
+                let (kernel, window) = (&layers::filled_kernel(&kernel, *window)?, &window.filled());
                 if own {
-                    ops::depthwise(x, &kernel, &bias, *window)
+                    ops::depthwise(x, kernel, &bias, *window)
                 } else {
-                    stock::depthwise(x, &kernel, &bias, *window)
+                    stock::depthwise(x, kernel, &bias, *window)
                 }
             }
             Op::Dense { units, bias } => {
@@ -197,16 +205,9 @@ impl Pass<'_> {
             }
             Op::BatchNorm { epsilon, scale, .. } => self.batch_norm(id, x, *epsilon, *scale, None),
             Op::LayerNorm { epsilon } => self.layer_norm(id, x, *epsilon),
-            Op::Activation { function } => match function {
-                Activation::Relu if own => ops::relu(x, false),
-                Activation::Relu6 if own => ops::relu(x, true),
-                Activation::Relu => x.relu(),
-                Activation::Relu6 => x.clamp(0.0, 6.0),
-                Activation::Silu => x.silu(),
-                Activation::Gelu => x.gelu_erf(),
-                Activation::Sigmoid => candle_nn::ops::sigmoid(x),
-                Activation::Softmax => candle_nn::ops::softmax(x, D::Minus1),
-            },
+            Op::Activation { function: Activation::Relu } if own => ops::relu(x, false),
+            Op::Activation { function: Activation::Relu6 } if own => ops::relu(x, true),
+            Op::Activation { function } => layers::activation(x, *function, self.axes()),
             Op::MaxPool { window } if own => ops::max_pool(x, *window),
             Op::MaxPool { window } => stock::max_pool(x, *window),
             Op::AveragePool { window } if own => ops::average_pool(x, *window),
@@ -214,17 +215,51 @@ impl Pass<'_> {
             Op::GlobalAveragePool => x.mean(if own { (1, 2) } else { (2, 3) }),
             Op::Upsample { factor } if own => ops::upsample(x, *factor),
             Op::Upsample { factor } => stock::upsample(x, *factor),
-            Op::Add if own => ops::add(x, &inputs[1]),
-            Op::Add => x + &inputs[1],
+            Op::Add if own && x.shape() == inputs[1].shape() => ops::add(x, &inputs[1]),
+            Op::Add => x.broadcast_add(&inputs[1]),
             Op::Multiply => x.broadcast_mul(&inputs[1]),
-            Op::Concat => Tensor::cat(inputs, if own { 3 } else { 1 }),
+            Op::Maximum => x.broadcast_maximum(&inputs[1]),
+            Op::Concat => Tensor::cat(inputs, self.axes().channel_of(x)),
             Op::ZeroPad { rows, columns } => {
                 let (row_axis, column_axis) = if own { (1, 2) } else { (2, 3) };
                 x.pad_with_zeros(row_axis, rows[0], rows[1])?.pad_with_zeros(column_axis, columns[0], columns[1])
             }
+            Op::Crop { rows, columns } => {
+                let Axes { row, column, .. } = self.axes();
+                let x = x.narrow(row, rows[0], x.dim(row)? - rows[0] - rows[1])?;
+                x.narrow(column, columns[0], x.dim(column)? - columns[0] - columns[1])?.contiguous()
+            }
+            Op::Channels { first, count } => x.narrow(self.axes().channel_of(x), *first, *count)?.contiguous(),
+            Op::ShuffleChannels { groups } => layers::shuffle_channels(x, *groups, self.axes()),
+            Op::DepthToSpace { block } => layers::depth_to_space(x, *block, self.axes()),
+            Op::Reshape { shape } => layers::reshape(x, &shape.dims(), self.axes()),
+            Op::Permute { axes } => layers::permute(x, *axes, self.axes()),
+            Op::Resize { to, resampling, grid } => layers::resize(x, *to, *resampling, *grid, self.axes()),
+            Op::ConvTranspose { filters, stride, crop, bias, .. } => {
+                let bias = self.bias(id, *bias, *filters, x)?;
+                layers::conv_transpose(x, &self.parameter(id, Role::Kernel)?, &bias, *stride, *crop, self.axes())
+            }
+            Op::Affine => {
+                let (scale, shift) = (self.parameter(id, Role::Scale)?, self.parameter(id, Role::Bias)?);
+                layers::affine(x, &scale.to_dtype(x.dtype())?, &shift.to_dtype(x.dtype())?, self.axes())
+            }
+            Op::PRelu { .. } => {
+                layers::parametric_relu(x, &self.parameter(id, Role::Scale)?.to_dtype(x.dtype())?, self.axes())
+            }
+            Op::GroupNorm { groups, epsilon } => {
+                let (scale, shift) = (self.parameter(id, Role::Scale)?, self.parameter(id, Role::Bias)?);
+                let y =
+                    layers::group_norm(&x.to_dtype(scale.dtype())?, *groups, *epsilon, &scale, &shift, self.axes())?;
+                y.to_dtype(x.dtype())
+            }
             Op::Flatten => self.leave(x.clone())?.flatten_from(1),
             Op::Dropout { rate } => self.dropout(x, *rate),
         }
+    }
+
+    /// Where the axes of maps stand.
+    fn axes(&self) -> Axes {
+        if self.backend == Backend::Own { Axes::CHANNELS_LAST } else { Axes::CHANNELS_FIRST }
     }
 
     /// `relu` is the ceiling of a ReLU to do at once; only a batch-norm that learns here can.
@@ -279,7 +314,7 @@ fn relu_ceiling(function: Activation) -> Option<f64> {
     match function {
         Activation::Relu => Some(f64::INFINITY),
         Activation::Relu6 => Some(6.0),
-        Activation::Silu | Activation::Gelu | Activation::Sigmoid | Activation::Softmax => None,
+        _ => None,
     }
 }
 

@@ -34,6 +34,9 @@ pub fn fold_batch_norms(graph: &Graph, mut parameters: Parameters) -> Result<(Gr
                     Op::DepthwiseConv { window, .. } if folded.contains(&id) => {
                         Op::DepthwiseConv { window: *window, bias: true }
                     }
+                    Op::ConvTranspose { filters, size, stride, crop, .. } if folded.contains(&id) => {
+                        Op::ConvTranspose { filters: *filters, size: *size, stride: *stride, crop: *crop, bias: true }
+                    }
                     other => other.clone(),
                 };
                 let inputs: Vec<NodeId> = node.inputs.iter().map(|i| place[i]).collect();
@@ -48,16 +51,15 @@ pub fn fold_batch_norms(graph: &Graph, mut parameters: Parameters) -> Result<(Gr
 /// The convolution a batch-norm can be merged into: its input, read by nobody else.
 fn foldable(graph: &Graph, norm: NodeId) -> Option<NodeId> {
     let node = graph.node(norm);
-    let Op::BatchNorm { .. } = node.op else { return None };
+    let (Op::BatchNorm { .. } | Op::Affine) = node.op else { return None };
     let conv = node.inputs[0];
     let readers = graph.nodes().iter().flat_map(|n| &n.inputs).filter(|i| **i == conv).count();
-    let is_conv = matches!(graph.node(conv).op, Op::Conv { .. } | Op::DepthwiseConv { .. });
+    let is_conv = matches!(graph.node(conv).op, Op::Conv { .. } | Op::DepthwiseConv { .. } | Op::ConvTranspose { .. });
     (is_conv && readers == 1).then_some(conv)
 }
 
 fn merge(graph: &Graph, norm: NodeId, conv: NodeId, parameters: &mut Parameters) -> candle_core::Result<()> {
-    let (Op::BatchNorm { epsilon, scale, .. }, Op::Conv { bias, .. } | Op::DepthwiseConv { bias, .. }) =
-        (&graph.node(norm).op, &graph.node(conv).op)
+    let (Op::Conv { bias, .. } | Op::DepthwiseConv { bias, .. } | Op::ConvTranspose { bias, .. }) = graph.node(conv).op
     else {
         return Ok(());
     };
@@ -66,15 +68,20 @@ fn merge(graph: &Graph, norm: NodeId, conv: NodeId, parameters: &mut Parameters)
         let name = name(id, role);
         parameters.remove(&name).ok_or_else(|| candle_core::Error::Msg(format!("no tensor `{name}`")))
     };
-    let gamma = scale.then(|| take(norm, Role::Scale)).transpose()?;
+    let (scale, shift) = match graph.node(norm).op {
+        Op::BatchNorm { epsilon, scale, .. } => {
+            let gamma = scale.then(|| take(norm, Role::Scale)).transpose()?;
+            let (beta, mean) = (take(norm, Role::Bias)?, take(norm, Role::RunningMean)?);
+            let scale = (take(norm, Role::RunningVariance)? + epsilon)?.sqrt()?.recip()?;
+            let scale = gamma.map_or_else(|| Ok(scale.clone()), |gamma| gamma * &scale)?;
+            let shift = (beta - (mean * &scale)?)?;
+            (scale, shift)
+        }
+        _ => (take(norm, Role::Scale)?, take(norm, Role::Bias)?),
+    };
     let bias = bias.then(|| take(conv, Role::Bias)).transpose()?;
     let kernel = take(conv, Role::Kernel)?;
-    let (beta, mean) = (take(norm, Role::Bias)?, take(norm, Role::RunningMean)?);
-    let variance = take(norm, Role::RunningVariance)?;
-    let scale = (variance + *epsilon)?.sqrt()?.recip()?;
-    let scale = gamma.map_or_else(|| Ok(scale.clone()), |gamma| gamma * &scale)?;
-    let shift = bias.map_or_else(|| mean.neg(), |bias| bias - &mean)?;
-    let bias: Tensor = ((shift * &scale)? + beta)?;
+    let bias: Tensor = bias.map_or_else(|| Ok(shift.clone()), |bias| (bias * &scale)? + &shift)?;
     parameters.insert(name(conv, Role::Kernel), kernel.broadcast_mul(&scale.reshape(((), 1, 1, 1))?)?);
     parameters.insert(name(conv, Role::Bias), bias);
     Ok(())

@@ -7,10 +7,13 @@
 //! - [`zoo`]: the architectures that are known by name.
 
 pub mod exec;
+pub mod export;
 pub mod fold;
 pub mod graph;
 pub mod keras;
+mod layers;
 pub mod network;
+pub mod onnx;
 pub mod ops;
 pub mod plan;
 pub mod rewrite;

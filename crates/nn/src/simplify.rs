@@ -67,7 +67,7 @@ struct Split {
 impl Split {
     fn find(graph: &Graph, readers: &[Vec<NodeId>], concat: NodeId) -> Option<Self> {
         let node = graph.node(concat);
-        let pointwise = |reader: &NodeId| matches!(graph.node(*reader).op, Op::Conv { window, .. } if window.size == [1, 1] && window.stride == [1, 1]);
+        let pointwise = |reader: &NodeId| matches!(graph.node(*reader).op, Op::Conv { window, .. } if window.size == [1, 1] && window.stride == [1, 1] && !matches!(window.padding, Padding::Explicit(_)));
         if node.op != Op::Concat || readers[concat.0].is_empty() || !readers[concat.0].iter().all(pointwise) {
             return None;
         }

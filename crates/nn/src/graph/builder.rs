@@ -56,6 +56,11 @@ impl Builder {
         NodeId(self.nodes.len() - 1)
     }
 
+    /// Whether a mistake was made; what is added behind it makes no sense.
+    pub fn is_broken(&self) -> bool {
+        self.error.is_some()
+    }
+
     /// The node that was added last.
     pub fn last(&self) -> NodeId {
         NodeId(self.nodes.len() - 1)

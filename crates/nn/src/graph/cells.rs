@@ -1,6 +1,6 @@
 //! Where on the input the cells of an inner map look.
 
-use super::{Graph, NodeId, Op, Shape, Window};
+use super::{Graph, Grid, NodeId, Op, Shape, Window};
 
 /// Rows or columns of a map: cell `i` has its centre at `first + i · step` of the input, in pixels, the first pixel's centre being 0.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -21,6 +21,9 @@ impl Graph {
         let mut cells = sides(self.input_shape())?.map(whole);
         for id in way.into_iter().rev().skip(1) {
             let node = self.node(id);
+            if matches!(node.op, Op::Reshape { .. } | Op::Permute { .. }) {
+                return None;
+            }
             let counts = sides(node.shape)?;
             for (axis, (cells, count)) in cells.iter_mut().zip(counts).enumerate() {
                 *cells = cells.behind(&node.op, axis, count);
@@ -46,7 +49,23 @@ impl Cells {
             | Op::DepthwiseConv { window, .. }
             | Op::MaxPool { window }
             | Op::AveragePool { window } => (self.shift(window, axis), window.stride[axis] as f64),
-            Op::Upsample { factor } => (0.5 / *factor as f64 - 0.5, 1.0 / *factor as f64),
+            Op::Upsample { factor } | Op::DepthToSpace { block: factor } => {
+                (0.5 / *factor as f64 - 0.5, 1.0 / *factor as f64)
+            }
+            // Of the even places that make a pixel, the middle one has the kernel's centre.
+            Op::ConvTranspose { size, stride, crop, .. } => {
+                let stride = *stride as f64;
+                ((crop[axis][0] as f64 - (size[axis] as f64 - 1.0) / 2.0) / stride, 1.0 / stride)
+            }
+            Op::Resize { to, grid, .. } => {
+                let (from, to) = (self.count as f64, to[axis] as f64);
+                match grid {
+                    Grid::HalfPixel => (0.5 * from / to - 0.5, from / to),
+                    Grid::Asymmetric => (0.0, from / to),
+                    Grid::Corners => (0.0, (from - 1.0) / (to - 1.0).max(1.0)),
+                }
+            }
+            Op::Crop { rows, columns } => ([rows, columns][axis][0] as f64, 1.0),
             Op::ZeroPad { rows, columns } => (-([rows, columns][axis][0] as f64), 1.0),
             _ => (0.0, 1.0),
         };
@@ -55,7 +74,7 @@ impl Cells {
 
     fn shift(&self, window: &Window, axis: usize) -> f64 {
         let before = window.pads(axis, self.count).map_or(0, |(before, _)| before);
-        (window.size[axis] as f64 - 1.0) / 2.0 - before as f64
+        (window.extent()[axis] as f64 - 1.0) / 2.0 - before as f64
     }
 }
 
@@ -87,7 +106,7 @@ mod tests {
     #[test]
     fn padding_moves_centres() {
         let (mut b, x) = Builder::new(Shape::Image { height: 8, width: 8, channels: 1 });
-        let window = Window { size: [3; 2], stride: [2; 2], padding: Padding::Same };
+        let window = Window::new([3; 2], [2; 2], Padding::Same);
         let x = b.conv("half", x, 1, window);
         let x = b.push("pad", Op::ZeroPad { rows: [1, 0], columns: [0, 0] }, &[x]);
         let graph = b.finish().unwrap();

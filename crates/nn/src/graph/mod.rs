@@ -3,15 +3,17 @@
 //! The same value is trained and run by [`exec`](super::exec), counted, imported into from Keras, and compared with others.
 //! Images are height × width × channels in every shape here (Keras' order), whatever layout an executor prefers.
 
+mod activation;
 mod builder;
 mod cells;
 mod matching;
 mod op;
 mod shape;
 
+pub use activation::{Activation, SELU};
 pub use builder::Builder;
 pub use cells::Cells;
-pub use op::{Activation, Op};
+pub use op::{Grid, Op, Resampling};
 pub use shape::{Padding, Shape, Window};
 
 use serde::{Deserialize, Serialize};
@@ -20,6 +22,16 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct NodeId(pub(crate) usize);
+
+impl NodeId {
+    /// The input of every graph.
+    pub const INPUT: NodeId = NodeId(0);
+
+    /// Place in [`Graph::nodes`].
+    pub fn index(self) -> usize {
+        self.0
+    }
+}
 
 /// One operation with its inputs, which always stand earlier in the graph.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -164,13 +176,22 @@ impl Graph {
                         add(Role::Bias, vec![channels]);
                     }
                 }
+                (Op::ConvTranspose { filters, size, bias, .. }, Some(channels)) => {
+                    add(Role::Kernel, vec![*filters, channels, size[0], size[1]]);
+                    if *bias {
+                        add(Role::Bias, vec![*filters]);
+                    }
+                }
+                (Op::PRelu { by_channel }, Some(channels)) => {
+                    add(Role::Scale, if *by_channel { vec![channels] } else { node.shape.dims() });
+                }
                 (Op::Dense { units, bias }, Some(features)) => {
                     add(Role::Kernel, vec![*units, features]);
                     if *bias {
                         add(Role::Bias, vec![*units]);
                     }
                 }
-                (Op::LayerNorm { .. }, Some(channels)) => {
+                (Op::LayerNorm { .. } | Op::GroupNorm { .. } | Op::Affine, Some(channels)) => {
                     add(Role::Scale, vec![channels]);
                     add(Role::Bias, vec![channels]);
                 }
@@ -232,7 +253,7 @@ mod tests {
     #[test]
     fn same_padding_follows_tensorflow() {
         // TensorFlow: 7 pixels, window 3, stride 2 -> 4 outputs, total padding 2; 8 pixels -> 4 outputs, 1 below/right.
-        let window = Window { size: [3, 3], stride: [2, 2], padding: Padding::Same };
+        let window = Window::new([3, 3], [2, 2], Padding::Same);
         assert_eq!((window.pads(0, 7), window.output_side(0, 7)), (Some((1, 1)), Some(4)));
         assert_eq!((window.pads(0, 8), window.output_side(0, 8)), (Some((0, 1)), Some(4)));
     }

@@ -46,6 +46,16 @@ impl Shape {
         product.is_some_and(|values| values <= MOST_VALUES)
     }
 
+    /// Whether it is another's shape, or has one row, column or channel where the other has more.
+    pub fn spreads_over(self, whole: Shape) -> bool {
+        match (self, whole) {
+            (Shape::Image { .. }, Shape::Image { .. }) => {
+                self.dims().into_iter().zip(whole.dims()).all(|(own, other)| own == other || own == 1)
+            }
+            _ => self == whole,
+        }
+    }
+
     /// Values in one example.
     pub fn values(self) -> usize {
         match self {
@@ -72,6 +82,8 @@ pub enum Padding {
     Valid,
     /// Output side = ⌈side / stride⌉; an odd total goes to the bottom and right (TensorFlow's rule).
     Same,
+    /// So many pixels (above, below) and (left, right), as PyTorch and ONNX give them.
+    Explicit([[usize; 2]; 2]),
 }
 
 /// A square-free sliding window: rows first.
@@ -80,30 +92,61 @@ pub struct Window {
     pub size: [usize; 2],
     pub stride: [usize; 2],
     pub padding: Padding,
+    /// Pixels between the values under the window; 1 for a window without holes.
+    #[serde(default = "without_holes", skip_serializing_if = "is_without_holes")]
+    pub dilation: [usize; 2],
+}
+
+fn without_holes() -> [usize; 2] {
+    [1; 2]
+}
+
+fn is_without_holes(dilation: &[usize; 2]) -> bool {
+    *dilation == without_holes()
 }
 
 impl Window {
+    /// A window without holes.
+    pub fn new(size: [usize; 2], stride: [usize; 2], padding: Padding) -> Self {
+        Self { size, stride, padding, dilation: without_holes() }
+    }
+
     /// `size`×`size` at stride 1.
     pub fn dense(size: usize, padding: Padding) -> Self {
-        Self { size: [size; 2], stride: [1; 2], padding }
+        Self::new([size; 2], [1; 2], padding)
     }
 
     /// `size`×`size` without overlap, as pooling layers use it.
     pub fn tiles(size: usize) -> Self {
-        Self { size: [size; 2], stride: [size; 2], padding: Padding::Valid }
+        Self::new([size; 2], [size; 2], Padding::Valid)
+    }
+
+    /// Rows and columns from the first value under the window to the last.
+    pub fn extent(&self) -> [usize; 2] {
+        [0, 1].map(|axis| self.size[axis].saturating_sub(1).saturating_mul(self.dilation[axis]).saturating_add(1))
+    }
+
+    /// The window without holes that covers the same pixels.
+    pub fn filled(&self) -> Self {
+        Self { size: self.extent(), dilation: without_holes(), ..*self }
     }
 
     /// Zeros added (before, after) along `axis` (0 = rows) of an input side; `None` if no window fits.
     pub fn pads(&self, axis: usize, side: usize) -> Option<(usize, usize)> {
-        let (size, stride) = (self.size[axis], self.stride[axis]);
-        if stride == 0 || size == 0 || side == 0 {
+        let (size, stride) = (self.extent()[axis], self.stride[axis]);
+        if stride == 0 || self.size[axis] == 0 || self.dilation[axis] == 0 || side == 0 {
             return None;
         }
         match self.padding {
             Padding::Valid => (side >= size).then_some((0, 0)),
             Padding::Same => {
-                let total = ((side.div_ceil(stride) - 1) * stride + size).saturating_sub(side);
+                let total = ((side.div_ceil(stride) - 1) * stride).saturating_add(size).saturating_sub(side);
                 Some((total / 2, total - total / 2))
+            }
+            Padding::Explicit(pads) => {
+                let [before, after] = pads[axis];
+                (before < size.max(2) && after < size.max(2) && side + before + after >= size)
+                    .then_some((before, after))
             }
         }
     }
@@ -112,12 +155,12 @@ impl Window {
     pub fn span(&self, axis: usize, side: usize, at: usize) -> std::ops::Range<usize> {
         let before = self.pads(axis, side).map_or(0, |(before, _)| before);
         let start = at * self.stride[axis];
-        start.saturating_sub(before)..(start + self.size[axis]).saturating_sub(before).min(side)
+        start.saturating_sub(before)..(start + self.extent()[axis]).saturating_sub(before).min(side)
     }
 
     /// Output side along `axis`; `None` if no window fits.
     pub fn output_side(&self, axis: usize, side: usize) -> Option<usize> {
         let (before, after) = self.pads(axis, side)?;
-        Some((side + before + after - self.size[axis]) / self.stride[axis] + 1)
+        Some((side + before + after - self.extent()[axis]) / self.stride[axis] + 1)
     }
 }

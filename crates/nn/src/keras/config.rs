@@ -1,225 +1,60 @@
 //! `model_config` → a [`Graph`] whose layers keep their Keras names.
 
 use super::KerasError;
-use crate::graph::{Activation, Builder, Graph, NodeId, Op, Padding, Shape, Window};
+use super::layer::{Layer, NEEDS_MAP, Sink, numbers, text};
+use super::stored::Origin;
+use crate::graph::{Builder, Graph, NodeId, Op, Shape};
 use serde_json::Value;
 use std::collections::HashMap;
 
-/// One layer of a config with what was found wrong so far.
-struct LayerReader<'a> {
-    class: &'a str,
-    name: &'a str,
-    config: &'a Value,
-    /// All its inputs are vectors.
-    vectors: bool,
-}
+/// Side of the pictures for a network that takes any, where its owner says none.
+pub const USUAL_SIDE: usize = 256;
 
-fn text<'a>(value: &'a Value, key: &str) -> Option<&'a str> {
-    value.get(key).and_then(Value::as_str)
-}
+/// Models in models that are followed.
+const MAX_DEPTH: usize = 16;
 
-fn pair(value: Option<&Value>) -> Option<[usize; 2]> {
-    match value? {
-        Value::Array(items) => match items.as_slice() {
-            [a, b] => Some([a.as_u64()? as usize, b.as_u64()? as usize]),
-            _ => None,
-        },
-        Value::Number(n) => Some([n.as_u64()? as usize; 2]),
-        _ => None,
-    }
-}
-
-impl LayerReader<'_> {
-    fn flag(&self, key: &str, default: bool) -> bool {
-        self.config.get(key).and_then(Value::as_bool).unwrap_or(default)
-    }
-
-    fn count(&self, key: &str) -> Result<usize, String> {
-        self.config.get(key).and_then(Value::as_u64).map(|v| v as usize).ok_or_else(|| self.lacks(key))
-    }
-
-    fn number(&self, key: &str) -> Result<f64, String> {
-        self.config.get(key).and_then(Value::as_f64).ok_or_else(|| self.lacks(key))
-    }
-
-    fn lacks(&self, key: &str) -> String {
-        format!("{} `{}`: no readable `{key}`", self.class, self.name)
-    }
-
-    fn refuses(&self, what: &str) -> String {
-        format!("{} `{}`: {what}", self.class, self.name)
-    }
-
-    fn window(&self, size_key: &str) -> Result<Window, String> {
-        let size = pair(self.config.get(size_key)).ok_or_else(|| self.lacks(size_key))?;
-        let stride = match self.config.get("strides") {
-            None | Some(Value::Null) => size,
-            given => pair(given).ok_or_else(|| self.lacks("strides"))?,
-        };
-        let padding = match text(self.config, "padding") {
-            // Both rules agree for a single pixel.
-            Some("same") if size == [1, 1] => Padding::Valid,
-            Some("same") => Padding::Same,
-            Some("valid") | None => Padding::Valid,
-            Some(other) => return Err(self.refuses(&format!("padding `{other}`"))),
-        };
-        Ok(Window { size, stride, padding })
-    }
-
-    fn nonzero(&self, key: &str) -> bool {
-        self.config.get(key).is_some_and(|value| !value.is_null() && value.as_f64() != Some(0.0))
-    }
-
-    /// Windows with holes; also when what is said of them cannot be read.
-    fn is_dilated(&self) -> bool {
-        let told = self.config.get("dilation_rate").filter(|value| !value.is_null());
-        told.is_some_and(|value| pair(Some(value)) != Some([1, 1]))
-    }
-
-    /// The axis is the last one of a map, channels.
-    fn on_channels(&self) -> Result<(), String> {
-        let axis = self.config.get("axis");
-        let axis = axis.and_then(|a| a.as_i64().or_else(|| a.get(0)?.as_i64()));
-        match axis {
-            None | Some(-1 | 3) => Ok(()),
-            // Of a vector, behind a dense layer, the second axis is the last.
-            Some(1) if self.vectors => Ok(()),
-            Some(other) => Err(self.refuses(&format!("axis {other}"))),
-        }
-    }
-
-    /// `None` for a linear activation.
-    fn activation(&self) -> Result<Option<Activation>, String> {
-        let told = match self.config.get("activation") {
-            None | Some(Value::Null) => return Ok(None),
-            Some(Value::String(name)) => name.clone(),
-            // A function or layer of its own, with what it is set to.
-            Some(other) => other.to_string(),
-        };
-        match told.as_str() {
-            "linear" => Ok(None),
-            "relu" => Ok(Some(Activation::Relu)),
-            "relu6" => Ok(Some(Activation::Relu6)),
-            "silu" | "swish" => Ok(Some(Activation::Silu)),
-            "gelu" => Ok(Some(Activation::Gelu)),
-            "sigmoid" => Ok(Some(Activation::Sigmoid)),
-            "softmax" => Ok(Some(Activation::Softmax)),
-            other => Err(self.refuses(&format!("activation `{other}`"))),
-        }
-    }
-
-    fn channels_last(&self) -> Result<(), String> {
-        match text(self.config, "data_format") {
-            None | Some("channels_last") => Ok(()),
-            Some(other) => Err(self.refuses(&format!("data format `{other}`"))),
-        }
-    }
-
-    /// The operations this layer stands for, to be applied one after the other; the first may take several inputs.
-    fn ops(&self) -> Result<Vec<Op>, String> {
-        self.channels_last()?;
-        let activate = |op: Op| -> Result<Vec<Op>, String> {
-            Ok(std::iter::once(op).chain(self.activation()?.map(|function| Op::Activation { function })).collect())
-        };
-        match self.class {
-            "Conv2D" => {
-                if self.is_dilated() {
-                    return Err(self.refuses("dilation"));
-                }
-                if self.config.get("groups").and_then(Value::as_u64).is_some_and(|g| g != 1) {
-                    return Err(self.refuses("grouped convolution"));
-                }
-                let window = self.window("kernel_size")?;
-                activate(Op::Conv { filters: self.count("filters")?, window, bias: self.flag("use_bias", true) })
-            }
-            "DepthwiseConv2D" => {
-                if self.is_dilated() {
-                    return Err(self.refuses("dilation"));
-                }
-                if self.config.get("depth_multiplier").and_then(Value::as_u64).is_some_and(|m| m != 1) {
-                    return Err(self.refuses("several filters a channel"));
-                }
-                let window = self.window("kernel_size")?;
-                activate(Op::DepthwiseConv { window, bias: self.flag("use_bias", true) })
-            }
-            "Dense" => activate(Op::Dense { units: self.count("units")?, bias: self.flag("use_bias", true) }),
-            "BatchNormalization" => {
-                self.on_channels()?;
-                if !self.flag("center", true) {
-                    return Err(self.refuses("batch normalisation without centre"));
-                }
-                let (epsilon, momentum) = (self.number("epsilon")?, self.number("momentum")?);
-                Ok(vec![Op::BatchNorm { epsilon, momentum, scale: self.flag("scale", true) }])
-            }
-            "LayerNormalization" if !(self.flag("center", true) && self.flag("scale", true)) => {
-                Err(self.refuses("layer normalisation without centre or scale"))
-            }
-            "LayerNormalization" => {
-                self.on_channels()?;
-                Ok(vec![Op::LayerNorm { epsilon: self.number("epsilon")? }])
-            }
-            "Activation" => Ok(self.activation()?.map(|function| Op::Activation { function }).into_iter().collect()),
-            "ReLU" if ["negative_slope", "threshold"].iter().any(|key| self.nonzero(key)) => {
-                Err(self.refuses("a slope or a threshold below its ramp"))
-            }
-            "ReLU" if self.config.get("max_value").is_some_and(|max| !max.is_null() && max.as_f64().is_none()) => {
-                Err(self.lacks("max_value"))
-            }
-            "ReLU" => match self.config.get("max_value").and_then(Value::as_f64) {
-                None => Ok(vec![Op::Activation { function: Activation::Relu }]),
-                Some(6.0) => Ok(vec![Op::Activation { function: Activation::Relu6 }]),
-                Some(other) => Err(self.refuses(&format!("a ceiling of {other}"))),
-            },
-            "Softmax" => self.on_channels().map(|()| vec![Op::Activation { function: Activation::Softmax }]),
-            "MaxPooling2D" => Ok(vec![Op::MaxPool { window: self.window("pool_size")? }]),
-            "AveragePooling2D" => Ok(vec![Op::AveragePool { window: self.window("pool_size")? }]),
-            "GlobalAveragePooling2D" if self.flag("keepdims", false) => Err(self.refuses("kept dimensions")),
-            "GlobalAveragePooling2D" => Ok(vec![Op::GlobalAveragePool]),
-            "UpSampling2D" => match (pair(self.config.get("size")), text(self.config, "interpolation")) {
-                (Some([a, b]), Some("nearest") | None) if a == b => Ok(vec![Op::Upsample { factor: a }]),
-                _ => Err(self.refuses("upsampling other than nearest by one factor")),
-            },
-            "ZeroPadding2D" => match self.config.get("padding").and_then(Value::as_array).map(Vec::as_slice) {
-                Some([rows, columns]) => match (pair(Some(rows)), pair(Some(columns))) {
-                    (Some(rows), Some(columns)) => Ok(vec![Op::ZeroPad { rows, columns }]),
-                    _ => Err(self.lacks("padding")),
-                },
-                _ => Err(self.lacks("padding")),
-            },
-            "Add" => Ok(vec![Op::Add]),
-            "Multiply" => Ok(vec![Op::Multiply]),
-            "Concatenate" => self.on_channels().map(|()| vec![Op::Concat]),
-            "Flatten" => Ok(vec![Op::Flatten]),
-            "Dropout" => Ok(vec![Op::Dropout { rate: self.number("rate")? }]),
-            _ => Err(format!("layer class `{}` (`{}`)", self.class, self.name)),
-        }
-    }
-}
-
-/// A graph with the places where Keras 3 keeps its layers' tensors.
+/// A graph with the places of its tensors in a Keras file.
 #[derive(Debug)]
 pub struct Description {
     pub graph: Graph,
-    /// Of the outermost model.
+    /// Name of the outermost model.
     pub name: String,
-    /// Group in a Keras 3 weights file by node name, such as `layers/functional/layers/conv2d_3`.
-    pub groups: HashMap<String, String>,
+    /// Where the values of each parameter come from.
+    pub origins: HashMap<String, Origin>,
+    /// The network takes pictures of any size.
+    pub any_side: bool,
 }
 
 /// Reads a `Functional` or `Sequential` configuration with a single image input, as Keras 2 or Keras 3 writes it; models that stand
-/// in it as a layer, as Keras Applications' bases do, become part of the graph, their layers named `model/layer`.
+/// in it as a layer, as Keras Applications' bases do, become part of the graph, their layers named `model/layer`. `side` is for
+/// networks that take pictures of any size.
 ///
 /// # Errors
 /// If it is no such model, or holds a layer that is not known; every one of these is listed.
-pub fn describe(config: &Value) -> Result<Description, KerasError> {
-    let mut reader = ModelReader { builder: None, problems: Vec::new(), groups: HashMap::new() };
-    reader.model(config, "", "", None)?;
+pub fn describe(config: &Value, side: Option<usize>) -> Result<Description, KerasError> {
+    let says = |what: &str| config.to_string().contains(what);
+    let mut reader = ModelReader {
+        builder: None,
+        problems: Vec::new(),
+        origins: HashMap::new(),
+        legacy: says("\"batch_input_shape\""),
+        channels_first: says("\"data_format\":\"channels_first\""),
+        side,
+        any_side: false,
+    };
+    let end = reader.model(config, Place::default(), None)?;
     if !reader.problems.is_empty() {
         return Err(KerasError::Unsupported(reader.problems));
     }
-    let graph = reader.builder.ok_or_else(|| KerasError::Config("no input layer".into()))?.finish()?;
+    let mut builder = reader.builder.ok_or_else(|| KerasError::Config("no input layer".into()))?;
+    if builder.last() != end {
+        // A graph answers with its last node.
+        let shape = builder.shape(end);
+        builder.push("answer", Op::Reshape { shape }, &[end]);
+    }
+    let graph = builder.finish()?;
     let name = config.pointer("/config/name").and_then(Value::as_str).unwrap_or_default().to_string();
-    Ok(Description { graph, name, groups: reader.groups })
+    Ok(Description { graph, name, origins: reader.origins, any_side: reader.any_side })
 }
 
 /// Walks a model and the models inside it.
@@ -227,7 +62,21 @@ struct ModelReader {
     /// There from the first input layer on.
     builder: Option<Builder>,
     problems: Vec<String>,
-    groups: HashMap<String, String>,
+    origins: HashMap<String, Origin>,
+    legacy: bool,
+    channels_first: bool,
+    side: Option<usize>,
+    any_side: bool,
+}
+
+/// Where a model stands in others.
+#[derive(Debug, Clone, Default)]
+struct Place {
+    /// Before the names of its layers, such as `base/`.
+    prefix: String,
+    /// Before its layers' groups in a Keras 3 file.
+    group: String,
+    depth: usize,
 }
 
 /// Keras 3 names a layer's group by its class, and numbers classes that come again in one model.
@@ -259,36 +108,29 @@ fn snake_case(class: &str) -> String {
 }
 
 impl ModelReader {
-    /// Adds the layers of a model, their names behind `prefix`, their tensors in `group`; `given` is what flows into its input layer, `None` for the
-    /// outermost. Returns what flows out.
-    fn model(
-        &mut self,
-        config: &Value,
-        prefix: &str,
-        group: &str,
-        given: Option<NodeId>,
-    ) -> Result<NodeId, KerasError> {
+    /// Adds the layers of a model; `given` is what flows into its input layer, `None` for the outermost. Returns what flows out.
+    fn model(&mut self, config: &Value, place: Place, given: Option<NodeId>) -> Result<NodeId, KerasError> {
         let bad = |what: &str| KerasError::Config(what.to_string());
         let sequential = match text(config, "class_name") {
             Some("Functional" | "Model") => false,
             Some("Sequential") => true,
-            other => return Err(KerasError::Config(format!("class `{}`", other.unwrap_or("none")))),
+            other => {
+                let class = other.unwrap_or("none").to_string();
+                return Err(KerasError::Class(class));
+            }
         };
+        if place.depth > MAX_DEPTH {
+            return Err(bad("models in models without end"));
+        }
         let layers = config.pointer("/config/layers").and_then(Value::as_array).ok_or_else(|| bad("no layers"))?;
         let mut outputs: HashMap<&str, NodeId> = HashMap::new();
-        let (mut last, mut inputs_seen) = (None, 0);
+        let (mut last, mut inputs_seen) = (given.filter(|_| sequential), 0);
         let mut counter = Counter::default();
         for layer in layers {
             let inner = layer.get("config").unwrap_or(&Value::Null);
             let name = text(inner, "name").ok_or_else(|| bad("a layer without a name"))?;
             let class = text(layer, "class_name").ok_or_else(|| bad("a layer without a class"))?;
-            let own = format!("{group}layers/{}", counter.name(class));
-            if self.builder.is_none() && class != "InputLayer" && input_shape(inner).is_ok() {
-                // A Sequential of Keras 2 says the shape at its first layer.
-                let (started, id) = Builder::new(input_shape(inner)?);
-                self.builder = Some(started);
-                last = Some(id);
-            }
+            let group = format!("{}layers/{}", place.group, counter.name(class));
             if class == "InputLayer" {
                 inputs_seen += 1;
                 if inputs_seen > 1 {
@@ -297,26 +139,39 @@ impl ModelReader {
                 }
                 let id = match given {
                     Some(id) => id,
-                    None => {
-                        let (started, id) = Builder::new(input_shape(inner)?);
-                        self.builder = Some(started);
-                        id
-                    }
+                    None => self.start(inner)?,
                 };
                 outputs.insert(name, id);
                 last = Some(id);
                 continue;
             }
-            let inputs: Vec<NodeId> = if sequential { last.into_iter().collect() } else { inbound(layer, &outputs)? };
-            let output = match class {
-                "Functional" | "Model" | "Sequential" => match inputs[..] {
-                    [input] => Some(self.model(layer, &format!("{prefix}{name}/"), &format!("{own}/"), Some(input))?),
+            let is_model = ["Functional", "Model", "Sequential"].contains(&class);
+            if self.builder.is_none() && !is_model {
+                // A Sequential may say the shape at its first layer, or only where it was built.
+                let built =
+                    config.pointer("/config/build_input_shape").or_else(|| config.pointer("/build_config/input_shape"));
+                let built = built.map(|shape| serde_json::json!({ "batch_shape": shape }));
+                let says =
+                    |config: &Value| config.get("batch_input_shape").or_else(|| config.get("batch_shape")).is_some();
+                last = Some(self.start(if says(inner) { inner } else { built.as_ref().unwrap_or(inner) })?);
+            }
+            let inputs: Vec<NodeId> =
+                if sequential { last.into_iter().collect() } else { inbound(layer, name, &outputs)? };
+            let output = if is_model {
+                let place = Place {
+                    prefix: format!("{}{name}/", place.prefix),
+                    group: format!("{group}/"),
+                    depth: place.depth + 1,
+                };
+                match inputs[..] {
+                    [input] => Some(self.model(layer, place, Some(input))?),
+                    [] if self.builder.is_none() => Some(self.model(layer, place, None)?),
                     _ => return Err(bad("a model inside the model with other than one input")),
-                },
-                _ => {
-                    self.groups.insert(format!("{prefix}{name}"), own);
-                    self.layer((class, name, inner), prefix, inputs)?
                 }
+            } else {
+                let constants = constants(layer);
+                let path = format!("{}{name}", place.prefix);
+                self.layer(&Layer { class, name, path, group, config: inner, constants }, &inputs)?
             };
             if let Some(id) = output {
                 outputs.insert(name, id);
@@ -324,63 +179,65 @@ impl ModelReader {
             }
         }
         let last = last.ok_or_else(|| bad("no layers"))?;
-        let output = match output_layer(config)? {
-            Some(name) => *outputs.get(name).ok_or_else(|| bad("its output is no layer of it"))?,
-            None => last,
-        };
-        // A graph answers with its last node.
-        let is_last = self.builder.as_ref().is_none_or(|builder| builder.last() == output);
-        if given.is_none() && !is_last && self.problems.is_empty() {
-            return Err(bad("layers behind its output"));
+        match output_layer(config)? {
+            Some(name) => outputs.get(name).copied().ok_or_else(|| bad("its output is no layer of it")),
+            None => Ok(last),
         }
-        Ok(output)
+    }
+
+    /// The network's input.
+    fn start(&mut self, config: &Value) -> Result<NodeId, KerasError> {
+        let (shape, any_side) = input_shape(config, self.side, self.channels_first)?;
+        self.any_side = any_side;
+        let (builder, id) = Builder::new(shape);
+        self.builder = Some(builder);
+        Ok(id)
     }
 
     /// Adds one layer; what cannot be read is noted and skipped, so that every problem is listed at once.
-    fn layer(
-        &mut self,
-        (class, name, config): (&str, &str, &Value),
-        prefix: &str,
-        inputs: Vec<NodeId>,
-    ) -> Result<Option<NodeId>, KerasError> {
+    fn layer(&mut self, layer: &Layer, inputs: &[NodeId]) -> Result<Option<NodeId>, KerasError> {
         let Some(builder) = self.builder.as_mut() else {
             return Err(KerasError::Config("the first layer is not an input".into()));
         };
-        let is_vector = |id: &NodeId| matches!(builder.shape(*id), Shape::Vector { .. });
-        let vectors = inputs.iter().all(is_vector);
-        let reader = LayerReader { class, name, config, vectors };
-        let ops = match reader.ops() {
-            Ok(ops) => ops,
-            Err(problem) => {
-                self.problems.push(problem);
-                return Ok(inputs.first().copied());
-            }
-        };
-        let mut inputs = inputs;
-        // Keras flattens vectors too, to no effect.
-        if ops == [Op::Flatten] && vectors {
+        // Layers behind a mistake would be blamed for it.
+        let is_broken = builder.is_broken();
+        if is_broken && self.problems.is_empty() {
             return Ok(inputs.first().copied());
         }
-        for (i, op) in ops.into_iter().enumerate() {
-            let suffix = if i == 0 { "" } else { "/activation" };
-            inputs = vec![builder.push(format!("{prefix}{}{suffix}", reader.name), op, &inputs)];
+        let (legacy, channels_first) = (self.legacy, self.channels_first);
+        let mut sink = Sink { builder, origins: &mut self.origins, legacy, channels_first };
+        match layer.emit(&mut sink, inputs) {
+            Ok(id) => Ok(Some(id)),
+            Err(problem) => {
+                if !(is_broken && problem.ends_with(NEEDS_MAP)) {
+                    self.problems.push(problem);
+                }
+                Ok(inputs.first().copied())
+            }
         }
-        Ok(match inputs[..] {
-            [id] => Some(id),
-            _ => None,
-        })
     }
 }
 
-fn input_shape(config: &Value) -> Result<Shape, KerasError> {
+/// Shape of the pictures, and whether they may have any size.
+fn input_shape(config: &Value, side: Option<usize>, channels_first: bool) -> Result<(Shape, bool), KerasError> {
     let shape = config.get("batch_input_shape").or_else(|| config.get("batch_shape"));
-    let sides: Option<Vec<usize>> = shape
-        .and_then(Value::as_array)
-        .and_then(|items| items.iter().skip(1).map(|v| v.as_u64().map(|v| v as usize)).collect());
-    match sides.as_deref() {
-        Some(&[height, width, channels]) => Ok(Shape::Image { height, width, channels }),
-        _ => Err(KerasError::Config("the input is not an image of fixed size".into())),
-    }
+    let sides = shape.and_then(Value::as_array).map(|items| items.iter().skip(1).collect::<Vec<_>>());
+    let (height, width, channels) = match (sides.as_deref(), channels_first) {
+        (Some(&[height, width, channels]), false) | (Some(&[channels, height, width]), true) => {
+            (height, width, channels)
+        }
+        _ => return Err(KerasError::Config("its input is no image".into())),
+    };
+    let number = |value: &Value| value.as_u64().and_then(|n| usize::try_from(n).ok());
+    let channels =
+        number(channels).ok_or_else(|| KerasError::Config("its input does not say how many channels it has".into()))?;
+    Ok(match (number(height), number(width)) {
+        (Some(height), Some(width)) => (Shape::Image { height, width, channels }, false),
+        _ => {
+            let side = side.unwrap_or(USUAL_SIDE);
+            (Shape::Image { height: side, width: side, channels }, true)
+        }
+    })
 }
 
 /// The one layer that a functional model answers with; a Sequential says none.
@@ -402,21 +259,67 @@ fn output_layer(config: &Value) -> Result<Option<&str>, KerasError> {
 }
 
 /// What flows into a layer: Keras 2 lists `[name, node, tensor, {}]`, Keras 3 the call's arguments.
-fn inbound(layer: &Value, outputs: &HashMap<&str, NodeId>) -> Result<Vec<NodeId>, KerasError> {
+fn inbound(layer: &Value, own: &str, outputs: &HashMap<&str, NodeId>) -> Result<Vec<NodeId>, KerasError> {
     let nodes = layer.get("inbound_nodes").and_then(Value::as_array);
     let mut names: Vec<&str> = Vec::new();
     match nodes.map(Vec::as_slice) {
         Some([Value::Array(tensors)]) => {
-            if tensors.iter().any(|t| t.get(2).and_then(Value::as_u64).is_some_and(|index| index != 0)) {
-                return Err(second_output());
+            // A call with one tensor may stand without the list around it.
+            let one = [Value::Array(tensors.clone())];
+            let tensors = if tensors.first().is_some_and(Value::is_string) { &one[..] } else { tensors };
+            for tensor in tensors {
+                keras_2_tensor(tensor, outputs, &mut names)?;
             }
-            names.extend(tensors.iter().filter_map(|t| t.get(0)?.as_str()));
         }
         Some([call]) => histories(call.get("args").unwrap_or(&Value::Null), &mut names)?,
-        _ => return Err(KerasError::Config("a layer used other than once".into())),
+        _ => {
+            return Err(KerasError::Config(format!(
+                "the layer `{own}` is used other than once; build one for each use"
+            )));
+        }
     }
     let unknown = |name: &str| KerasError::Config(format!("an input from an unknown layer: {name}"));
     names.into_iter().map(|name| outputs.get(name).copied().ok_or_else(|| unknown(name))).collect()
+}
+
+/// Names in `[name, node, tensor, kwargs]`; keyword arguments may be tensors too.
+fn keras_2_tensor<'a>(
+    tensor: &Value,
+    outputs: &HashMap<&'a str, NodeId>,
+    names: &mut Vec<&'a str>,
+) -> Result<(), KerasError> {
+    if tensor.get(2).and_then(Value::as_u64).is_some_and(|index| index != 0) {
+        return Err(second_output());
+    }
+    let known = |name: &str| {
+        let unknown = || KerasError::Config(format!("an input from an unknown layer: {name}"));
+        outputs.get_key_value(name).map(|(name, _)| *name).ok_or_else(unknown)
+    };
+    if let Some(name) = tensor.get(0).and_then(Value::as_str) {
+        names.push(known(name)?);
+    }
+    for value in tensor.get(3).and_then(Value::as_object).into_iter().flat_map(|kwargs| kwargs.values()) {
+        if let (Some(name), Some(_)) = (value.get(0).and_then(Value::as_str), value.get(2).and_then(Value::as_u64)) {
+            names.push(known(name)?);
+        }
+    }
+    Ok(())
+}
+
+/// Numbers that stand beside the tensors in a layer's call, as bare TensorFlow functions have them.
+fn constants(layer: &Value) -> Vec<f32> {
+    let call = layer.pointer("/inbound_nodes/0");
+    let of_keras_3 = call.and_then(|call| call.pointer("/args")).and_then(Value::as_array);
+    let of_keras_2 =
+        call.and_then(|call| call.pointer("/0/3").or_else(|| call.pointer("/3"))).and_then(Value::as_object);
+    let mut found = Vec::new();
+    for argument in of_keras_3.into_iter().flatten() {
+        found.extend(numbers(argument).unwrap_or_default());
+    }
+    for key in ["y", "bias", "x"] {
+        found.extend(of_keras_2.and_then(|kwargs| numbers(kwargs.get(key)?)).unwrap_or_default());
+    }
+    found
 }
 
 /// Names of the layers whose tensors stand in a call's arguments, however they are nested.
@@ -483,14 +386,14 @@ mod tests {
             layer("Flatten", json!({ "name": "flatten" }), ""),
             layer("Dense", dense, ""),
         ] } });
-        let graph = describe(&config).unwrap().graph;
+        let graph = describe(&config, None).unwrap().graph;
         let names: Vec<&str> = graph.nodes().iter().map(|n| n.name.as_str()).collect();
         assert_eq!(names, ["input", "base/conv", "base/mean", "dense", "dense/activation"]);
         assert_eq!(graph.output_shape(), Shape::Vector { len: 2 });
 
         // What is not known is named, in the inner model too.
         let text = config.to_string().replace("Conv2D", "Conv3D");
-        let error = describe(&serde_json::from_str(&text).unwrap()).unwrap_err().to_string();
+        let error = describe(&serde_json::from_str(&text).unwrap(), None).unwrap_err().to_string();
         assert!(error.contains("`Conv3D` (`conv`)"), "{error}");
     }
 }

@@ -6,9 +6,12 @@
 //! transposed. HDF5 is parsed in pure Rust, on a thread of its own and under a read budget, because a hostile file may nest
 //! without end.
 
+mod activation;
 mod archive;
 mod config;
+mod layer;
 mod order;
+mod stored;
 mod tensors;
 
 use super::exec::Parameters;
@@ -19,7 +22,8 @@ use hdf5_pure::{AttrValue, FormatError, Source};
 use serde_json::Value;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use tensors::Arrangement;
+pub use tensors::between_groups_zero;
+use tensors::{Arrangement, Shards};
 
 /// Largest file that is read: Keras' own largest application, NASNetLarge with optimiser state, stays below.
 pub const MAX_FILE_BYTES: usize = 2 << 30;
@@ -39,8 +43,12 @@ pub enum KerasError {
         "the file holds weights only; give the text of `model.to_json()` with --config FILE.json or say what it is with --architecture, or save the whole model with `model.save`"
     )]
     NoConfig,
-    #[error("`model_config` is not what Keras writes: {0}")]
+    #[error("its configuration cannot be followed: {0}")]
     Config(String),
+    #[error(
+        "it is a model of the class `{0}`; only Functional and Sequential models say what their layers do, so rebuild it as one of them, load its weights and save it again"
+    )]
+    Class(String),
     #[error("the model uses what LesionLens does not know:\n  {}", weights::listed(.0))]
     Unsupported(Vec<String>),
     #[error(transparent)]
@@ -56,6 +64,22 @@ pub enum KerasError {
 pub struct KerasModel {
     pub graph: Graph,
     pub weights: Parameters,
+    /// The configuration of a network that takes pictures of any size.
+    pub any_side: Option<AnySide>,
+}
+
+/// What rebuilds a network for pictures of another size.
+#[derive(Debug, Clone)]
+pub struct AnySide(Value);
+
+impl AnySide {
+    /// The network for square pictures of `side` pixels; its tensors keep their names.
+    ///
+    /// # Errors
+    /// If its layers do not fit such pictures.
+    pub fn graph(&self, side: usize) -> Result<Graph, KerasError> {
+        Ok(config::describe(&self.0, Some(side))?.graph)
+    }
 }
 
 impl KerasModel {
@@ -75,17 +99,18 @@ impl KerasModel {
 }
 
 /// Parses a model: a whole one as Keras 2 or 3 writes it to `.h5` or `.keras`, or a file of weights (`.h5`, `.weights.h5`) with the
-/// `config` that `model.to_json()` gives or for the `architecture` that they are said to be of.
+/// `config` that `model.to_json()` gives or for the `architecture` that they are said to be of. Several `files` are the shards of a
+/// large model.
 ///
 /// # Errors
 /// If the file is damaged, has no configuration and none is given, or holds what is not known; all unknown layers and all missing or
 /// misshapen tensors are listed.
 pub fn read(
-    bytes: Vec<u8>,
+    files: Vec<Vec<u8>>,
     config: Option<String>,
     architecture: Option<Architecture>,
 ) -> Result<KerasModel, KerasError> {
-    apart(bytes, move |bytes| read_here(bytes, config, architecture))
+    apart(files, move |files| read_here(files, config, architecture))
 }
 
 /// As many tensors of `graph` as a file of weights holds in their shape, by the order of its layers: where training starts from Keras'
@@ -94,8 +119,8 @@ pub fn read(
 /// # Errors
 /// If the file is damaged.
 pub fn fitting(bytes: Vec<u8>, graph: Graph) -> Result<Parameters, KerasError> {
-    apart(bytes, move |bytes| {
-        let file = opened(bytes)?;
+    apart(vec![bytes], move |files| {
+        let file = first(opened(files)?)?;
         order::Layers::of(&file)?.fitting(&file, &graph)
     })
 }
@@ -107,40 +132,52 @@ pub fn is_hdf5(bytes: &[u8]) -> bool {
 
 /// Reads on a thread of its own, whose stack is deep enough.
 fn apart<T: Send + 'static>(
-    bytes: Vec<u8>,
-    read: impl FnOnce(Vec<u8>) -> Result<T, KerasError> + Send + 'static,
+    files: Vec<Vec<u8>>,
+    read: impl FnOnce(Vec<Vec<u8>>) -> Result<T, KerasError> + Send + 'static,
 ) -> Result<T, KerasError> {
-    if bytes.len() > MAX_FILE_BYTES {
+    if files.iter().map(Vec::len).sum::<usize>() > MAX_FILE_BYTES {
         return Err(KerasError::Hdf5(format!("larger than {} GiB", MAX_FILE_BYTES >> 30)));
     }
     let worker = std::thread::Builder::new().name("keras-import".into()).stack_size(STACK_BYTES);
-    let worker = worker.spawn(move || read(bytes)).map_err(|e| KerasError::Hdf5(e.to_string()))?;
+    let worker = worker.spawn(move || read(files)).map_err(|e| KerasError::Hdf5(e.to_string()))?;
     worker.join().unwrap_or_else(|_| Err(KerasError::Hdf5("the HDF5 structure is damaged".into())))
 }
 
-fn opened(bytes: Vec<u8>) -> Result<hdf5_pure::File, KerasError> {
-    let budget = AtomicU64::new(4 * bytes.len() as u64 + (64 << 20));
-    hdf5_pure::File::from_source(Budgeted { bytes, budget }).map_err(hdf5)
+fn opened(files: Vec<Vec<u8>>) -> Result<Vec<hdf5_pure::File>, KerasError> {
+    let open = |bytes: Vec<u8>| {
+        let budget = AtomicU64::new(4 * bytes.len() as u64 + (64 << 20));
+        hdf5_pure::File::from_source(Budgeted { bytes, budget }).map_err(hdf5)
+    };
+    files.into_iter().map(open).collect()
+}
+
+fn first(files: Vec<hdf5_pure::File>) -> Result<hdf5_pure::File, KerasError> {
+    files.into_iter().next().ok_or_else(|| KerasError::Hdf5("there is none".into()))
 }
 
 fn read_here(
-    bytes: Vec<u8>,
+    files: Vec<Vec<u8>>,
     config: Option<String>,
     architecture: Option<Architecture>,
 ) -> Result<KerasModel, KerasError> {
-    let (bytes, config) = if archive::is_zip(&bytes) {
-        let archive::Contents { weights, config } = archive::open(&bytes)?;
-        (weights, Some(config))
-    } else {
-        (bytes, config)
+    let (files, config) = match files.as_slice() {
+        [one] if archive::is_zip(one) => {
+            let archive::Contents { weights, config } = archive::open(one)?;
+            (weights, Some(config))
+        }
+        _ => (files, config),
     };
-    let file = opened(bytes)?;
-    let root = file.root();
-    let attributes = root.attrs().map_err(hdf5)?;
-    let own = attributes.get("model_config").and_then(AttrValue::as_str).map(str::to_string);
-    let Some(config) = own.or(config) else { return of_architecture(&file, architecture.ok_or(KerasError::NoConfig)?) };
+    let files = opened(files)?;
+    let (mut own, mut groups) = (None, Vec::new());
+    for file in &files {
+        let attributes = file.root().attrs().map_err(hdf5)?;
+        own = own.or_else(|| attributes.get("model_config").and_then(AttrValue::as_str).map(str::to_string));
+        groups.extend(file.root().groups().map_err(hdf5)?);
+    }
+    let Some(config) = own.or(config) else {
+        return of_architecture(&first(files)?, architecture.ok_or(KerasError::NoConfig)?);
+    };
     let config: Value = serde_json::from_str(&config).map_err(|e| KerasError::Config(e.to_string()))?;
-    let groups = root.groups().map_err(hdf5)?;
     let has = |name: &str| groups.iter().any(|group| group == name);
     let arrangement = if has("model_weights") {
         Arrangement::Named("model_weights/")
@@ -149,9 +186,10 @@ fn read_here(
     } else {
         Arrangement::Named("")
     };
-    let description = config::describe(&config)?;
-    let weights = tensors::read(&file, &description, arrangement)?;
-    Ok(KerasModel { graph: description.graph, weights })
+    let description = config::describe(&config, None)?;
+    let weights = Shards { files, arrangement }.read(&description)?;
+    let any_side = description.any_side.then_some(AnySide(config));
+    Ok(KerasModel { graph: description.graph, weights, any_side })
 }
 
 /// Sides of pictures that networks whose size their tensors fix are tried with, the architecture's own first.
@@ -169,7 +207,7 @@ fn of_architecture(file: &hdf5_pure::File, architecture: Architecture) -> Result
     let side = std::iter::once(native.side).chain(SIDES).find(fits).unwrap_or(native.side);
     let graph = graph(side)?;
     let weights = layers.tensors(file, &graph)?;
-    Ok(KerasModel { graph, weights })
+    Ok(KerasModel { graph, weights, any_side: None })
 }
 
 fn hdf5(error: hdf5_pure::Error) -> KerasError {

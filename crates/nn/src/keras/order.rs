@@ -3,13 +3,14 @@
 //! Keras writes layers in the order of `model.layers`: farthest from the output first, among equally far ones as a walk back from the output
 //! meets them. Convolutions, dense layers and batch-norms are each paired in that order; every shape must fit.
 
-use super::tensors::{keras_names, tensor};
+use super::stored::Form;
+use super::tensors::{keras_names, strings, tensor};
 use super::{KerasError, hdf5};
 use crate::exec::Parameters;
-use crate::graph::{Graph, NodeId, Op, Parameter};
+use crate::graph::{Graph, NodeId, Op, Parameter, Role};
 use crate::weights::WeightsError;
 use candle_core::Tensor;
-use hdf5_pure::{AttrValue, File};
+use hdf5_pure::File;
 use std::collections::{BTreeMap, HashMap};
 
 /// Layers with tensors.
@@ -217,23 +218,22 @@ struct Place<'a> {
 }
 
 impl Place<'_> {
+    fn form(&self) -> Form {
+        match (self.class, self.parameter.role) {
+            (Class::Conv, Role::Kernel) => Form::Kernel,
+            (Class::DepthwiseConv, Role::Kernel) => Form::Depthwise,
+            (Class::Dense, Role::Kernel) => Form::Dense,
+            _ => Form::Plain,
+        }
+    }
+
     /// `None` if it is not there, the inner error if it is another tensor.
     fn read(&self, file: &File) -> Result<Option<Result<Tensor, String>>, KerasError> {
         let Some(path) = self.path else { return Ok(None) };
         let dataset = file.dataset(path).map_err(hdf5)?;
-        let tensor = tensor(&dataset, &self.parameter.shape, self.class == Class::DepthwiseConv);
+        let tensor = tensor(&dataset, &self.parameter.shape, self.form());
         Ok(Some(tensor.map_err(|problem| format!("`{path}`: {problem}"))))
     }
-}
-
-fn strings(attributes: &HashMap<String, AttrValue>, name: &str) -> Option<Vec<String>> {
-    // Long lists are cut into `layer_names0`, `layer_names1`, …
-    let whole = attributes.get(name).and_then(AttrValue::as_strings).map(<[String]>::to_vec);
-    whole.or_else(|| {
-        let parts = (0..).map_while(|i| attributes.get(&format!("{name}{i}")).and_then(AttrValue::as_strings));
-        let all: Vec<String> = parts.flatten().cloned().collect();
-        (!all.is_empty()).then_some(all)
-    })
 }
 
 fn shape(file: &File, path: &str) -> Option<Vec<usize>> {

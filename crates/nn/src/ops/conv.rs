@@ -42,7 +42,7 @@ struct Geometry {
 impl Geometry {
     /// The patches are the input itself.
     fn is_pointwise(&self) -> bool {
-        self.window.size == [1, 1] && self.window.stride == [1, 1]
+        self.window.size == [1, 1] && self.window.stride == [1, 1] && self.input.height == self.output.height
     }
 
     fn tiles(&self) -> usize {

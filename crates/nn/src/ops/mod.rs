@@ -43,7 +43,7 @@ impl Element for f64 {}
 /// Runs a plain loop compiled for the widest registers of this processor; the build itself targets the baseline. Results are the
 /// same bits: no multiplication is merged with an addition that was not merged before.
 #[inline(always)]
-fn wide<R>(work: impl FnOnce() -> R) -> R {
+pub(super) fn wide<R>(work: impl FnOnce() -> R) -> R {
     pulp::Arch::new().dispatch(work)
 }
 

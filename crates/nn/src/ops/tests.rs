@@ -48,7 +48,7 @@ fn windows() -> Vec<Window> {
     for size in [[1, 1], [2, 2], [3, 3], [1, 3], [5, 2]] {
         for stride in [[1, 1], [2, 2]] {
             for padding in [Padding::Valid, Padding::Same] {
-                all.push(Window { size, stride, padding });
+                all.push(Window::new(size, stride, padding));
             }
         }
     }
@@ -176,7 +176,7 @@ fn gradients_of_the_stock_backend() {
         check_gradients(&|t| stock::conv2d(&t[0], &t[1], &t[2], window), &[&[1, 2, 4, 4], &kernel, &[3]]);
     }
     for stride in [1, 2] {
-        let window = Window { size: [3; 2], stride: [stride; 2], padding: Padding::Same };
+        let window = Window::new([3; 2], [stride; 2], Padding::Same);
         check_gradients(&|t| stock::depthwise(&t[0], &t[1], &t[2], window), &[&[1, 2, 4, 4], &[2, 1, 3, 3], &[2]]);
     }
     check_gradients(&|t| stock::max_pool(&t[0], Window::tiles(2)), &[&[2, 2, 5, 7]]);

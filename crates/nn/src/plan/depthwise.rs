@@ -41,7 +41,9 @@ impl<T: Value> Depthwise<T> {
             source,
             target,
             origin: source.start - recipe.before[0] * source.row - recipe.before[1] * source.pixel,
-            taps: taps.map(|(y, x)| y * source.row + x * source.pixel).collect(),
+            taps: taps
+                .map(|(y, x)| y * recipe.dilation[0] * source.row + x * recipe.dilation[1] * source.pixel)
+                .collect(),
             weights: weights.collect(),
             bias,
             lower,

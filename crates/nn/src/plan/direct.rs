@@ -37,7 +37,7 @@ impl<T: Value> Direct<T> {
         let few = site.height * site.width < FEW_PIXELS;
         let most = if few { usize::MAX / 2 } else { BLOCK_BYTES / (widest * size_of::<T>()) };
         let most = (most / group * group).max(group);
-        let stretches = stretches(recipe.size, &site.source, most);
+        let stretches = stretches(recipe, &site.source, most);
         let mut blocks: Vec<Block> = Vec::new();
         let (mut values, mut groups) = (0, 0);
         for stretch in &stretches {

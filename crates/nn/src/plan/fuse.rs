@@ -67,7 +67,7 @@ pub fn fuse(graph: &Graph) -> Vec<Stage> {
                 absorbed.clear();
                 Some(Work::Depthwise { conv: id, clamp: None })
             }
-            (Op::Activation { function: function @ (Activation::Relu | Activation::Relu6) }, [input]) => {
+            (Op::Activation { function }, [input]) if function.bounds().is_some() => {
                 match stages.get(input).filter(|_| joinable(*input)) {
                     Some(Work::Depthwise { conv, clamp: None }) => {
                         Some(Work::Depthwise { conv: *conv, clamp: Some(*function) })
@@ -77,13 +77,13 @@ pub fn fuse(graph: &Graph) -> Vec<Stage> {
                         .map(|c| Work::Conv(FusedConv { clamp: Some(*function), ..c })),
                 }
             }
-            (Op::BatchNorm { .. }, [input]) => conv_at(&stages, *input)
+            (Op::BatchNorm { .. } | Op::Affine, [input]) => conv_at(&stages, *input)
                 .filter(|c| c.affine.is_none() && !c.pool)
                 .map(|c| Work::Conv(FusedConv { affine: Some(id), ..c })),
             (Op::MaxPool { window }, [input]) if *window == Window::tiles(2) => {
                 conv_at(&stages, *input).filter(|c| !c.pool).map(|c| Work::Conv(FusedConv { pool: true, ..c }))
             }
-            (Op::Add, [a, b]) if a != b => {
+            (Op::Add, [a, b]) if a != b && graph.node(*a).shape == graph.node(*b).shape => {
                 let candidates = [(*a, *b), (*b, *a)].map(|(own, other)| {
                     let conv = conv_at(&stages, own)
                         .filter(|c| c.addend.is_none() && c.clamp.is_none() && c.affine.is_none() && !c.pool)?;

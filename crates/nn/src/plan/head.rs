@@ -21,6 +21,12 @@ struct Dense<T> {
 enum VectorOp<T> {
     Dense(Dense<T>),
     Pointwise(Pointwise),
+    /// With the second source.
+    Binary(fn(f32, f32) -> f32),
+    PRelu(Vec<f32>),
+    Concat,
+    /// The values at these places.
+    Pick(Vec<usize>),
 }
 
 struct Step<T> {
@@ -74,9 +80,23 @@ impl<T: Value> Head<T> {
                     VectorOp::Pointwise(Pointwise::Affine { scale, shift })
                 }
                 Op::LayerNorm { epsilon } => VectorOp::Pointwise(super::layer_norm(id, *epsilon, weights)?),
+                Op::Affine => {
+                    let (scale, shift) = super::affine(id, weights)?;
+                    VectorOp::Pointwise(Pointwise::Affine { scale, shift })
+                }
+                Op::PRelu { .. } => VectorOp::PRelu(weights(id, Role::Scale)?),
                 Op::Activation { function } => VectorOp::Pointwise(Pointwise::Activation(*function)),
-                Op::Add => VectorOp::Pointwise(Pointwise::Add),
-                _ => VectorOp::Pointwise(Pointwise::Copy),
+                Op::Add => VectorOp::Binary(|a, b| a + b),
+                Op::Multiply => VectorOp::Binary(|a, b| a * b),
+                Op::Maximum => VectorOp::Binary(f32::max),
+                Op::Concat => VectorOp::Concat,
+                Op::Channels { first, count } => VectorOp::Pick((*first..first + count).collect()),
+                Op::ShuffleChannels { groups } => {
+                    let each = node.shape.channels() / groups;
+                    VectorOp::Pick((0..each).flat_map(|k| (0..*groups).map(move |g| g * each + k)).collect())
+                }
+                Op::Flatten | Op::Reshape { .. } | Op::Dropout { .. } => VectorOp::Pointwise(Pointwise::Copy),
+                _ => return Err(PlanError::Unsupported(node.name.clone())),
             };
             steps.push(Step { op, sources, target: nodes.len() });
             nodes.push(id);
@@ -106,10 +126,31 @@ impl<T: Value> Head<T> {
                 }
                 VectorOp::Pointwise(function) => {
                     to.copy_from_slice(&space.values[step.sources[0]]);
-                    if *function == Pointwise::Add {
-                        to.iter_mut().zip(&space.values[step.sources[1]]).for_each(|(a, b)| *a += b);
-                    }
                     to.chunks_mut(self.lens[step.target]).for_each(|vector| function.apply(vector));
+                }
+                VectorOp::Binary(function) => {
+                    let pairs = space.values[step.sources[0]].iter().zip(&space.values[step.sources[1]]);
+                    to.iter_mut().zip(pairs).for_each(|(to, (a, b))| *to = function(*a, *b));
+                }
+                VectorOp::PRelu(slopes) => {
+                    let from = space.values[step.sources[0]].iter().zip(slopes.iter().cycle());
+                    to.iter_mut().zip(from).for_each(|(to, (x, slope))| *to = if *x < 0.0 { x * slope } else { *x });
+                }
+                VectorOp::Concat => {
+                    let whole = self.lens[step.target];
+                    let mut first = 0;
+                    for source in &step.sources {
+                        let len = self.lens[*source];
+                        for (to, from) in to.chunks_mut(whole).zip(space.values[*source].chunks(len)) {
+                            to[first..first + len].copy_from_slice(from);
+                        }
+                        first += len;
+                    }
+                }
+                VectorOp::Pick(places) => {
+                    let len = self.lens[step.sources[0]];
+                    let vectors = to.chunks_mut(places.len()).zip(space.values[step.sources[0]].chunks(len));
+                    vectors.for_each(|(to, from)| to.iter_mut().zip(places).for_each(|(to, at)| *to = from[*at]));
                 }
             }
             space.values[step.target] = to;

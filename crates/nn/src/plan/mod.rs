@@ -1,6 +1,7 @@
 //! The CPU path for inference: a [`Graph`] compiled once into a few fused operations over reused buffers.
 //!
-//! Compiling goes: dropout away and batch-norms into convolutions ([`super::fold`]), 1×1 convolutions below enlargements
+//! Compiling goes: dropout away and batch-norms into convolutions ([`super::fold`]), what has no kernel into what has one
+//! (`lower`), 1×1 convolutions below enlargements
 //! (`super::simplify`), neighbours into one operation (`fuse`), values into buffers (`layout`), weights into the order of the
 //! processor's kernels (`pack`, `kernels`). A run then walks the operations; maps are channels last in f32 or bf16, sums
 //! always f32. One picture is shared out by rows, several pictures one to a thread; what lies behind the last map runs for the
@@ -10,11 +11,13 @@ mod arena;
 mod conv;
 mod depthwise;
 mod direct;
+mod functions;
 mod fuse;
 mod head;
 pub mod isa;
 mod kernels;
 mod layout;
+mod lower;
 mod maps;
 mod pack;
 mod site;
@@ -26,7 +29,8 @@ mod winograd;
 
 use super::exec::Parameters;
 use super::fold::fold_batch_norms;
-use super::graph::{Activation, Graph, NodeId, Op, Role, Shape, Window};
+use super::graph::{Activation, Graph, NodeId, Op, Resampling, Role, Shape, Window};
+use super::layers::taps;
 use super::rewrite::RewriteError;
 use super::simplify::commute_upsampling;
 use arena::{Pool, Workspaces};
@@ -84,6 +88,7 @@ impl Plan {
     /// If a tensor is missing or not on the CPU, or the processor has not these instructions.
     pub fn compile(graph: &Graph, parameters: Parameters, isa: Isa) -> Result<Self, PlanError> {
         let (graph, parameters) = fold_batch_norms(graph, parameters)?;
+        let (graph, parameters) = lower::lower(&graph, parameters)?;
         let (graph, parameters) = commute_upsampling(&graph, parameters)?;
         let compiled = match isa.kernels().ok_or(PlanError::Isa(isa))? {
             Kernels::F32(kernel) => Compiled::F32(Typed::new(&graph, &parameters, kernel)?),
@@ -334,8 +339,34 @@ impl<T: Value> Compiler<'_, T> {
             Op::MaxPool { window } => return whole(MapOp::MaxPool { window: *window }),
             Op::AveragePool { window } => return whole(MapOp::AveragePool { window: *window }),
             Op::Upsample { factor } => return whole(MapOp::Upsample { factor: *factor }),
+            Op::Resize { to: [height, width], resampling, grid } => {
+                let source = self.view(node.inputs[0])?;
+                let taps = |from: usize, to: usize| taps(from, to, *resampling, *grid);
+                let (rows, columns) = (taps(source.height, *height), taps(source.width, *width));
+                let blends = *resampling == Resampling::Bilinear;
+                return whole(MapOp::Resize { rows, columns, blends });
+            }
+            Op::Crop { rows, columns } => return whole(MapOp::Crop { top: rows[0], left: columns[0] }),
+            Op::Channels { first, .. } => return whole(MapOp::Channels { first: *first }),
+            Op::ShuffleChannels { groups } => return whole(MapOp::Shuffle { groups: *groups }),
+            Op::DepthToSpace { block } => return whole(MapOp::DepthToSpace { block: *block }),
+            Op::Permute { axes } => return whole(MapOp::Permute { axes: *axes }),
+            Op::Reshape { shape: Shape::Image { width, .. } } => return whole(MapOp::Reshape { width: *width }),
+            Op::GroupNorm { groups, epsilon } => {
+                let (scale, shift) = affine(stage.output, self.weights)?;
+                return whole(MapOp::GroupNorm { groups: *groups, epsilon: *epsilon, scale, shift });
+            }
+            Op::PRelu { by_channel } => {
+                let slopes = (self.weights)(stage.output, Role::Scale)?;
+                return whole(MapOp::PRelu { slopes, by_channel: *by_channel });
+            }
+            Op::Affine => {
+                let (scale, shift) = affine(stage.output, self.weights)?;
+                return whole(MapOp::Pointwise(Pointwise::Affine { scale, shift }));
+            }
             Op::Add => return whole(MapOp::Pointwise(Pointwise::Add)),
             Op::Multiply => return whole(MapOp::Pointwise(Pointwise::Multiply)),
+            Op::Maximum => return whole(MapOp::Pointwise(Pointwise::Maximum)),
             Op::Activation { function } => return whole(MapOp::Pointwise(Pointwise::Activation(*function))),
             Op::BatchNorm { .. } => {
                 let (scale, shift) = running_affine(self.graph, stage.output, self.weights)?;
@@ -360,7 +391,7 @@ impl<T: Value> Compiler<'_, T> {
             }
             // A wider look at its input, see `layout`.
             Op::ZeroPad { .. } => return Ok(()),
-            Op::Flatten => Leave::Flat,
+            Op::Flatten | Op::Reshape { shape: Shape::Vector { .. } } => Leave::Flat,
             Op::GlobalAveragePool => Leave::Mean,
             _ => return Err(PlanError::Unsupported(node.name.clone())),
         };
@@ -379,13 +410,14 @@ impl<T: Value> Compiler<'_, T> {
         let before = zeros_before(window, &source);
         let kernel = (self.weights)(fused.conv, Role::Kernel)?;
         let bias = bias.then(|| (self.weights)(fused.conv, Role::Bias)).transpose()?;
-        let affine = fused.affine.map(|norm| running_affine(self.graph, norm, self.weights)).transpose()?;
+        let affine = fused.affine.map(|norm| scale_and_shift(self.graph, norm, self.weights)).transpose()?;
         let recipe = Recipe {
             kernel: &kernel,
             bias: bias.as_deref(),
             filters,
             size: window.size,
             stride: window.stride,
+            dilation: window.dilation,
             before,
             clamp: fused.clamp,
             affine,
@@ -412,6 +444,7 @@ impl<T: Value> Compiler<'_, T> {
             filters: source.channels,
             size: window.size,
             stride: window.stride,
+            dilation: window.dilation,
             before: zeros_before(window, &source),
             clamp,
             affine: None,
@@ -429,6 +462,16 @@ fn zeros_before(window: Window, source: &View) -> [usize; 2] {
 fn layer_norm(id: NodeId, epsilon: f64, weights: &head::Weights) -> Result<Pointwise, PlanError> {
     let (scale, shift) = (weights(id, Role::Scale)?, weights(id, Role::Bias)?);
     Ok(Pointwise::LayerNorm { scale, shift, epsilon: epsilon as f32 })
+}
+
+/// A scale and a shift by channel as the weights have them.
+fn affine(id: NodeId, weights: &head::Weights) -> Result<(Vec<f32>, Vec<f32>), PlanError> {
+    Ok((weights(id, Role::Scale)?, weights(id, Role::Bias)?))
+}
+
+/// What a convolution does behind its ReLU.
+fn scale_and_shift(graph: &Graph, id: NodeId, weights: &head::Weights) -> Result<(Vec<f32>, Vec<f32>), PlanError> {
+    if graph.node(id).op == Op::Affine { affine(id, weights) } else { running_affine(graph, id, weights) }
 }
 
 /// A batch-norm with its running statistics as scale and shift.

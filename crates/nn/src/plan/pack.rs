@@ -12,6 +12,8 @@ pub struct Recipe<'a> {
     pub filters: usize,
     pub size: [usize; 2],
     pub stride: [usize; 2],
+    /// Pixels between the values under the window.
+    pub dilation: [usize; 2],
     /// Zeros above and to the left.
     pub before: [usize; 2],
     pub clamp: Option<Activation>,
@@ -23,18 +25,15 @@ pub struct Recipe<'a> {
 impl<'a> Recipe<'a> {
     /// A dense layer is a 1×1 convolution over examples; `kernel` is [out, in].
     pub fn dense(kernel: &'a [f32], bias: Option<&'a [f32]>, filters: usize) -> Self {
-        let (size, stride, before) = ([1; 2], [1; 2], [0; 2]);
-        Self { kernel, bias, filters, size, stride, before, clamp: None, affine: None, pool: false }
+        let (size, stride, dilation, before) = ([1; 2], [1; 2], [1; 2], [0; 2]);
+        Self { kernel, bias, filters, size, stride, dilation, before, clamp: None, affine: None, pool: false }
     }
 }
 
 /// Bounds of the ReLU behind a sum; infinite without one.
 pub fn clamp_bounds(clamp: Option<Activation>) -> (f32, f32) {
-    match clamp {
-        Some(Activation::Relu) => (0.0, f32::INFINITY),
-        Some(Activation::Relu6) => (0.0, 6.0),
-        _ => (f32::NEG_INFINITY, f32::INFINITY),
-    }
+    let bounds = clamp.and_then(Activation::bounds).unwrap_or((f64::NEG_INFINITY, f64::INFINITY));
+    (bounds.0 as f32, bounds.1 as f32)
 }
 
 /// One panel's weights and the constants of its channels, padded to whole registers.
@@ -55,17 +54,18 @@ pub struct Stretch {
 }
 
 /// The input values under one window, cut so that every piece is contiguous and no larger than `most`.
-pub fn stretches(size: [usize; 2], source: &View, most: usize) -> Vec<Stretch> {
+pub fn stretches(recipe: &Recipe, source: &View, most: usize) -> Vec<Stretch> {
+    let Recipe { size, dilation, .. } = recipe;
     let (line, channels) = (size[1] * source.channels, source.channels);
-    let contiguous = source.pixel == channels;
+    let contiguous = source.pixel == channels && dilation[1] == 1;
     let mut whole = Vec::new();
     for row in 0..size[0] {
         if contiguous {
-            whole.push(Stretch { offset: row * source.row, first: row * line, len: line });
+            whole.push(Stretch { offset: row * dilation[0] * source.row, first: row * line, len: line });
             continue;
         }
         for column in 0..size[1] {
-            let offset = row * source.row + column * source.pixel;
+            let offset = row * dilation[0] * source.row + column * dilation[1] * source.pixel;
             whole.push(Stretch { offset, first: row * line + column * channels, len: channels });
         }
     }

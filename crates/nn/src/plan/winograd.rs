@@ -31,6 +31,7 @@ impl<T: Value> Winograd<T> {
         let channels = site.source.channels;
         recipe.size == [3, 3]
             && recipe.stride == [1, 1]
+            && recipe.dilation == [1, 1]
             && channels.min(recipe.filters) >= FEWEST_CHANNELS
             && site.kernel.has_winograd(channels)
     }

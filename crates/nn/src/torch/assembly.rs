@@ -79,7 +79,7 @@ impl<'a> Assembly<'a> {
         let same = stride == 1 && size.iter().all(|side| side % 2 == 1) || self.zeros == Zeros::TensorFlow;
         let padding = if same && around != [0, 0] { Padding::Same } else { Padding::Valid };
         let input = if padding == Padding::Valid { self.frame(name, input, around) } else { input };
-        let window = Window { size, stride: [stride; 2], padding };
+        let window = Window::new(size, [stride; 2], padding);
         let op =
             if depthwise { Op::DepthwiseConv { window, bias } } else { Op::Conv { filters: dims[0], window, bias } };
         self.builder.push(name, op, &[input])
@@ -115,6 +115,58 @@ impl<'a> Assembly<'a> {
             }
         }
         self.builder.conv(name, input, filters, Window::dense(1, Padding::Valid))
+    }
+
+    /// A transposed convolution whose output loses so many pixels (before, after) on each axis.
+    pub fn transposed(&mut self, name: &str, input: NodeId, stride: usize, crop: [isize; 2]) -> NodeId {
+        let weight = format!("{name}.weight");
+        let Some(kernel) = self.take(&weight, 4) else { return input };
+        let (dims, channels) = (kernel.dims().to_vec(), self.builder.shape(input).channels());
+        // PyTorch keeps these as [in, out, rows, columns].
+        match kernel.transpose(0, 1).and_then(|kernel| kernel.contiguous()) {
+            Ok(kernel) if dims[0] == channels => _ = self.weights.insert(weight, kernel),
+            _ => self.problems.push(format!("`{weight}` is {dims:?} for {channels} channels")),
+        }
+        let bias = self.bias(name);
+        let op = Op::ConvTranspose { filters: dims[1], size: [dims[2], dims[3]], stride, crop: [crop; 2], bias };
+        self.builder.push(name, op, &[input])
+    }
+
+    /// Twice the size, between pixels, corners on corners.
+    pub fn smooth_double(&mut self, name: &str, input: NodeId) -> NodeId {
+        let Shape::Image { height, width, .. } = self.builder.shape(input) else { return input };
+        self.builder.push(format!("{name}.larger"), super::unet::corners_double([height, width]), &[input])
+    }
+
+    /// A batch-norm when the dict has its statistics, else instance normalisation, with a scale and shift where there are.
+    pub fn norm(&mut self, name: &str, input: NodeId) -> NodeId {
+        if self.dict.has(&format!("{name}.running_mean")) {
+            return self.batch_norm(name, input);
+        }
+        let channels = self.builder.shape(input).channels();
+        if self.dict.has(&format!("{name}.weight")) {
+            self.vectors(name, &["weight", "bias"]);
+        } else {
+            for (part, value) in [("weight", 1.0f32), ("bias", 0.0)] {
+                if let Ok(tensor) = Tensor::full(value, channels, &candle_core::Device::Cpu) {
+                    self.weights.insert(format!("{name}.{part}"), tensor);
+                }
+            }
+        }
+        self.builder.push(name, Op::GroupNorm { groups: channels, epsilon: 1e-5 }, &[input])
+    }
+
+    /// A parametric ReLU of one slope, or of one a channel.
+    pub fn slopes(&mut self, name: &str, input: NodeId) -> NodeId {
+        let weight = format!("{name}.weight");
+        let channels = self.builder.shape(input).channels();
+        if let Some(slopes) = self.take(&weight, 1) {
+            match slopes.broadcast_as(channels).and_then(|slopes| slopes.contiguous()) {
+                Ok(slopes) => _ = self.weights.insert(weight, slopes),
+                Err(_) => self.problems.push(format!("`{weight}` is {:?} for {channels} channels", slopes.dims())),
+            }
+        }
+        self.builder.push(name, Op::PRelu { by_channel: true }, &[input])
     }
 
     /// Zeros on every side.
@@ -185,7 +237,7 @@ impl<'a> Assembly<'a> {
     /// Size 3, stride 2, one pixel around; behind a ReLU, where zeros are the floor.
     pub fn overlapping_pool(&mut self, name: &str, input: NodeId) -> NodeId {
         let input = self.frame(name, input, [1, 1]);
-        let window = Window { size: [3; 2], stride: [2; 2], padding: Padding::Valid };
+        let window = Window::new([3; 2], [2; 2], Padding::Valid);
         self.builder.push(name, Op::MaxPool { window }, &[input])
     }
 
@@ -226,10 +278,19 @@ impl<'a> Assembly<'a> {
         }
     }
 
-    /// The last dense layer, as [`Dict::head`] finds it.
+    /// The last dense layers, as [`Dict::head`] finds them, with a ReLU wherever their numbers leave room for one.
     pub fn head(&mut self, modules: &[&str], input: NodeId) -> NodeId {
         match self.dict.head(modules) {
-            Ok(name) => self.dense(name, input, None),
+            Ok(layers) => {
+                let mut x = input;
+                for (i, (name, number)) in layers.iter().enumerate() {
+                    x = self.dense(name, x, None);
+                    if layers.get(i + 1).is_some_and(|(_, next)| *next > number + 1) {
+                        x = self.relu(name, x);
+                    }
+                }
+                x
+            }
             Err(problem) => {
                 self.problems.push(problem);
                 input

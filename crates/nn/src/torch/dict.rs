@@ -5,7 +5,27 @@ use candle_core::Tensor;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Modules that training code wraps a network in.
-const WRAPPERS: [&str; 6] = ["module", "model", "net", "network", "backbone", "_orig_mod"];
+const WRAPPERS: [&str; 19] = [
+    "module",
+    "model",
+    "net",
+    "network",
+    "backbone",
+    "_orig_mod",
+    "base_model",
+    "base",
+    "unet",
+    "resnet",
+    "resnet18",
+    "resnet50",
+    "efficientnet",
+    "vgg",
+    "densenet",
+    "classifier_model",
+    "feature_extractor",
+    "student",
+    "ema",
+];
 
 /// Tensors by name.
 #[derive(Debug, Clone)]
@@ -17,6 +37,7 @@ impl Dict {
         // Nothing is made of empty ones, and a hostile side beside a zero says nothing of memory.
         let mut tensors: BTreeMap<String, Tensor> =
             tensors.into_iter().filter(|(_, t)| !t.dims().contains(&0)).collect();
+        tensors.retain(|name, _| !is_of_training(name));
         while let Some(prefix) = shared_wrapper(&tensors) {
             tensors = tensors.into_iter().map(|(name, t)| (name[prefix.len()..].to_string(), t)).collect();
         }
@@ -45,20 +66,29 @@ impl Dict {
         (0..).take_while(|i| self.has(&name(*i))).count()
     }
 
-    /// The last dense layer, wherever its owner put it: in the place of one of `modules`, alone or the only one of a Sequential.
+    /// The last dense layers with their numbers, wherever their owner put them: in the place of one of `modules`, alone or in a
+    /// Sequential.
     ///
     /// # Errors
-    /// If there is none, or there are several, whose activations no tensor tells.
-    pub fn head(&self, modules: &[&str]) -> Result<&str, String> {
+    /// If there is none, or other layers with tensors stand between them.
+    pub fn head(&self, modules: &[&str]) -> Result<Vec<(&str, usize)>, String> {
         let found = modules.iter().map(|module| self.dense_layers(module)).find(|layers| !layers.is_empty());
-        match found.as_deref() {
-            Some([weight]) => Ok(weight.trim_end_matches(".weight")),
-            Some(several) => {
-                let list = several.join("`, `");
-                Err(format!("its head has several layers (`{list}`), and what stands between them is not in the file"))
-            }
-            None => Err(format!("it has no head that classifies (no `{}.weight`)", modules[0])),
+        let Some(found) = found else {
+            return Err(format!("it has no head that classifies (no `{}.weight`)", modules[0]));
+        };
+        let number = |name: &str| name.rsplit('.').next().and_then(|last| last.parse().ok()).unwrap_or(0usize);
+        let mut layers: Vec<(&str, usize)> =
+            found.iter().map(|weight| weight.trim_end_matches(".weight")).map(|name| (name, number(name))).collect();
+        layers.sort_by_key(|(_, number)| *number);
+        let is_sequence = layers.windows(2).all(|pair| pair[0].1 < pair[1].1);
+        if layers.len() > 1 && !is_sequence {
+            let list: Vec<&str> = layers.iter().map(|(name, _)| *name).collect();
+            return Err(format!(
+                "its head has several layers (`{}`) whose order is not in the file",
+                list.join("`, `")
+            ));
         }
+        Ok(layers)
     }
 
     /// What is wrong when only these tensors were taken.
@@ -78,7 +108,10 @@ impl Dict {
     /// Channels of the pictures, by the first convolution of the networks that may have one.
     pub fn channels(&self) -> usize {
         let first = ["conv1", "features.0", "features.0.0", "conv_stem", "stem.0"];
-        let found = first.iter().find_map(|name| self.dims(&format!("{name}.weight")).get(1).copied());
+        let found = first
+            .iter()
+            .chain(&super::unet::FIRST)
+            .find_map(|name| self.dims(&format!("{name}.weight")).get(1).copied());
         found.filter(|channels| *channels == 1).unwrap_or(3)
     }
 
@@ -91,6 +124,17 @@ impl Dict {
     pub fn into_tensors(self) -> Parameters {
         self.0.into_iter().collect()
     }
+}
+
+/// Weights of a loss and counters, which are in a checkpoint because its owner kept everything.
+fn is_of_training(name: &str) -> bool {
+    let plain = name.to_lowercase();
+    let last = plain.rsplit('.').next().unwrap_or_default();
+    let first = plain.split('.').next().unwrap_or_default();
+    let named = ["criterion", "loss", "metric"].iter().any(|word| first.contains(word));
+    named
+        || ["pos_weight", "class_weight", "class_weights", "loss_weight", "n_averaged", "global_step", "step", "epoch"]
+            .contains(&last)
 }
 
 /// `module.` when all names begin so.

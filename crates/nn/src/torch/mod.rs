@@ -18,6 +18,7 @@ mod renaming;
 mod resnet;
 pub mod stock;
 mod transformer;
+mod unet;
 mod vgg;
 
 use super::exec::Parameters;
@@ -38,7 +39,7 @@ pub enum TorchError {
     #[error(transparent)]
     Weights(#[from] WeightsError),
     #[error(
-        "its tensors are named as in no network that is known here (the first are {first}); known are ResNet, VGG, EfficientNet, ConvNeXt, MobileNetV4 and ViT as torchvision and timm name them"
+        "its tensors are named as in no network that is known here (the first are {first}); known are ResNet, VGG, EfficientNet, ConvNeXt, MobileNetV4 and ViT as torchvision and timm name them, and the U-Nets of brain-segmentation-pytorch, Pytorch-UNet and MONAI; export any other network to ONNX (`torch.onnx.export`) and import that file"
     )]
     Unknown { first: String },
     #[error("it holds no tensors with names; save `model.state_dict()` alone")]
@@ -110,6 +111,8 @@ pub fn recognise(tensors: Parameters, hints: Hints) -> Result<TorchModel, TorchE
         mobilenet_v4::build(&dict, input)
     } else if convnext::fits(&dict) && !convnext::is_second(&dict) {
         convnext::build(&dict, input)
+    } else if unet::fits(&dict) {
+        unet::build(&dict, input)
     } else if let Some(kind) = Kind::of(&dict) {
         let stock = Stock::new(kind, &dict, hints.side)?;
         return Ok(TorchModel::Stock {

@@ -207,6 +207,22 @@ fn archive(bytes: &[u8]) -> Result<(Object, Storages), PytorchError> {
 /// Keys under which training code keeps the state dict in a checkpoint.
 const INNER: [&str; 5] = ["state_dict", "model_state_dict", "model", "net", "weights"];
 
+/// Whether a value is a tensor.
+fn is_tensor(value: &Object) -> bool {
+    let class =
+        |object: &Object| matches!(object, Object::Class { class_name, .. } if class_name.starts_with("_rebuild_"));
+    matches!(value, Object::Reduce { callable, .. } if class(callable))
+}
+
+/// Number of tensors right inside a dictionary.
+fn tensors_in(value: &Object) -> usize {
+    match value {
+        Object::Dict(items) => items.iter().filter(|(_, value)| is_tensor(value)).count(),
+        Object::Build { callable, .. } => tensors_in(callable),
+        _ => 0,
+    }
+}
+
 /// Names and values of the state dict.
 fn entries(object: Object) -> Result<Vec<(Object, Object)>, PytorchError> {
     let object = match object {
@@ -215,7 +231,14 @@ fn entries(object: Object) -> Result<Vec<(Object, Object)>, PytorchError> {
     };
     let entries = object.dict().map_err(|_| PytorchError::content("holds no state dict; save `model.state_dict()`"))?;
     let is = |key: &Object, name: &str| matches!(key, Object::Unicode(text) if text == name);
-    match entries.iter().position(|(key, _)| INNER.iter().any(|name| is(key, name))) {
+    let named = entries.iter().position(|(key, value)| INNER.iter().any(|name| is(key, name)) && !is_tensor(value));
+    // Under another name, the dictionary with the most tensors is the network.
+    let has_own = entries.iter().any(|(_, value)| is_tensor(value));
+    let fullest = || {
+        let most = entries.iter().enumerate().max_by_key(|(_, (_, value))| tensors_in(value))?;
+        (!has_own && tensors_in(&most.1.1) > 0).then_some(most.0)
+    };
+    match named.or_else(fullest) {
         Some(inner) => {
             let (_, value) = entries.into_iter().nth(inner).unwrap_or((Object::None, Object::None));
             self::entries(value)

@@ -50,10 +50,17 @@ impl<'a> Renaming<'a> {
     /// The only dense layer in the place of one of `modules`; returns how many classes it tells apart.
     pub fn head(&mut self, modules: &[&str], to: &str) -> usize {
         match self.dict.head(modules) {
-            Ok(name) => {
-                self.layer(name, to);
-                self.dict.dims(&format!("{name}.weight"))[0]
-            }
+            Ok(layers) => match layers.as_slice() {
+                [(name, _)] => {
+                    self.layer(name, to);
+                    self.dict.dims(&format!("{name}.weight"))[0]
+                }
+                several => {
+                    let list: Vec<&str> = several.iter().map(|(name, _)| *name).collect();
+                    self.problems.push(format!("its head has several layers (`{}`)", list.join("`, `")));
+                    1
+                }
+            },
             Err(problem) => {
                 self.problems.push(problem);
                 1

@@ -51,7 +51,7 @@ pub fn build_unet(input: Shape) -> Result<Graph, GraphError> {
 
 /// The last map at every resolution, from a half to a thirty-second of the input.
 fn encoder(b: &mut Builder, input: NodeId) -> Vec<NodeId> {
-    let stem = Window { size: [3; 2], stride: [2; 2], padding: Padding::Same };
+    let stem = Window::new([3; 2], [2; 2], Padding::Same);
     let mut x = conv_norm(b, "_conv_stem", "_bn0", input, 32, stem);
     let (mut maps, mut index) = (Vec::new(), 0);
     for (repeats, size, first_stride, expansion, channels) in STAGES {
@@ -60,7 +60,7 @@ fn encoder(b: &mut Builder, input: NodeId) -> Vec<NodeId> {
             if stride == 2 {
                 maps.push(x);
             }
-            let window = Window { size: [size; 2], stride: [stride; 2], padding: Padding::Same };
+            let window = Window::new([size; 2], [stride; 2], Padding::Same);
             x = bottleneck(b, &format!("_blocks.{index}"), x, window, expansion, channels);
             index += 1;
         }

@@ -53,7 +53,7 @@ impl Inception {
     /// Convolution → batch-norm → ReLU; windows of one pixel are the same padded or not.
     fn conv(&mut self, x: NodeId, filters: usize, size: [usize; 2], padding: Padding) -> NodeId {
         let padding = if size == [1, 1] { Padding::Valid } else { padding };
-        self.unit(x, filters, Window { size, stride: [1; 2], padding })
+        self.unit(x, filters, Window::new(size, [1; 2], padding))
     }
 
     /// Several of them one after the other, each (filters, size).
@@ -63,12 +63,12 @@ impl Inception {
 
     /// 3×3 at stride 2.
     fn reduce(&mut self, x: NodeId, filters: usize) -> NodeId {
-        self.unit(x, filters, Window { size: [3; 2], stride: [2; 2], padding: Padding::Valid })
+        self.unit(x, filters, Window::new([3; 2], [2; 2], Padding::Valid))
     }
 
     fn max_pool(&mut self, x: NodeId) -> NodeId {
         self.pools += 1;
-        let window = Window { size: [3; 2], stride: [2; 2], padding: Padding::Valid };
+        let window = Window::new([3; 2], [2; 2], Padding::Valid);
         self.b.push(format!("max_pool{}", self.pools), Op::MaxPool { window }, &[x])
     }
 

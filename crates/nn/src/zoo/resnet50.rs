@@ -8,11 +8,11 @@ use crate::graph::Activation;
 pub fn build(input: Shape, outputs: usize) -> Result<Graph, GraphError> {
     let (mut b, x) = Builder::new(input);
     let x = b.push("conv1_pad", Op::ZeroPad { rows: [3; 2], columns: [3; 2] }, &[x]);
-    let window = Window { size: [7; 2], stride: [2; 2], padding: Padding::Valid };
+    let window = Window::new([7; 2], [2; 2], Padding::Valid);
     let x = conv_norm(&mut b, "conv1", x, 64, window);
     let x = b.relu("conv1_relu", x);
     let x = b.push("pool1_pad", Op::ZeroPad { rows: [1; 2], columns: [1; 2] }, &[x]);
-    let window = Window { size: [3; 2], stride: [2; 2], padding: Padding::Valid };
+    let window = Window::new([3; 2], [2; 2], Padding::Valid);
     let mut x = b.push("pool1_pool", Op::MaxPool { window }, &[x]);
     for (stack, (filters, blocks, stride)) in
         [(64, 3, 1), (128, 4, 2), (256, 6, 2), (512, 3, 2)].into_iter().enumerate()
@@ -40,7 +40,7 @@ fn conv_norm(b: &mut Builder, name: &str, x: NodeId, filters: usize, window: Win
 
 /// 1×1 → 3×3 → 1×1 with four times the filters, beside the input or, where a stack begins, its projection with `stride`.
 fn bottleneck(b: &mut Builder, name: &str, input: NodeId, filters: usize, stride: Option<usize>) -> NodeId {
-    let window = Window { size: [1; 2], stride: [stride.unwrap_or(1); 2], padding: Padding::Valid };
+    let window = Window::new([1; 2], [stride.unwrap_or(1); 2], Padding::Valid);
     let shortcut = match stride {
         Some(_) => conv_norm(b, &format!("{name}_0"), input, 4 * filters, window),
         None => input,

@@ -1,0 +1,3 @@
+//! A [`Graph`] and its weights → files of other runtimes.
+
+pub mod onnx;
