@@ -36,3 +36,9 @@ pub fn inspect(bytes: &[u8]) {
     write(bytes);
     let _ = std::hint::black_box(lesionlens::models::import::inspect(&FILE, None, None));
 }
+
+/// Reads an ONNX network; it has no files beside it.
+pub fn onnx(bytes: &[u8]) {
+    let Ok(file) = lesionlens_nn::onnx::OnnxFile::parse(bytes, &|_| Err("there is none".into())) else { return };
+    std::hint::black_box(file.network(Some(32)).is_ok());
+}
