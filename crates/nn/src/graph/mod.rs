@@ -8,6 +8,7 @@ mod builder;
 mod cells;
 mod matching;
 mod op;
+mod probe;
 mod shape;
 
 pub use activation::{Activation, SELU};
