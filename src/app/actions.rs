@@ -69,6 +69,11 @@ impl App {
             Action::Viewport(rect) => self.viewport = rect,
             Action::Overlay(style) => self.settings.overlay = style,
             Action::ShowOverlay(on) => self.settings.show_overlay = on,
+            Action::ShowUnlike(on) => {
+                if let Some(entry) = self.session.selected_mut() {
+                    entry.shows_unlike = on;
+                }
+            }
             Action::Models(models) => {
                 let (old, fresh) = (&self.session.models, default_thresholds(&self.cards, &models));
                 // A threshold belongs to its model: the other one's stays where the reader put it.

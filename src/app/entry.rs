@@ -68,6 +68,8 @@ pub struct Entry {
     outlines: HashMap<Place, Arc<Mask>>,
     /// The slice that was wanted last and could not be made, and why.
     pub unreadable: Option<(Place, String)>,
+    /// Whether answers about slices unlike those that the models know are shown all the same.
+    pub shows_unlike: bool,
     /// mm per pixel by the reader, for a study that does not tell.
     pub calibration: Option<f64>,
     /// Slices of a cut that a classifier is done with.
@@ -88,6 +90,7 @@ impl Entry {
             findings: HashMap::new(),
             outlines: HashMap::new(),
             unreadable: None,
+            shows_unlike: false,
             calibration: None,
             classified: HashMap::new(),
         }
@@ -144,8 +147,10 @@ impl Entry {
         self.study.picture(place)
     }
 
+    /// The classifier's answer, unless it is withheld.
     pub fn classification(&self, place: Place, model: &str) -> Option<&Classification> {
-        self.findings(place)?.classification(model)
+        let answer = self.findings(place)?.classification(model);
+        answer.filter(|answer| self.shows_unlike || !answer.is_unlike())
     }
 
     /// Number of these slices that the classifier is done with.
@@ -197,6 +202,8 @@ impl Entry {
                 findings.maps.insert(model.to_string(), Arc::new(s));
                 None
             }
+            // The window does not ask for bands.
+            Ok(Answer::ProbabilityBand(_) | Answer::OutlineBand(_)) => None,
             Err(EngineError::Cancelled) => {
                 // To be asked again when it is wanted again.
                 findings.asked.remove(&(question, model.to_string()));
@@ -219,8 +226,8 @@ impl Entry {
             let Findings { answers, maps, asked, failures } = findings;
             failures.clear();
             asked.retain(|(question, model)| match question {
-                Question::Classify => answers.contains_key(model),
-                Question::Segment => maps.contains_key(model),
+                Question::Classify | Question::ProbabilityBand => answers.contains_key(model),
+                Question::Segment | Question::OutlineBand => maps.contains_key(model),
             });
         }
         self.classified.clear();

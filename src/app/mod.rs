@@ -107,6 +107,8 @@ enum Action {
     Viewport(Rect),
     Overlay(OverlayStyle),
     ShowOverlay(bool),
+    /// Shows answers about slices that the models do not know, or withholds them.
+    ShowUnlike(bool),
     Models(Models),
     Theme(ThemeChoice),
     Language(Language),

@@ -4,8 +4,10 @@ use super::textures::MaskFacts;
 use crate::domain::card::Card;
 use crate::domain::geometry::Plane;
 use crate::domain::headline::Headline;
+use crate::domain::input_gate::Reason;
 use crate::domain::measure::VolumeMeasurements;
-use crate::domain::prediction::Verdict;
+use crate::domain::prediction::{Classification, Verdict};
+use crate::domain::subject::Mismatch;
 use rust_i18n::t;
 
 /// Name of a class in the current language; a class without a translation is spelt as in its card.
@@ -43,6 +45,43 @@ pub fn decimal(value: f64, digits: usize) -> String {
     if &*rust_i18n::locale() == "es" { text.replace('.', ",") } else { text }
 }
 
+/// A probability in percent with its sign. Beyond 1 and 99 % no calibration tells more.
+pub fn percent(probability: f64) -> String {
+    match probability {
+        p if p > 0.99 => ">99 %".into(),
+        p if p < 0.01 => "<1 %".into(),
+        p => format!("{} %", decimal(p * 100.0, 1)),
+    }
+}
+
+/// A probability in percent, with a mark where the model does not know pictures of this kind.
+pub fn percent_of(classification: &Classification, probability: f64) -> String {
+    let mark = if classification.is_unlike() { " ⚠" } else { "" };
+    format!("{}{mark}", percent(probability))
+}
+
+/// Why a picture is unlike those that a model knows, as a part of a sentence.
+pub fn reason_text(reason: &Reason) -> String {
+    match reason {
+        Reason::UnlikeTraining => t!("gate.unlike_training").into_owned(),
+        Reason::NearlyEmpty => t!("gate.nearly_empty").into_owned(),
+        Reason::ColourPhotograph => t!("gate.colour_photograph").into_owned(),
+        Reason::Elongated => t!("gate.elongated").into_owned(),
+        Reason::Told(mismatch) => mismatch_text(mismatch),
+    }
+}
+
+/// How a study differs from what a model was made for.
+pub fn mismatch_text(mismatch: &Mismatch) -> String {
+    match mismatch {
+        Mismatch::Modality { study, model } => t!("mismatch.modality", study = study, model = model).into_owned(),
+        Mismatch::BodyPart { study, model } => t!("mismatch.body_part", study = study, model = model).into_owned(),
+        Mismatch::Plane { study, model } => {
+            t!("mismatch.plane", study = plane_name(*study), model = plane_name(*model)).into_owned()
+        }
+    }
+}
+
 /// "24 of 155 slices above the threshold, highest 98.9 % in slice 99".
 pub fn headline_text(headline: &Headline, count: usize) -> String {
     let Headline { answered, positive, highest } = headline;
@@ -53,7 +92,7 @@ pub fn headline_text(headline: &Headline, count: usize) -> String {
     };
     match highest {
         Some((index, p)) => {
-            format!("{slices}, {}", t!("headline.highest", percent = decimal(p * 100.0, 1), n = index + 1))
+            format!("{slices}, {}", t!("headline.highest", percent = percent(*p), n = index + 1))
         }
         None => slices.into_owned(),
     }

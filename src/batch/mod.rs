@@ -6,7 +6,9 @@ pub mod outputs;
 pub mod pair;
 pub mod shard;
 
+use crate::domain::band::SliceBand;
 use crate::domain::geometry::Plane;
+use crate::domain::input_gate::InputGate;
 use crate::domain::mask::Mask;
 use crate::domain::prediction::{Classification, ModelRef, Segmentation};
 use crate::domain::slice::Slice;
@@ -95,6 +97,8 @@ struct Shown<'a> {
     slice: &'a Slice,
     classification: Option<&'a Classification>,
     mask: Option<(&'a ModelRef, Mask)>,
+    gate: Option<&'a InputGate>,
+    band: SliceBand,
     load_ms: f64,
     segment_ms: Option<f64>,
 }
@@ -118,7 +122,9 @@ impl Elsewhere {
         mask_threshold: f32,
         assembly: &mut StudyAssembly,
     ) -> Option<Segmentation> {
-        let AnsweredSlice { classification, segmentation, failures, .. } = answered;
+        let AnsweredSlice { classification, segmentation, gate, band, failures, .. } = answered;
+        assembly.judged(gate.as_ref());
+        assembly.wavered(band);
         failures.into_iter().for_each(|failure| assembly.failed(place, Failure::NoAnswer(failure)));
         if let Some(classification) = classification {
             assembly.looked_at(place.index, &classification);
@@ -244,13 +250,15 @@ impl<O: Outputs> Batch<O> {
         answered: AnsweredSlice,
         assembly: &mut StudyAssembly,
     ) -> Option<Segmentation> {
-        let AnsweredSlice { around, classification, segmentation, failures, load_ms } = answered;
+        let AnsweredSlice { around, classification, segmentation, gate, band, failures, load_ms } = answered;
         let mask = segmentation.as_ref().map(|s| (&s.model, s.mask(self.models.thresholds.mask)));
         let shown = Shown {
             place,
             slice: &around.slice,
             classification: classification.as_ref(),
             mask,
+            gate: gate.as_ref(),
+            band,
             load_ms,
             segment_ms: segmentation.as_ref().map(|s| s.milliseconds),
         };
@@ -263,7 +271,7 @@ impl<O: Outputs> Batch<O> {
     /// Writes a slice's pictures and reports it with what went wrong.
     fn report(&mut self, opened: &Opened, shown: Shown, mut failures: Vec<Failure>, assembly: &mut StudyAssembly) {
         let Opened { study, is_folder, .. } = opened;
-        let Shown { place, slice, classification, mask, load_ms, segment_ms } = shown;
+        let Shown { place, slice, classification, mask, gate, band, load_ms, segment_ms } = shown;
         let (truth, truth_problem) = match study.truth(place, slice) {
             Ok(truth) => (truth, None),
             Err(error) => (None, Some(error)),
@@ -288,6 +296,8 @@ impl<O: Outputs> Batch<O> {
             classification,
             mask,
             truth: truth.as_ref(),
+            gate,
+            band,
             truth_problem,
             sha256: self.hashes.of_slice(study, place),
             load_ms: Some(load_ms),
@@ -319,6 +329,8 @@ impl<O: Outputs> Batch<O> {
                 slice: &slice,
                 classification: found.highest.as_ref(),
                 mask: found.segmenter.as_ref().zip(mask),
+                gate: None,
+                band: SliceBand::default(),
                 load_ms,
                 segment_ms: None,
             };

@@ -2,6 +2,7 @@
 
 mod asking;
 mod bench;
+mod calibrate;
 mod choice;
 mod doctor;
 mod evaluate;

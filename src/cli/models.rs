@@ -87,6 +87,8 @@ enum Action {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
         rest: Vec<String>,
     },
+    /// Measure what a model's pictures look like, so that it is not asked about others.
+    Calibrate(super::calibrate::Args),
     /// Check a model's hash and, with --io, its answers.
     Verify {
         /// A model folder or the id of a known model.
@@ -106,6 +108,7 @@ enum Action {
 
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     match args.action {
+        Action::Calibrate(args) => super::calibrate::run(&args)?,
         Action::List => list(),
         Action::Show { id } => show(&Registry::scan().get(&id)?.card),
         Action::Remove { id } => {

@@ -1,6 +1,7 @@
 //! A model's card: what it is, how its input is made, on whom it was measured, and what it must not be used for.
 
 use super::channel::Channel;
+use super::gate_statistics::GateStatistics;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -347,6 +348,9 @@ pub struct Card {
     pub history: Vec<Epoch>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub operating_curve: Vec<OperatingPoint>,
+    /// What training pictures look like to the network; without it nobody has measured which pictures the model knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input_gate: Option<GateStatistics>,
 }
 
 /// What a card says of a network before anything was measured.
@@ -389,6 +393,7 @@ impl Card {
             confusion: None,
             history: Vec::new(),
             operating_curve: Vec::new(),
+            input_gate: None,
         }
     }
 
@@ -416,6 +421,9 @@ impl Card {
         }
         if !SIDES.contains(&self.input.side) || ![1, 3].contains(&self.input.channels) {
             return unlike("input");
+        }
+        if let Some(problem) = self.input_gate.as_ref().and_then(GateStatistics::problem) {
+            return Some(problem);
         }
         if self.input.neighbours && self.input.channels != 3 {
             return Some("`input.neighbours` needs three channels".into());

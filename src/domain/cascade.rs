@@ -39,7 +39,7 @@ mod tests {
     fn answer(answers: Answers, classes: &[(&str, f64)]) -> Classification {
         let model = ModelRef { id: "m".into(), sha256: String::new() };
         let classes = classes.iter().map(|(name, p)| (name.to_string(), *p)).collect();
-        Classification { model, answers, classes, calibrated: false, sequence: None, milliseconds: 0.0 }
+        Classification { model, answers, classes, calibrated: false, sequence: None, gate: None, milliseconds: 0.0 }
     }
 
     #[test]

@@ -96,6 +96,7 @@ mod tests {
             classes,
             calibrated: false,
             sequence: None,
+            gate: None,
             milliseconds: 0.0,
         }
     }

@@ -1,14 +1,17 @@
 //! What the program is about, free of files, tensors and windows.
 
 pub mod acquisition;
+pub mod band;
 pub mod brush;
 pub mod card;
 pub mod cascade;
 pub mod channel;
 pub mod evaluation;
 pub mod figures;
+pub mod gate_statistics;
 pub mod geometry;
 pub mod headline;
+pub mod input_gate;
 pub mod intensities;
 pub mod mask;
 pub mod measure;
@@ -22,6 +25,7 @@ pub mod ruler;
 pub mod runs;
 pub mod slice;
 pub mod study;
+pub mod subject;
 pub mod volume;
 pub mod voxel_mask;
 pub mod warning;

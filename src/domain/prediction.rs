@@ -2,6 +2,7 @@
 
 use super::card::Sequence;
 use super::card::is_normal_class;
+use super::input_gate::InputGate;
 use super::mask::Mask;
 use super::metrics;
 use super::resample::Placement;
@@ -41,6 +42,8 @@ pub struct Classification {
     pub calibrated: bool,
     /// Sequence that the model was given of a colour picture of several; `None` for a grey picture.
     pub sequence: Option<Sequence>,
+    /// Whether the picture is one that the model knows; `None` where nobody has measured that.
+    pub gate: Option<InputGate>,
     /// Time in the network.
     pub milliseconds: f64,
 }
@@ -72,6 +75,16 @@ impl Classification {
             Answers::YesOrNo => 0,
             Answers::OneOf => metrics::likeliest(self.classes.iter().map(|(_, p)| *p)),
         }
+    }
+
+    /// Whether the picture is unlike those that the model knows.
+    pub fn is_unlike(&self) -> bool {
+        self.gate.as_ref().is_some_and(InputGate::is_unlike)
+    }
+
+    /// Whether the probabilities were calibrated, and for pictures of this kind.
+    pub fn is_calibrated(&self) -> bool {
+        self.calibrated && !self.is_unlike()
     }
 
     /// Probability of the class that decides.
@@ -109,6 +122,8 @@ pub struct Segmentation {
     pub model: ModelRef,
     /// As of [`Classification::sequence`].
     pub sequence: Option<Sequence>,
+    /// As of [`Classification::gate`].
+    pub gate: Option<InputGate>,
     /// side² values in 0–1, row by row.
     pub square: Vec<f32>,
     pub placement: Placement,
@@ -177,7 +192,7 @@ mod tests {
     fn said(answers: Answers, classes: &[(&str, f64)]) -> Classification {
         let model = ModelRef { id: "m".into(), sha256: String::new() };
         let classes = classes.iter().map(|(name, p)| (name.to_string(), *p)).collect();
-        Classification { model, answers, classes, calibrated: false, sequence: None, milliseconds: 0.0 }
+        Classification { model, answers, classes, calibrated: false, sequence: None, gate: None, milliseconds: 0.0 }
     }
 
     #[test]

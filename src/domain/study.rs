@@ -1,11 +1,11 @@
 //! What one file or folder gives: slices in order, with what the reader should know about them.
 
-use super::acquisition::Acquisition;
-use super::card::{Card, Surroundings};
+use super::card::Surroundings;
 use super::geometry::{Layout, Plane};
 use super::intensities::{ChannelIntensities, StudyIntensities, sampled};
 use super::mask::Mask;
 use super::slice::Slice;
+use super::subject::Subject;
 pub use super::warning::{Warning, mm};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -92,6 +92,8 @@ pub trait Frames: Send + Sync {
 pub struct Picture {
     pub frames: Arc<dyn Frames>,
     pub intensities: Arc<StudyIntensities>,
+    /// What the study says it shows.
+    pub subject: Arc<Subject>,
     pub place: Place,
 }
 
@@ -103,6 +105,10 @@ pub struct Neighbourhood {
     pub after: Option<Arc<Slice>>,
     /// Intensities of the study; those of the slice itself without it.
     pub study: Option<Arc<ChannelIntensities>>,
+    /// What the study says it shows.
+    pub subject: Arc<Subject>,
+    /// Whether the slice is the only one of its study.
+    pub alone: bool,
 }
 
 impl From<&Arc<Slice>> for Neighbourhood {
@@ -113,7 +119,7 @@ impl From<&Arc<Slice>> for Neighbourhood {
 
 impl From<Arc<Slice>> for Neighbourhood {
     fn from(slice: Arc<Slice>) -> Self {
-        Self { slice, before: None, after: None, study: None }
+        Self { slice, before: None, after: None, study: None, subject: Arc::default(), alone: true }
     }
 }
 
@@ -129,7 +135,8 @@ impl Picture {
             self.frames.slice(place).ok()
         };
         let (before, after) = (beside(self.place.index.checked_sub(1)), beside(Some(self.place.index + 1)));
-        Ok(Neighbourhood { slice: self.slice()?, before, after, study })
+        let alone = self.frames.count(self.place.cut.plane) == 1;
+        Ok(Neighbourhood { slice: self.slice()?, before, after, study, subject: self.subject.clone(), alone })
     }
 
     /// Intensities over evenly spaced slices of the plane that the study is stored in. Slices that cannot be read do not count.
@@ -168,90 +175,6 @@ impl Frames for Pages {
     fn slice(&self, place: Place) -> Result<Arc<Slice>, FrameError> {
         let (index, count) = (place.index, self.0.len());
         self.0.get(index).cloned().ok_or(FrameError::NoSuchSlice { index: index + 1, count })
-    }
-}
-
-/// A way in which a study is not what a model was made for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Mismatch {
-    Modality { study: String, model: String },
-    BodyPart { study: String, model: String },
-    Plane { study: Plane, model: Plane },
-}
-
-impl Mismatch {
-    /// Stable name for machine-readable output.
-    pub fn code(&self) -> String {
-        match self {
-            Mismatch::Modality { study, model } => format!("modality: {study}, the model was made for {model}"),
-            Mismatch::BodyPart { study, model } => format!("body-part: {study}, the model was made for {model}"),
-            Mismatch::Plane { study, model } => format!("plane: {}, the model was made for {}", study.id(), model.id()),
-        }
-    }
-}
-
-/// What a study says it shows.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Subject {
-    /// DICOM modality (PS3.3 C.7.3.1.1.1), such as MR or CT.
-    pub modality: Option<String>,
-    /// DICOM body part examined, such as HEAD.
-    pub body_part: Option<String>,
-    pub acquisition: Acquisition,
-}
-
-/// DICOM modalities that a card's `input.modality` may begin with.
-const MODALITIES: [&str; 12] = ["MR", "CT", "US", "CR", "DX", "MG", "PT", "NM", "XA", "RF", "OCT", "SM"];
-/// Modalities that do not say how a picture was made: secondary capture, other.
-const UNTOLD: [&str; 2] = ["SC", "OT"];
-/// Body parts by group: within one, a model may be used.
-const BODY_PARTS: [&[&str]; 5] = [
-    &["BRAIN", "HEAD", "SKULL", "NEURO", "CEREBR"],
-    &["KIDNEY", "ABDOMEN", "RENAL", "ABDOMENPELVIS", "CHESTABDPELVIS", "CHESTABDOMEN", "BODY"],
-    &["CHEST", "LUNG", "THORAX"],
-    &["BREAST"],
-    &["PELVIS", "PROSTATE"],
-];
-
-impl Subject {
-    /// As [`Self::mismatches`] for several models, each difference once.
-    pub fn mismatches_of<'a>(&self, slice: &Slice, cards: impl IntoIterator<Item = &'a Card>) -> Vec<Mismatch> {
-        let mut found: Vec<Mismatch> = Vec::new();
-        for mismatch in cards.into_iter().flat_map(|card| self.mismatches(slice, card)) {
-            if !found.contains(&mismatch) {
-                found.push(mismatch);
-            }
-        }
-        found
-    }
-
-    /// How the study and this slice differ from what the card's model was made for.
-    pub fn mismatches(&self, slice: &Slice, card: &Card) -> Vec<Mismatch> {
-        let model = &card.input.modality;
-        let words: Vec<String> =
-            model.split(|c: char| !c.is_alphanumeric()).filter(|w| !w.is_empty()).map(str::to_uppercase).collect();
-        let mut found = Vec::new();
-        let own = words.first().filter(|word| MODALITIES.contains(&word.as_str()));
-        if let (Some(study), Some(own)) = (&self.modality, own)
-            && !UNTOLD.contains(&study.as_str())
-            && study != own
-        {
-            found.push(Mismatch::Modality { study: study.clone(), model: model.clone() });
-        }
-        let group = |name: &str| BODY_PARTS.iter().position(|part| part.iter().any(|p| name.starts_with(p)));
-        if let Some(part) = &self.body_part
-            && let Some(own) = words.iter().find_map(|word| group(word))
-            && group(&part.to_uppercase()) != Some(own)
-        {
-            found.push(Mismatch::BodyPart { study: part.clone(), model: model.clone() });
-        }
-        let own = Plane::ALL.into_iter().find(|plane| words.iter().any(|w| w.eq_ignore_ascii_case(plane.id())));
-        if let (Some(orientation), Some(model)) = (slice.orientation, own)
-            && orientation.plane() != model
-        {
-            found.push(Mismatch::Plane { study: orientation.plane(), model });
-        }
-        found
     }
 }
 
@@ -342,7 +265,12 @@ impl Study {
 
     /// The slice at `place`, to be made where it is needed.
     pub fn picture(&self, place: Place) -> Picture {
-        Picture { frames: self.frames.clone(), intensities: self.intensities.clone(), place }
+        Picture {
+            frames: self.frames.clone(),
+            intensities: self.intensities.clone(),
+            subject: Arc::new(self.subject.clone()),
+            place,
+        }
     }
 
     /// The cut to start with.
@@ -395,33 +323,4 @@ impl Study {
 pub fn outline_of(page: &Slice, slice: &Slice) -> Result<Mask, FrameError> {
     let (found, wanted) = ((page.width(), page.height()), (slice.width(), slice.height()));
     page.outline().filter(|_| found == wanted).ok_or(FrameError::TruthSize { found, wanted })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::geometry::Orientation;
-    use super::super::slice::Depth;
-    use super::*;
-
-    #[test]
-    fn a_model_is_warned_of_what_it_was_not_made_for() {
-        let source = include_str!("../../weights/lgg-resunet/card.toml");
-        let mut card: Card = toml::from_str(source).unwrap();
-        card.input.modality = "MR FLAIR, axial, brain".into();
-        let mut slice = Slice::new(16, 16, vec![0.0; 256], Depth::Eight).unwrap();
-        let subject = |modality: &str, part: &str| Subject {
-            modality: Some(modality.into()),
-            body_part: Some(part.into()).filter(|p: &String| !p.is_empty()),
-            ..Subject::default()
-        };
-        assert_eq!(subject("MR", "HEAD").mismatches(&slice, &card), []);
-        assert_eq!(subject("SC", "").mismatches(&slice, &card), []);
-        let ct = subject("CT", "ABDOMEN").mismatches(&slice, &card);
-        assert!(matches!(ct.as_slice(), [Mismatch::Modality { .. }, Mismatch::BodyPart { .. }]), "{ct:?}");
-        slice.orientation = Orientation::new([0.0, 1.0, 0.0], [0.0, 0.0, -1.0]);
-        let plane = [Mismatch::Plane { study: Plane::Sagittal, model: Plane::Axial }];
-        assert_eq!(subject("MR", "BRAIN").mismatches(&slice, &card), plane);
-        card.input.modality = "unknown".into();
-        assert_eq!(subject("CT", "ABDOMEN").mismatches(&slice, &card), []);
-    }
 }

@@ -57,7 +57,14 @@ impl Engine for CandleEngine {
         cancelled: &(dyn Fn() -> bool + Sync),
     ) -> Result<Vec<Answer>, EngineError> {
         let model = self.model(model)?;
+        let each = |band: &dyn Fn(&Neighbourhood) -> Result<Answer, ModelError>| {
+            slices.iter().map(band).collect::<Result<Vec<Answer>, ModelError>>()
+        };
         Ok(match question {
+            Question::ProbabilityBand => {
+                each(&|slice| model.probability_band(slice, cancelled).map(Answer::ProbabilityBand))?
+            }
+            Question::OutlineBand => each(&|slice| model.outline_band(slice, cancelled).map(Answer::OutlineBand))?,
             Question::Classify => {
                 model.classify_all(slices, cancelled)?.into_iter().map(Answer::Classification).collect()
             }

@@ -1,6 +1,7 @@
 //! An engine for tests of the window: answers from the picture's brightness alone, at once or when let go.
 
 use super::{Answer, Engine, EngineError, Question};
+use crate::domain::band::{OutlineBand, ProbabilityBand};
 use crate::domain::card::Resize;
 use crate::domain::prediction::{Answers, Classification, ModelRef, Segmentation};
 use crate::domain::resample::Placement;
@@ -51,8 +52,16 @@ impl MockEngine {
                     classes,
                     calibrated: false,
                     sequence: None,
+                    gate: None,
                     milliseconds: 1.0,
                 })
+            }
+            Question::ProbabilityBand => Answer::ProbabilityBand(ProbabilityBand { lowest: 0.0, highest: 1.0 }),
+            Question::OutlineBand => {
+                let placement = Placement::new(slice.extent(), 64, Resize::Fit);
+                let (lowest, highest) = (vec![0.0; 64 * 64], vec![1.0; 64 * 64]);
+                let (width, height) = (slice.width(), slice.height());
+                Answer::OutlineBand(OutlineBand { model, lowest, highest, placement, width, height })
             }
             Question::Segment => {
                 let placement = Placement::new(slice.extent(), 64, Resize::Fit);
@@ -62,6 +71,7 @@ impl MockEngine {
                 Answer::Segmentation(Segmentation {
                     model,
                     sequence: None,
+                    gate: None,
                     square,
                     placement,
                     width,

@@ -6,6 +6,7 @@ pub mod importing;
 pub mod mock;
 pub mod worker;
 
+use crate::domain::band::{OutlineBand, ProbabilityBand};
 use crate::domain::card::Surroundings;
 use crate::domain::prediction::{Classification, Segmentation};
 use crate::domain::study::Neighbourhood;
@@ -15,6 +16,10 @@ use crate::domain::study::Neighbourhood;
 pub enum Question {
     Classify,
     Segment,
+    /// How far the classifier's answer moves when the picture is changed a little.
+    ProbabilityBand,
+    /// How far the outline moves when the picture is changed a little.
+    OutlineBand,
 }
 
 /// What came back.
@@ -22,6 +27,8 @@ pub enum Question {
 pub enum Answer {
     Classification(Classification),
     Segmentation(Segmentation),
+    ProbabilityBand(ProbabilityBand),
+    OutlineBand(OutlineBand),
 }
 
 /// Why there is no answer.

@@ -1,10 +1,13 @@
 //! Models on disk and in the binary: cards, weights, preprocessing, lookup.
 
+mod answering;
 pub mod cascade;
 pub mod export;
 pub mod import;
 pub mod kind;
 pub mod model;
 pub mod preprocess;
+pub mod probe;
 pub mod registry;
+mod variation;
 pub mod verify;

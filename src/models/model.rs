@@ -1,10 +1,8 @@
 //! A model that can answer: card, graph and weights together.
 
-use super::preprocess;
-use crate::domain::card::{Card, InputSpec, STORED_GRAPH, Sequence, Task, is_normal_class};
-use crate::domain::prediction::{Answers, Classification, ModelRef, Segmentation};
-use crate::domain::study::Neighbourhood;
-use candle_core::{DType, Device, Tensor};
+use crate::domain::card::{Card, InputSpec, STORED_GRAPH, Task};
+use crate::domain::prediction::ModelRef;
+use candle_core::Device;
 use lesionlens_nn::exec::{ExecError, Parameters};
 use lesionlens_nn::graph::{Graph, Shape};
 use lesionlens_nn::network::{Network, Runner};
@@ -13,11 +11,9 @@ use lesionlens_nn::torch::TorchError;
 use lesionlens_nn::torch::stock::{Kind, Stock};
 use lesionlens_nn::weights::{self, WeightsError};
 use lesionlens_nn::zoo::{Architecture, Format};
-use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
 /// Largest weights file that is read.
 const MAX_WEIGHTS_BYTES: u64 = 2 << 30;
@@ -64,6 +60,10 @@ pub enum ModelError {
     Task { id: String, task: &'static str, wanted: &'static str },
     #[error("model `{id}` failed ({reason}); choose another device or model")]
     Run { id: String, reason: ExecError },
+    #[error(
+        "model `{id}` is a transformer that runs outside this program's graphs; its inner layers cannot be looked at"
+    )]
+    NoGraph { id: String },
     #[error("model `{id}` gave values that are not numbers for this picture; do not use its answer")]
     NotANumber { id: String },
 }
@@ -154,13 +154,34 @@ fn own(card: &Card, bytes: &[u8], place: &str, runner: &Runner) -> Result<Networ
     if !answers(card, &graph) {
         return Err(unlike(card, place));
     }
+    let probed = match &card.input_gate {
+        Some(gate) => probed(&graph, &gate.layers, gate.mean.len())
+            .map_err(|problem| ModelError::Card { place: place.into(), problem })?,
+        None => graph.clone(),
+    };
     let parameters = weights::load(&graph, bytes, &Device::Cpu)
         .map_err(|reason| ModelError::Weights { place: place.into(), reason })?;
     // Nobody has measured what bf16 does to weights from elsewhere.
-    let exact = Runner::Cpu(Some(Isa::forced().unwrap_or_else(Isa::exact)));
-    let runner = if card.metrics.is_empty() && matches!(runner, Runner::Cpu(None)) { &exact } else { runner };
-    Network::new(&graph, parameters, runner)
+    let exact = || Isa::forced().unwrap_or_else(Isa::exact);
+    let isa = || if card.metrics.is_empty() { exact() } else { Isa::for_network(&graph) };
+    let runner = match runner {
+        Runner::Cpu(None) => &Runner::Cpu(Some(isa())),
+        other => other,
+    };
+    Network::new(&probed, parameters, runner)
         .map_err(|e| ModelError::Card { place: place.into(), problem: e.to_string() })
+}
+
+/// The network with the means of the gate's layers behind its answer; `count` is how many these are.
+fn probed(graph: &Graph, layers: &[String], count: usize) -> Result<Graph, String> {
+    let missing = |name: &String| format!("`input_gate` names layer `{name}`, which the network has not");
+    let found = layers.iter().map(|name| graph.find(name).ok_or_else(|| missing(name)));
+    let ids = found.collect::<Result<Vec<_>, _>>()?;
+    let channels: usize = ids.iter().map(|id| graph.node(*id).shape.channels()).sum();
+    if channels != count {
+        return Err(format!("`input_gate` has numbers for {count} channels, its layers have {channels}"));
+    }
+    graph.probed(&ids).map_err(|e| e.to_string())
 }
 
 /// A network of candle-transformers.
@@ -222,8 +243,8 @@ pub fn read_graph(source: &Source, card: &Card) -> Result<Option<(Graph, Paramet
 
 /// A loaded model.
 pub struct Model {
-    card: Card,
-    network: Network,
+    pub(super) card: Card,
+    pub(super) network: Network,
 }
 
 impl Model {
@@ -253,158 +274,5 @@ impl Model {
 
     pub fn reference(&self) -> ModelRef {
         ModelRef { id: self.card.id.clone(), sha256: self.card.sha256.clone() }
-    }
-
-    /// The network's output for each slice, flat, with the time that each took in milliseconds.
-    fn run(
-        &self,
-        slices: &[Neighbourhood],
-        cancelled: &(dyn Fn() -> bool + Sync),
-    ) -> Result<(Vec<Vec<f32>>, f64), ModelError> {
-        let spec = &self.card.input;
-        let inputs: Vec<Vec<f32>> = slices.par_iter().map(|slice| preprocess::network_input(slice, spec)).collect();
-        let started = Instant::now();
-        let inputs = inputs.concat();
-        let mirrored = spec.mirrored.then(|| preprocess::mirrored(&inputs, spec.side, spec.channels));
-        let mut answers = self.infer(inputs, slices.len(), cancelled)?;
-        if let Some(mirrored) = mirrored {
-            let other = self.infer(mirrored, slices.len(), cancelled)?;
-            let is_map = self.card.task == Task::Segmentation;
-            let back = if is_map { preprocess::mirrored(&other, spec.side, self.card.classes.len()) } else { other };
-            answers.iter_mut().zip(back).for_each(|(answer, back)| *answer = (*answer + back) / 2.0);
-        }
-        let milliseconds = started.elapsed().as_secs_f64() * 1e3 / slices.len().max(1) as f64;
-        let each = answers.len() / slices.len().max(1);
-        Ok((answers.chunks(each.max(1)).map(<[f32]>::to_vec).collect(), milliseconds))
-    }
-
-    /// The network's bare output for a batch of `count` inputs.
-    fn infer(
-        &self,
-        inputs: Vec<f32>,
-        count: usize,
-        cancelled: &(dyn Fn() -> bool + Sync),
-    ) -> Result<Vec<f32>, ModelError> {
-        let failed = |reason: ExecError| ModelError::Run { id: self.card.id.clone(), reason };
-        let InputSpec { side, channels, .. } = self.card.input;
-        let x = Tensor::from_vec(inputs, (count, side, side, channels), &Device::Cpu).map_err(|e| failed(e.into()))?;
-        let y = self.network.infer(&x, cancelled).map_err(failed)?;
-        let values =
-            y.flatten_all().and_then(|t| t.to_dtype(DType::F32)?.to_vec1::<f32>()).map_err(|e| failed(e.into()))?;
-        if values.iter().any(|v| !v.is_finite()) {
-            return Err(self.silent());
-        }
-        Ok(values)
-    }
-
-    /// Output of the bare network for a batch [N, side, side, channels], without preprocessing, mirroring and calibration: [N, outputs]
-    /// for classes, [N, side, side, 1] for a mask.
-    ///
-    /// # Errors
-    /// If the batch has another shape or the network fails.
-    pub fn bare_output(&self, input: &Tensor) -> Result<Tensor, ModelError> {
-        self.network.infer(input, &|| false).map_err(|reason| ModelError::Run { id: self.card.id.clone(), reason })
-    }
-
-    fn expect(&self, fits: bool, wanted: &'static str) -> Result<(), ModelError> {
-        let (id, task) = (self.card.id.clone(), task_name(self.card.task));
-        if fits { Ok(()) } else { Err(ModelError::Task { id, task, wanted }) }
-    }
-
-    /// Class probabilities of a slice, alone or among those beside it.
-    pub fn classify(
-        &self,
-        slice: impl Into<Neighbourhood>,
-        cancelled: &(dyn Fn() -> bool + Sync),
-    ) -> Result<Classification, ModelError> {
-        self.classify_all(&[slice.into()], cancelled)?.pop().ok_or_else(|| self.silent())
-    }
-
-    /// As [`Self::classify`] for several slices at once, which is faster than one by one.
-    pub fn classify_all(
-        &self,
-        slices: &[Neighbourhood],
-        cancelled: &(dyn Fn() -> bool + Sync),
-    ) -> Result<Vec<Classification>, ModelError> {
-        self.expect(self.card.task != Task::Segmentation, "a classifier")?;
-        let (outputs, milliseconds) = self.run(slices, cancelled)?;
-        let answers = if self.card.task == Task::Binary { Answers::YesOrNo } else { Answers::OneOf };
-        let classification = |(values, seen): (Vec<f32>, &Neighbourhood)| {
-            let p: Vec<f64> = match (answers, values.as_slice()) {
-                (Answers::YesOrNo, [p]) => vec![f64::from(*p), 1.0 - f64::from(*p)],
-                _ => values.iter().map(|p| f64::from(*p)).collect(),
-            };
-            Classification {
-                model: self.reference(),
-                answers,
-                classes: self.card.classes.iter().cloned().zip(self.calibrated(&p)).collect(),
-                calibrated: self.card.is_calibrated(),
-                sequence: self.sequence_of(seen),
-                milliseconds,
-            }
-        };
-        Ok(outputs.into_iter().zip(slices).map(classification).collect())
-    }
-
-    /// What the model is given of a picture of several sequences.
-    fn sequence_of(&self, seen: &Neighbourhood) -> Option<Sequence> {
-        seen.slice.is_coloured().then(|| self.card.input.sequence.given())
-    }
-
-    fn silent(&self) -> ModelError {
-        ModelError::NotANumber { id: self.card.id.clone() }
-    }
-
-    /// A tumour probability per pixel of a slice, alone or among those beside it.
-    pub fn segment(
-        &self,
-        slice: impl Into<Neighbourhood>,
-        cancelled: &(dyn Fn() -> bool + Sync),
-    ) -> Result<Segmentation, ModelError> {
-        self.segment_all(&[slice.into()], cancelled)?.pop().ok_or_else(|| self.silent())
-    }
-
-    /// As [`Self::segment`] for several slices at once.
-    pub fn segment_all(
-        &self,
-        slices: &[Neighbourhood],
-        cancelled: &(dyn Fn() -> bool + Sync),
-    ) -> Result<Vec<Segmentation>, ModelError> {
-        self.expect(self.card.task == Task::Segmentation, "a segmenter")?;
-        let (outputs, milliseconds) = self.run(slices, cancelled)?;
-        let segmentation = |(maps, seen): (Vec<f32>, &Neighbourhood)| Segmentation {
-            model: self.reference(),
-            sequence: self.sequence_of(seen),
-            square: self.finding(maps),
-            placement: preprocess::placement(&seen.slice, &self.card.input),
-            width: seen.slice.width(),
-            height: seen.slice.height(),
-            milliseconds,
-        };
-        Ok(outputs.into_iter().zip(slices).map(segmentation).collect())
-    }
-
-    /// Probability of any finding at each pixel of maps of the card's classes: what the background leaves, or the largest where no
-    /// class is the background.
-    fn finding(&self, maps: Vec<f32>) -> Vec<f32> {
-        let classes = &self.card.classes;
-        if classes.len() == 1 {
-            return maps;
-        }
-        let background = classes.iter().position(|class| is_normal_class(class));
-        let of_pixel = |pixel: &[f32]| match background {
-            Some(background) => 1.0 - pixel[background],
-            None => pixel.iter().copied().fold(0.0, f32::max),
-        };
-        maps.chunks_exact(classes.len()).map(of_pixel).collect()
-    }
-
-    /// Temperature scaling (Guo et al. 2017) of probabilities that sum to one: logits divided by the card's temperature T are
-    /// powers p^(1/T), summing to one again. A card without calibration changes nothing.
-    fn calibrated(&self, p: &[f64]) -> Vec<f64> {
-        let Some(calibration) = self.card.calibration else { return p.to_vec() };
-        let powers: Vec<f64> = p.iter().map(|p| p.max(1e-12).powf(1.0 / calibration.temperature)).collect();
-        let total: f64 = powers.iter().sum();
-        powers.into_iter().map(|power| power / total).collect()
     }
 }

@@ -61,8 +61,12 @@ pub fn squares(seen: &Neighbourhood, spec: &InputSpec) -> Squares {
 /// One example [side, side, channels], channels last, as the card says: the slice, repeated over the channels, or with its neighbours
 /// or its other sequences in the first and third.
 pub fn network_input(seen: &Neighbourhood, spec: &InputSpec) -> Vec<f32> {
-    let Squares { own, beside } = squares(seen, spec);
-    among(scaled(&own, spec), beside.map(|square| square.map(|square| scaled(&square, spec))))
+    input_of(&squares(seen, spec), spec)
+}
+
+/// As [`network_input`], from what the network sees.
+pub fn input_of(Squares { own, beside }: &Squares, spec: &InputSpec) -> Vec<f32> {
+    among(scaled(own, spec), beside.each_ref().map(|square| square.as_ref().map(|square| scaled(square, spec))))
 }
 
 /// A slice's input of three channels with others in the first and third; where there is none, its own stands.

@@ -85,7 +85,7 @@ fn answer(
     upload.unpack(service.limits.body)?;
     let folder = upload.folder();
     let engine = Box::new(service.networks.clone());
-    let models = ModelPair::load(pair, &service.registry, engine, query.always_segment())?;
+    let models = ModelPair::load(pair, &service.registry, engine, query.manner())?;
     let outputs = Attachments { wanted: query.mask(), with_pictures: query.with_pictures(), ..Attachments::default() };
     let mut batch = Batch::new(query.looking()?, models, outputs);
     let Expanded { sources, outlines, models, errors } = paths::expand(&upload.paths, stopped);

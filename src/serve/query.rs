@@ -3,6 +3,7 @@
 use super::attachments::MaskFormat;
 use super::problem::Problem;
 use crate::batch::Looking;
+use crate::batch::model_pair::Manner;
 use crate::batch::pair::Wishes;
 use crate::domain::geometry::Plane;
 use serde::Deserialize;
@@ -33,6 +34,10 @@ pub struct PredictQuery {
     mask_threshold: Option<f64>,
     #[serde(default)]
     always_segment: Switch,
+    #[serde(default)]
+    ignore_gate: Switch,
+    #[serde(default)]
+    band: Switch,
     mask: Option<MaskFormat>,
     picture: Option<PictureFormat>,
     plane: Option<String>,
@@ -93,8 +98,11 @@ impl PredictQuery {
         })
     }
 
-    pub fn always_segment(&self) -> bool {
-        self.always_segment == Switch::On
+    /// How the models are to be asked.
+    pub fn manner(&self) -> Manner {
+        let is_on = |switch: Switch| switch == Switch::On;
+        let (always_segment, ignore_gate) = (is_on(self.always_segment), is_on(self.ignore_gate));
+        Manner { always_segment, ignore_gate, band: is_on(self.band) }
     }
 
     pub fn mask(&self) -> Option<MaskFormat> {
@@ -126,9 +134,15 @@ mod tests {
             assert!(problem.to_string().contains(named), "{query}: {problem}");
             assert_eq!(problem.status().as_u16(), 400);
         }
-        let query =
-            PredictQuery::parse("classifier=none&threshold=0.25&always_segment=true&mask=seg&picture=png").unwrap();
+        let query = PredictQuery::parse(
+            "classifier=none&threshold=0.25&always_segment=true&ignore_gate=1&mask=seg&picture=png",
+        )
+        .unwrap();
         assert_eq!((query.wishes().classifier, query.wishes().threshold), (Some("none"), Some(0.25)));
-        assert!(query.always_segment() && query.with_pictures() && query.mask() == Some(MaskFormat::Seg));
+        assert!(
+            query.manner() == Manner { always_segment: true, ignore_gate: true, band: false }
+                && query.with_pictures()
+                && query.mask() == Some(MaskFormat::Seg)
+        );
     }
 }

@@ -197,7 +197,7 @@ fn decode(reader: &Reader, item: &Item, spec: &InputSpec, masks: bool) -> Result
     let slice = reader.slice(&item.page)?;
     let stack = item.stack.as_deref().filter(|_| Surroundings::of([spec]).intensities);
     let study = stack.map(|stack| reader.intensities(stack)).transpose()?;
-    let seen = Neighbourhood { slice: slice.clone(), before: None, after: None, study };
+    let seen = Neighbourhood { study, ..slice.clone().into() };
     let Squares { own, beside } = preprocess::squares(&seen, spec);
     let mut bytes = vec![u8::from(beside.iter().all(Option::is_some))];
     let mut push = |square: &[f32]| bytes.extend(square.iter().map(|v| v.round().clamp(0.0, 255.0) as u8));

@@ -65,10 +65,10 @@ impl<'a> Reader<'a> {
             |page: &Option<Page>| page.as_ref().filter(|_| wanted.neighbours).map(|page| self.slice(page)).transpose();
         let stack = found.stack.as_deref().filter(|_| wanted.intensities);
         Ok(Neighbourhood {
-            slice: self.slice(&found.page)?,
             before: beside(&found.beside[0])?,
             after: beside(&found.beside[1])?,
             study: stack.map(|stack| self.intensities(stack)).transpose()?,
+            ..self.slice(&found.page)?.into()
         })
     }
 

@@ -8,6 +8,7 @@ mod dicom_spelling;
 mod evaluation;
 mod gradients;
 mod input;
+mod input_gate;
 mod io;
 mod keras;
 mod nifti_files;

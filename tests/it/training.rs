@@ -222,7 +222,7 @@ fn neighbouring_slices_are_channels_in_training_as_in_use() {
         ("p3_3.png", Some("p3_2.png"), None),
     ] {
         let index = set.items.iter().position(|item| item.page.file.ends_with(own)).unwrap();
-        let seen = Neighbourhood { slice: slice(own), before: before.map(slice), after: after.map(slice), study: None };
+        let seen = Neighbourhood { before: before.map(slice), after: after.map(slice), ..slice(own).into() };
         for alone in [false, true] {
             let seen = if alone { seen.slice.clone().into() } else { seen.clone() };
             let wanted = preprocess::network_input(&seen, &recipe.input);

@@ -10,7 +10,7 @@ use crate::app::{App, Dialog, words};
 use crate::domain::cascade::Gate;
 use crate::domain::mask::Mask;
 use crate::domain::overlay::OverlayColour;
-use crate::domain::prediction::{ModelRef, Segmentation};
+use crate::domain::prediction::{Classification, ModelRef, Segmentation};
 use crate::domain::study::Place;
 use crate::export::contact_sheet::{SheetExport, SheetSlice};
 use crate::export::kind::ExportKind;
@@ -136,6 +136,7 @@ impl App {
             classification: self.session.classification_at(entry, place).cloned(),
             segmentation: self.mask_at(entry, place),
             outline: entry.outline(place).cloned(),
+            gate: self.session.input_gate_at(entry, place).cloned(),
             failure: self.session.failure_at(entry, place).map(str::to_string),
         };
         ResultTable {
@@ -150,6 +151,12 @@ impl App {
             device: self.device.clone().unwrap_or_default(),
             with_names: self.settings.export_name,
         }
+    }
+
+    /// What the deciding model was made for, in its card's words.
+    fn known_pictures(&self) -> &str {
+        let card = self.classifier_card().or_else(|| self.segmenter_card());
+        card.map_or("", |card| card.input.modality.as_str())
     }
 
     /// Probabilities of a slice's mask, where the cascade shows it.
@@ -187,10 +194,12 @@ impl App {
                 let verdict = words::verdict_text(&c.verdict(thresholds.classifier));
                 let at = words::decimal(thresholds.classifier, 2);
                 lines.push(t!("export.verdict", verdict = verdict, threshold = at).into_owned());
-                let percent = |(class, p): &(String, f64)| {
-                    format!("{} {} %", words::class_name(class), words::decimal(p * 100.0, 1))
-                };
+                let percent =
+                    |(class, p): &(String, f64)| format!("{} {}", words::class_name(class), words::percent_of(c, *p));
                 lines.push(c.classes.iter().map(percent).collect::<Vec<_>>().join("   "));
+            }
+            None if self.session.is_withheld(entry, entry.shown.place) => {
+                lines.push(t!("gate.withheld", known = self.known_pictures()).into_owned());
             }
             None if !entry.is_asked_view() => {
                 lines.extend(
@@ -202,8 +211,11 @@ impl App {
             None => lines.push(t!("findings.no_classifier").into_owned()),
         }
         if let Some(c) = classification {
-            let calibrated = if c.calibrated { t!("findings.calibrated") } else { t!("findings.uncalibrated") };
+            let calibrated = if c.is_calibrated() { t!("findings.calibrated") } else { t!("findings.uncalibrated") };
             lines.push(calibrated.into_owned());
+        }
+        if classification.is_some_and(Classification::is_unlike) {
+            lines.push(t!("gate.shown", known = self.known_pictures()).into_owned());
         }
         if self.session.gate(entry) == Gate::Closed {
             lines.push(t!("findings.gate_closed").into_owned());

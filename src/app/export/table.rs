@@ -1,6 +1,8 @@
 //! The results of the open study as a table.
 
+use crate::domain::band::SliceBand;
 use crate::domain::card::Card;
+use crate::domain::input_gate::InputGate;
 use crate::domain::mask::Mask;
 use crate::domain::prediction::{Classification, Segmentation, Thresholds};
 use crate::domain::study::{Cut, FrameError, Place, Study};
@@ -18,6 +20,7 @@ pub struct SliceFindings {
     pub segmentation: Option<Arc<Segmentation>>,
     /// The reader's own outline.
     pub outline: Option<Arc<Mask>>,
+    pub gate: Option<InputGate>,
     /// Why a model in use has no answer, if it failed.
     pub failure: Option<String>,
 }
@@ -73,7 +76,7 @@ impl ResultTable {
         assembly: &mut StudyAssembly,
         hashes: &mut io::Hashes,
     ) -> Result<(), FrameError> {
-        let SliceFindings { place, classification, segmentation, outline, failure } = findings;
+        let SliceFindings { place, classification, segmentation, outline, gate, failure } = findings;
         let slice = self.study.frames.slice(*place)?;
         let mask = |s: &Segmentation| s.mask(self.thresholds.mask);
         let (truth, truth_problem) = match self.study.truth(*place, &slice) {
@@ -86,6 +89,8 @@ impl ResultTable {
             classification: classification.as_ref(),
             mask: segmentation.as_deref().map(|s| (&s.model, mask(s))),
             truth: outline.as_deref().or(truth.as_ref()),
+            gate: gate.as_ref(),
+            band: SliceBand::default(),
             truth_problem,
             sha256: hashes.of_slice(&self.study, *place),
             load_ms: None,

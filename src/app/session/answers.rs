@@ -4,6 +4,7 @@ use super::Session;
 use crate::app::entry::{Entry, Findings};
 use crate::domain::cascade::Gate;
 use crate::domain::headline::{Contradiction, Headline};
+use crate::domain::input_gate::InputGate;
 use crate::domain::prediction::{Classification, Segmentation, Verdict};
 use crate::domain::study::Place;
 use crate::engine::Question;
@@ -25,7 +26,32 @@ impl Session {
     }
 
     pub fn segmentation_at<'a>(&self, entry: &'a Entry, place: Place) -> Option<&'a Arc<Segmentation>> {
-        entry.findings(place)?.segmentation(self.models.segmenter.as_ref()?)
+        let answer = entry.findings(place)?.segmentation(self.models.segmenter.as_ref()?);
+        answer.filter(|_| !self.is_withheld(entry, place))
+    }
+
+    /// What the input gate says of a slice: the classifier's, else the segmenter's; `None` where nobody has measured it.
+    pub fn input_gate_at<'a>(&self, entry: &'a Entry, place: Place) -> Option<&'a InputGate> {
+        let findings = entry.findings(place)?;
+        let classification = self.models.classifier.as_ref().and_then(|model| findings.classification(model));
+        let segmentation = || findings.segmentation(self.models.segmenter.as_ref()?)?.gate.as_ref();
+        classification.and_then(|c| c.gate.as_ref()).or_else(segmentation)
+    }
+
+    /// What the input gate says of the slice on show.
+    pub fn input_gate<'a>(&self, entry: &'a Entry) -> Option<&'a InputGate> {
+        self.input_gate_at(entry, asked_place(entry)?)
+    }
+
+    /// Whether answers about a slice are withheld, because it is unlike those that the models know.
+    pub fn is_withheld(&self, entry: &Entry, place: Place) -> bool {
+        !entry.shows_unlike && self.input_gate_at(entry, place).is_some_and(InputGate::is_unlike)
+    }
+
+    /// Number of slices unlike those that the models know.
+    pub fn unlike(&self, entry: &Entry) -> usize {
+        let is_unlike = |place: &Place| self.input_gate_at(entry, *place).is_some_and(InputGate::is_unlike);
+        entry.places().filter(is_unlike).count()
     }
 
     /// Whether a slice's class of interest reaches the threshold.

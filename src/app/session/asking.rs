@@ -69,8 +69,8 @@ impl Session {
     /// A question about as many of these slices as go together.
     fn wish(&self, entry: &Entry, question: Question, places: impl IntoIterator<Item = Place>) -> Option<Wish> {
         let model = match question {
-            Question::Classify => self.models.classifier.clone(),
-            Question::Segment => self.models.segmenter.clone(),
+            Question::Classify | Question::ProbabilityBand => self.models.classifier.clone(),
+            Question::Segment | Question::OutlineBand => self.models.segmenter.clone(),
         }?;
         let is_new = |place: &Place| entry.findings(*place).is_none_or(|f| f.is_new(question, &model));
         let places: Vec<Place> = places.into_iter().filter(is_new).take(BATCH).collect();

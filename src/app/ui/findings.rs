@@ -4,12 +4,12 @@ use super::headline::contradiction_line;
 use super::{Actions, class_name};
 use crate::app::command::Command;
 use crate::app::entry::Entry;
-use crate::app::words::decimal;
+use crate::app::words::{decimal, mismatch_text, percent_of};
 use crate::app::{Action, App, theme};
 use crate::domain::card::Sequence;
-use crate::domain::geometry::Plane;
+use crate::domain::input_gate::InputGate;
 use crate::domain::prediction::Classification;
-use crate::domain::study::{Mismatch, Warning, mm};
+use crate::domain::study::{Warning, mm};
 use egui::{Frame, Label, Margin, ProgressBar, RichText, ScrollArea, Ui};
 use rust_i18n::t;
 
@@ -26,6 +26,7 @@ pub fn show(app: &App, ui: &mut Ui, out: &mut Actions) {
     let entry = app.session.selected().filter(|entry| entry.why_unreadable().is_none());
     if let Some(entry) = entry {
         super::headline::show(app, ui, entry, out);
+        super::input_gate::show(app, ui, entry, out);
         if entry.count() == 1 && entry.is_asked_view() {
             verdict(app, ui, entry);
         }
@@ -60,7 +61,9 @@ fn warnings(app: &App, ui: &mut Ui, entry: &Entry) {
     texts.extend(entry.shown.truth_problem.as_ref().map(|why| t!("warning.truth_unusable", why = why).into_owned()));
     let cards = app.classifier_card().into_iter().chain(app.segmenter_card());
     let unlike = entry.study.subject.mismatches_of(slice, cards);
-    texts.extend(unlike.iter().map(mismatch));
+    // The input gate says it where it withholds answers.
+    let is_told = app.session.input_gate(entry).is_some_and(InputGate::is_unlike);
+    texts.extend(unlike.iter().filter(|_| !is_told).map(mismatch_text));
     texts.extend(app.session.failure(entry).map(str::to_string));
     for text in texts {
         Frame::new().fill(theme::CAUTION.gamma_multiply(0.14)).corner_radius(6).inner_margin(Margin::same(7)).show(
@@ -97,19 +100,10 @@ fn warning(warning: &Warning) -> String {
     .into_owned()
 }
 
-fn mismatch(mismatch: &Mismatch) -> String {
-    match mismatch {
-        Mismatch::Modality { study, model } => t!("mismatch.modality", study = study, model = model),
-        Mismatch::BodyPart { study, model } => t!("mismatch.body_part", study = study, model = model),
-        Mismatch::Plane { study, model } => {
-            let name = |plane: &Plane| t!(format!("plane.{}", plane.id())).to_lowercase();
-            t!("mismatch.plane", study = name(study), model = name(model))
-        }
-    }
-    .into_owned()
-}
-
 fn verdict(app: &App, ui: &mut Ui, entry: &Entry) {
+    if app.session.is_withheld(entry, entry.shown.place) {
+        return;
+    }
     let Some(classification) = app.session.classification(entry) else {
         let waiting = app.session.models.classifier.is_some() && app.session.classifier_failure(entry).is_none();
         ui.add_space(4.0);
@@ -143,7 +137,8 @@ fn verdict(app: &App, ui: &mut Ui, entry: &Entry) {
 /// Probabilities of the classes, and what the models were given.
 fn details(app: &App, ui: &mut Ui, entry: &Entry, classification: &Classification) {
     bars(ui, classification);
-    let calibrated = if classification.calibrated { t!("findings.calibrated") } else { t!("findings.uncalibrated") };
+    let calibrated =
+        if classification.is_calibrated() { t!("findings.calibrated") } else { t!("findings.uncalibrated") };
     ui.label(RichText::new(calibrated).small().weak());
     neighbours(app, ui, entry);
 }
@@ -176,7 +171,7 @@ fn bars(ui: &mut Ui, classification: &Classification) {
         ui.horizontal(|ui| {
             ui.label(class_name(class));
             ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
-                ui.monospace(format!("{} %", decimal(p * 100.0, 1)));
+                ui.monospace(percent_of(classification, *p));
             });
         });
         let colour = if classification.is_finding(i) { theme::DANGER } else { theme::NEUTRAL };

@@ -27,7 +27,10 @@ pub fn show(app: &App, ui: &mut Ui, entry: &Entry, out: &mut Actions) {
 
 fn of_study(app: &App, ui: &mut Ui, entry: &Entry, headline: &Headline, out: &mut Actions) {
     let colour = if headline.positive > 0 { theme::DANGER } else { theme::NEUTRAL };
-    let text = RichText::new(headline_text(headline, entry.count())).size(15.0).strong();
+    // Slices whose answers are withheld are not waited for.
+    let withheld = if entry.shows_unlike { 0 } else { app.session.unlike(entry) };
+    let known = entry.count() - withheld;
+    let text = RichText::new(headline_text(headline, known)).size(15.0).strong();
     let frame = Frame::new().fill(colour.gamma_multiply(0.16)).stroke((1.0, colour)).corner_radius(8);
     frame.inner_margin(Margin::same(9)).show(ui, |ui| {
         ui.take_available_width();
@@ -40,7 +43,7 @@ fn of_study(app: &App, ui: &mut Ui, entry: &Entry, headline: &Headline, out: &mu
             }
             out.push(Action::Go(Step::To(index)));
         }
-        if headline.positive == 0 && headline.answered == entry.count() {
+        if headline.positive == 0 && headline.answered == known {
             ui.label(t!("headline.no_all_clear"));
         }
         let contradiction = app.volumetry.whole(&app.session).and_then(|whole| whole.contradiction);
@@ -64,7 +67,7 @@ mod tests {
     #[test]
     fn the_headline_says_how_many_and_where_in_both_languages() {
         let said = |locale: &str, key: &str| {
-            t!(key, locale = locale, n = 24, count = 155, percent = "98.9", answered = 3).into_owned()
+            t!(key, locale = locale, n = 24, count = 155, percent = "98.9 %", answered = 3).into_owned()
         };
         assert_eq!(said("en", "headline.positive"), "24 of 155 slices above the threshold");
         assert_eq!(said("es", "headline.positive"), "24 de 155 cortes por encima del umbral");

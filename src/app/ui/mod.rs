@@ -9,6 +9,7 @@ mod export;
 mod findings;
 mod headline;
 mod import;
+mod input_gate;
 mod marks;
 mod mask_controls;
 mod measurements;

@@ -6,7 +6,7 @@ use crate::app::command::Command;
 use crate::app::entry::Entry;
 use crate::app::planes::{Arrangement, Planes};
 use crate::app::session::Step;
-use crate::app::words::{decimal, plane_name};
+use crate::app::words::{percent_of, plane_name};
 use crate::app::{Action, App, theme};
 use crate::domain::prediction::Verdict;
 use crate::domain::study::{Cut, Place};
@@ -129,7 +129,7 @@ fn plot(app: &App, entry: &Entry, ui: &mut Ui, width: f32, out: &mut Actions) {
         let place = Place { index: under(at.x), ..entry.place };
         let said = app.session.classification_at(entry, place).filter(|_| entry.is_asked_view());
         let unknown = if entry.is_asked_view() { "…" } else { "" };
-        let percent = said.map_or(unknown.into(), |c| format!("{} %", decimal(c.finding() * 100.0, 1)));
+        let percent = said.map_or(unknown.into(), |c| percent_of(c, c.finding()));
         let text = format!("{}   {percent}", place.index + 1);
         let align = if at.x > rect.center().x { Align2::RIGHT_TOP } else { Align2::LEFT_TOP };
         painter.text(pos2(at.x, rect.top() + 2.0), align, text, FontId::proportional(12.0), theme::VIEWPORT_TEXT);

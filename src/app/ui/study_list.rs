@@ -4,7 +4,7 @@ use super::Actions;
 use crate::app::command::Command;
 use crate::app::entry::Entry;
 use crate::app::session::Sort;
-use crate::app::words::{decimal, headline_text};
+use crate::app::words::{headline_text, percent_of};
 use crate::app::{Action, App, theme};
 use crate::domain::prediction::Verdict;
 use egui::{
@@ -160,10 +160,17 @@ fn of_slices(app: &App, entry: &Entry) -> (String, Color32) {
     let Some(model) = &app.session.models.classifier else {
         return (t!("list.slices", count = entry.count()).into_owned(), Color32::TRANSPARENT);
     };
-    let Some((_, highest)) = entry.highest(model) else { return ("…".into(), Color32::GRAY) };
+    let Some((_, highest)) = entry.highest(model) else {
+        let all_withheld = app.session.unlike(entry) == entry.count();
+        return if all_withheld {
+            (t!("gate.short").into_owned(), theme::CAUTION)
+        } else {
+            ("…".into(), Color32::GRAY)
+        };
+    };
     let positive = entry.places().filter(|place| app.session.is_positive(entry, *place)).count();
     let colour = super::verdict_colour(&highest.verdict(app.session.thresholds.classifier));
-    let percent = decimal(highest.finding() * 100.0, 1);
+    let percent = percent_of(highest, highest.finding());
     (t!("list.positive", percent = percent, n = positive, count = entry.count()).into_owned(), colour)
 }
 
@@ -175,9 +182,12 @@ fn verdict(app: &App, entry: &Entry) -> (String, Color32) {
     if entry.count() > 1 {
         return of_slices(app, entry);
     }
+    if app.session.is_withheld(entry, entry.shown.place) {
+        return (t!("gate.short").into_owned(), theme::CAUTION);
+    }
     match app.session.classification(entry) {
         Some(c) => {
-            let percent = format!("{} %", decimal(c.finding() * 100.0, 1));
+            let percent = percent_of(c, c.finding());
             let verdict = c.verdict(threshold);
             let short = match &verdict {
                 Verdict::Positive(class) => super::class_name(class),

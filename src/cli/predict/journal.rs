@@ -25,6 +25,8 @@ pub fn asked(args: &Args, models: &ModelPair) -> Asked {
     let plane = |name: &str, plane: Option<Plane>| plane.map(|plane| format!("--{name} {}", plane.id()));
     let mut flags = Vec::new();
     flags.extend(args.always_segment.then(|| "--always-segment".to_string()));
+    flags.extend(args.ignore_gate.then(|| "--ignore-gate".to_string()));
+    flags.extend(args.band.then(|| "--band".to_string()));
     flags.extend(plane("plane", args.plane));
     flags.extend(plane("look-in", args.look_in));
     flags.extend((args.time > 1).then(|| format!("--time {}", args.time)));

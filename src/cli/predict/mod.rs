@@ -8,7 +8,7 @@ mod pictures;
 use super::asking::Asking;
 use super::choice::choice;
 use super::emit;
-use crate::batch::model_pair::ModelPair;
+use crate::batch::model_pair::{Manner, ModelPair};
 use crate::batch::shard::{Shard, StudyKey, keys};
 use crate::batch::{Batch, Looking};
 use crate::domain::geometry::Plane;
@@ -69,6 +69,13 @@ pub struct Args {
     /// Segment every slice, whatever the classifier says.
     #[arg(long)]
     always_segment: bool,
+    /// Answer about pictures that do not look like those a model was trained on, too; such answers are marked in the results.
+    #[arg(long)]
+    ignore_gate: bool,
+    /// Also say how far each answer moves when the picture is mirrored, shifted, scaled and brightened a little: a range of
+    /// probabilities, areas and volumes. Takes about nine times as long.
+    #[arg(long)]
+    band: bool,
     /// For volumes: the plane that results are shown and written in. The networks look in the study's own plane all the same, so
     /// that the mask is the same in every plane.
     #[arg(long, value_parser = choice(Plane::ALL, Plane::id))]
@@ -125,7 +132,8 @@ pub fn run(mut args: Args) -> anyhow::Result<ExitCode> {
     let registry = Arc::new(Registry::scan());
     let pair = args.asking.pair(&registry)?;
     let engine = CandleEngine::new(registry.clone(), device);
-    let models = ModelPair::load(pair, &registry, Box::new(engine), args.always_segment)?;
+    let manner = Manner { always_segment: args.always_segment, ignore_gate: args.ignore_gate, band: args.band };
+    let models = ModelPair::load(pair, &registry, Box::new(engine), manner)?;
     if args.mask.is_some() && !models.outlines() {
         bail!("--mask needs a segmenter; leave `--segmenter none` away");
     }

@@ -1,14 +1,19 @@
 //! Assembles what a report says of one study. The window and `predict` both use it, so that their reports agree.
 
 use super::overlap::Overlap;
-use super::{ClassifierReport, FileError, Highest, Report, SegmenterReport, SliceReport, StudyReport};
+use super::{
+    ClassifierReport, FileError, GateReport, Highest, Report, SegmenterReport, SliceReport, StudyMask, StudyReport,
+};
+use crate::domain::band::SliceBand;
 use crate::domain::card::Card;
 use crate::domain::headline::{Contradiction, Headline, share};
+use crate::domain::input_gate::InputGate;
 use crate::domain::mask::Mask;
 use crate::domain::measure::VolumeMeasurements;
 use crate::domain::prediction::{Classification, ModelRef, Thresholds, Verdict};
 use crate::domain::slice::{Slice, Spacing, SpacingSource};
-use crate::domain::study::{Cut, FrameError, Mismatch, Place, Study, Warning};
+use crate::domain::study::{Cut, FrameError, Place, Study, Warning};
+use crate::domain::subject::Mismatch;
 use std::path::{Path, PathBuf};
 
 /// What all slices of a study have in common in a report.
@@ -39,6 +44,11 @@ pub struct SliceAnswer<'a> {
     pub mask: Option<(&'a ModelRef, Mask)>,
     /// The reference outline of the slice, if it has one.
     pub truth: Option<&'a Mask>,
+    /// What the input gate says of the slice. Where the slice is unlike those that the model knows, answers are there only because
+    /// they were asked for all the same.
+    pub gate: Option<&'a InputGate>,
+    /// How far the answers move when the picture is changed a little, where that was asked.
+    pub band: SliceBand,
     /// Why the expert's outline cannot be used.
     pub truth_problem: Option<FrameError>,
     /// sha256 of the slice's file, lower-case hex; empty for the example, which is no file.
@@ -74,6 +84,10 @@ pub struct StudyAssembly<'a> {
     headline: Headline,
     overlap: Overlap,
     unreadable: usize,
+    /// Number of slices that the input gate calls unlike those that the model knows.
+    unlike: usize,
+    /// Pixels of the inner and of the outer outlines of all slices, where bands were asked for.
+    band: Option<[usize; 2]>,
     /// Size of a pixel of the first slice.
     spacing: Option<Spacing>,
     /// How the first slice differs from what the models were made for.
@@ -84,13 +98,38 @@ impl<'a> StudyAssembly<'a> {
     pub fn new(context: StudyContext<'a>) -> Self {
         let (slices, masks, errors) = Default::default();
         let (headline, overlap) = (Headline::default(), Overlap::default());
-        Self { context, slices, masks, errors, headline, overlap, unreadable: 0, spacing: None, mismatches: Vec::new() }
+        Self {
+            context,
+            slices,
+            masks,
+            errors,
+            headline,
+            overlap,
+            unreadable: 0,
+            unlike: 0,
+            band: None,
+            spacing: None,
+            mismatches: Vec::new(),
+        }
     }
 
     /// Counts the classifier's answer about slice `index` of the plane that was looked in. [`Self::slice`] does so for slices of
     /// that plane.
     pub fn looked_at(&mut self, index: usize, classification: &Classification) {
         self.headline.add(index, classification, self.context.thresholds.classifier);
+    }
+
+    /// Counts what the input gate says of a slice of the plane that was looked in. [`Self::slice`] does so for slices of that plane.
+    pub fn judged(&mut self, gate: Option<&InputGate>) {
+        self.unlike += usize::from(gate.is_some_and(InputGate::is_unlike));
+    }
+
+    /// Counts how far the outline of a slice of the plane that was looked in moves. [`Self::slice`] does so for slices of that plane.
+    pub fn wavered(&mut self, band: SliceBand) {
+        if let Some([inner, outer]) = band.area {
+            let sum = self.band.get_or_insert_default();
+            (sum[0], sum[1]) = (sum[0] + inner, sum[1] + outer);
+        }
     }
 
     /// Masks so far, by slice number.
@@ -102,6 +141,8 @@ impl<'a> StudyAssembly<'a> {
     pub fn slice(&mut self, answer: SliceAnswer) {
         let StudyContext { study, asked, cards, thresholds, calibration, outlined, .. } = self.context;
         let SliceAnswer { place, slice, classification, mask, truth_problem, sha256, .. } = answer;
+        self.judged(answer.gate);
+        self.wavered(answer.band);
         let own = classification.filter(|_| place.cut == asked);
         if let Some(classification) = own {
             self.looked_at(place.index, classification);
@@ -146,8 +187,11 @@ impl<'a> StudyAssembly<'a> {
             spacing_mm: spacing.map(|s| [s.row_mm, s.column_mm]),
             spacing_from: spacing.map(|s| s.source.id().into()),
             sha256,
-            classifier: classification.map(|c| ClassifierReport::new(c, thresholds, verdict_of)),
-            segmenter: mask.as_ref().map(|(model, mask)| SegmenterReport::new(model, mask, spacing, thresholds)),
+            input_gate: answer.gate.map(GateReport::new),
+            classifier: classification.map(|c| ClassifierReport::new(c, thresholds, verdict_of, answer.band)),
+            segmenter: mask
+                .as_ref()
+                .map(|(model, mask)| SegmenterReport::new(model, mask, spacing, thresholds, answer.band)),
             reference_pixels: answer.truth.map(Mask::area),
             dice,
             contradiction: contradiction.map(|found| found.id().into()),
@@ -219,10 +263,14 @@ impl<'a> StudyAssembly<'a> {
             time: cut.time + 1,
             modality: study.subject.modality.clone(),
             body_part: study.subject.body_part.clone(),
+            unlike_slices: self.unlike,
             positive_slices: positive,
             highest: highest.map(|(index, probability)| Highest { slice: index + 1, probability }),
             contradiction: contradiction.map(|found| found.id().into()),
-            mask: outlined.then(|| VolumeMeasurements::of(&self.masks, self.spacing, voxel_mm3).into()),
+            mask: outlined.then(|| StudyMask {
+                volume_ml_range: self.band.zip(voxel_mm3).map(|(band, mm3)| band.map(|n| n as f64 * mm3 / 1000.0)),
+                ..VolumeMeasurements::of(&self.masks, self.spacing, voxel_mm3).into()
+            }),
             reference: self.overlap.reference(voxel_mm3),
             dice: self.overlap.dice(),
             mask_file,
@@ -285,6 +333,8 @@ mod tests {
             classification: None,
             mask: None,
             truth: None,
+            gate: None,
+            band: SliceBand::default(),
             truth_problem: Some(file()),
             sha256: Err(file()),
             load_ms: None,
@@ -322,6 +372,7 @@ mod tests {
             classes: vec![("tumor".into(), p), ("no_tumor".into(), 1.0 - p)],
             calibrated: true,
             sequence: None,
+            gate: None,
             milliseconds: 0.0,
         };
         let mut assembly = StudyAssembly::new(StudyContext {
@@ -345,6 +396,8 @@ mod tests {
                 classification: Some(classification),
                 mask,
                 truth: Some(truth),
+                gate: None,
+                band: SliceBand::default(),
                 truth_problem: None,
                 sha256: Ok(String::new()),
                 load_ms: None,

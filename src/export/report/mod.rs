@@ -8,6 +8,8 @@ mod table;
 
 pub use table::TableFormat;
 
+use crate::domain::band::SliceBand;
+use crate::domain::input_gate::{InputGate, Reason};
 use crate::domain::mask::Mask;
 use crate::domain::measure::{Measurements, VolumeMeasurements};
 use crate::domain::prediction::{Classification, ModelRef, Thresholds, Verdict};
@@ -101,6 +103,8 @@ pub struct StudyReport {
     pub time: usize,
     pub modality: Option<String>,
     pub body_part: Option<String>,
+    /// Number of slices that the input gate calls unlike those that the model knows.
+    pub unlike_slices: usize,
     /// Number of slices above the threshold, of those looked at.
     pub positive_slices: usize,
     /// Highest answer about the slices looked at; `None` without a classifier.
@@ -145,6 +149,8 @@ pub struct StudyMask {
     pub components: usize,
     /// Where distances between slices are known.
     pub volume_ml: Option<f64>,
+    /// Volume of what is outlined in every changed picture, and in any, in ml; where bands were asked for.
+    pub volume_ml_range: Option<[f64; 2]>,
     /// Largest area within one slice.
     pub area_mm2: Option<f64>,
     /// Largest within one slice.
@@ -158,6 +164,7 @@ impl From<VolumeMeasurements> for StudyMask {
             slices: sizes.slices,
             components: sizes.components,
             volume_ml: sizes.ml,
+            volume_ml_range: None,
             area_mm2: sizes.area_mm2,
             diameter_mm: sizes.diameter_mm,
         }
@@ -181,6 +188,9 @@ pub struct SliceReport {
     pub spacing_from: Option<Code>,
     /// sha256 of the slice's file, lower-case hex.
     pub sha256: String,
+    /// Whether the slice is one that the deciding model knows; `None` where nobody has measured that.
+    pub input_gate: Option<GateReport>,
+    /// `None` where the answer is withheld, too.
     pub classifier: Option<ClassifierReport>,
     pub segmenter: Option<SegmenterReport>,
     /// Pixels of the reference outline; `None` without one.
@@ -194,6 +204,29 @@ pub struct SliceReport {
     pub timings_ms: BTreeMap<Code, f64>,
 }
 
+/// What the input gate says of a slice.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct GateReport {
+    /// How unlike the training pictures it is: 0 where it is as likely to be of another kind.
+    pub score: f64,
+    /// Score from which on it counts as unlike.
+    pub threshold: f64,
+    /// Whether it is unlike those that the model knows, by its score or for another reason.
+    pub unlike: bool,
+    pub reasons: Vec<String>,
+}
+
+impl GateReport {
+    fn new(gate: &InputGate) -> Self {
+        Self {
+            score: gate.familiarity.score,
+            threshold: gate.familiarity.threshold,
+            unlike: gate.is_unlike(),
+            reasons: gate.reasons.iter().map(Reason::code).collect(),
+        }
+    }
+}
+
 #[derive(Debug, Serialize, Deserialize)]
 pub struct ClassifierReport {
     pub model: String,
@@ -201,6 +234,10 @@ pub struct ClassifierReport {
     pub classes: BTreeMap<String, f64>,
     /// Probability that something was found, whatever it is.
     pub finding: f64,
+    /// Lowest and highest probability of the class that decides, over small changes of the picture; where bands were asked for.
+    pub probability_range: Option<[f64; 2]>,
+    /// Whether the probabilities were calibrated, for pictures of this kind.
+    pub calibrated: bool,
     pub threshold: f64,
     pub positive: bool,
     /// The class that reaches the threshold, `negative`, or `undecided` when none of several does.
@@ -217,6 +254,8 @@ pub struct SegmenterReport {
     pub sha256: String,
     pub mask_threshold: f32,
     pub mask_pixels: usize,
+    /// Pixels outlined in every changed picture, and in any; where bands were asked for.
+    pub area_range: Option<[usize; 2]>,
     pub components: usize,
     pub area_mm2: Option<f64>,
     /// Largest diameter of the largest component.
@@ -225,13 +264,15 @@ pub struct SegmenterReport {
 }
 
 impl ClassifierReport {
-    fn new(classification: &Classification, thresholds: Thresholds, verdict_of: &'static str) -> Self {
+    fn new(classification: &Classification, thresholds: Thresholds, verdict_of: &'static str, band: SliceBand) -> Self {
         let verdict = classification.verdict(thresholds.classifier);
         Self {
             model: classification.model.id.clone(),
             sha256: classification.model.sha256.clone(),
             classes: classification.classes.iter().cloned().collect(),
             finding: classification.finding(),
+            probability_range: band.probability.map(|band| [band.lowest, band.highest]),
+            calibrated: classification.is_calibrated(),
             threshold: thresholds.classifier,
             positive: matches!(verdict, Verdict::Positive(_)),
             verdict: match verdict {
@@ -247,13 +288,14 @@ impl ClassifierReport {
 
 impl SegmenterReport {
     /// `mask` is the model's at the mask threshold.
-    fn new(model: &ModelRef, mask: &Mask, spacing: Option<Spacing>, thresholds: Thresholds) -> Self {
+    fn new(model: &ModelRef, mask: &Mask, spacing: Option<Spacing>, thresholds: Thresholds, band: SliceBand) -> Self {
         let sizes = Measurements::of(mask, spacing);
         Self {
             model: model.id.clone(),
             sha256: model.sha256.clone(),
             mask_threshold: thresholds.mask,
             mask_pixels: sizes.pixels,
+            area_range: band.area,
             components: sizes.components,
             area_mm2: sizes.area_mm2,
             diameter_px: sizes.diameter_px,

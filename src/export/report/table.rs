@@ -83,6 +83,8 @@ fn csv(report: &Report) -> Result<Vec<u8>, ExportError> {
         "diameter_px",
         "reference_pixels",
         "dice",
+        "gate_score",
+        "gate_unlike",
     ];
     writer.write_record(header).map_err(|e| failed(&e))?;
     let text = |v: Option<String>| v.unwrap_or_default();
@@ -117,6 +119,8 @@ fn csv(report: &Report) -> Result<Vec<u8>, ExportError> {
             text(s.map(|s| format!("{:.2}", s.diameter_px))),
             text(r.reference_pixels.map(|pixels| pixels.to_string())),
             text(r.dice.map(|dice| format!("{dice:.4}"))),
+            text(r.input_gate.as_ref().map(|gate| format!("{:.4}", gate.score))),
+            text(r.input_gate.as_ref().map(|gate| gate.unlike.to_string())),
         ];
         writer.write_record(row).map_err(|e| failed(&e))?;
     }

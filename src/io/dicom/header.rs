@@ -11,7 +11,7 @@ use super::values::{first_item, number_of, text};
 use crate::domain::acquisition::{self, Acquisition};
 use crate::domain::geometry::{Orientation, Vector, scaled, sum};
 use crate::domain::slice::{Spacing, SpacingSource};
-use crate::domain::study::Subject;
+use crate::domain::subject::Subject;
 use crate::io::error::{LoadError, Problem};
 use crate::io::guarded;
 use dicom_dictionary_std::tags;
