@@ -469,7 +469,7 @@ fn plain_class(name: &str) -> String {
     };
     let plain = name.trim().to_lowercase().replace([' ', '-', '_', '.'], "").replace("tumour", "tumor");
     let plain: String = plain.chars().map(unaccented).collect();
-    let plain = unnumbered(name).map_or(plain, |rest| plain_class(rest));
+    let plain = unnumbered(name).map_or(plain, plain_class);
     match plain.strip_suffix("tumor") {
         Some(kind) if !kind.is_empty() && !["no", "non", "sin", "sem", "kein"].contains(&kind) => kind.to_string(),
         _ => plain,

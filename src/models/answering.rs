@@ -14,10 +14,13 @@ use lesionlens_nn::exec::ExecError;
 use rayon::prelude::*;
 use std::time::Instant;
 
+/// How familiar each picture is; `None` where nobody has measured it.
+type Familiarities = Vec<Option<Familiarity>>;
+
 /// A network's output for several slices, in their order.
 struct Outputs {
     answers: Vec<Vec<f32>>,
-    familiarities: Vec<Option<Familiarity>>,
+    familiarities: Familiarities,
     /// Time in the network for each slice.
     milliseconds: f64,
 }
@@ -50,7 +53,7 @@ impl Model {
         inputs: Vec<f32>,
         count: usize,
         cancelled: &(dyn Fn() -> bool + Sync),
-    ) -> Result<(Vec<Vec<f32>>, Vec<Option<Familiarity>>), ModelError> {
+    ) -> Result<(Vec<Vec<f32>>, Familiarities), ModelError> {
         let failed = |reason: ExecError| ModelError::Run { id: self.card.id.clone(), reason };
         let InputSpec { side, channels, .. } = self.card.input;
         let x = Tensor::from_vec(inputs, (count, side, side, channels), &Device::Cpu).map_err(|e| failed(e.into()))?;

@@ -97,7 +97,7 @@ mod tests {
     fn disc(side: usize) -> Vec<f32> {
         let centre = side as f32 / 2.0 - 3.0;
         let at = |i: usize| ((i % side) as f32 - centre, (i / side) as f32 - centre - 4.0);
-        (0..side * side).map(|i| at(i)).map(|(x, y)| if x.hypot(y) < 12.0 { 200.0 } else { 20.0 }).collect()
+        (0..side * side).map(at).map(|(x, y)| if x.hypot(y) < 12.0 { 200.0 } else { 20.0 }).collect()
     }
 
     /// Undoing brings every pixel back but for the blur of interpolation at the disc's edge: within 1 grey value on average.

@@ -24,7 +24,7 @@ impl Axes {
         if self == Self::CHANNELS_FIRST { Ok(x.clone()) } else { x.permute((0, 3, 1, 2))?.contiguous() }
     }
 
-    fn from_channels_first(self, x: Tensor) -> Result<Tensor> {
+    fn channels_last(self, x: Tensor) -> Result<Tensor> {
         if self == Self::CHANNELS_FIRST { Ok(x) } else { x.permute((0, 2, 3, 1))?.contiguous() }
     }
 
@@ -117,7 +117,7 @@ pub fn conv_transpose(
         let (before, after) = (before.max(0).unsigned_abs(), after.max(0).unsigned_abs());
         y = y.narrow(axis, before, y.dim(axis)?.saturating_sub(before + after))?;
     }
-    axes.from_channels_first(y.contiguous()?.broadcast_add(&bias.reshape((1, (), 1, 1))?)?)
+    axes.channels_last(y.contiguous()?.broadcast_add(&bias.reshape((1, (), 1, 1))?)?)
 }
 
 /// The two input places of every output place along an axis, and the share of the second.
@@ -183,7 +183,7 @@ pub fn group_norm(
     let normal = normal.reshape(first.shape())?;
     let first = Axes::CHANNELS_FIRST;
     let scaled = normal.broadcast_mul(&first.along_channels(scale, &normal)?)?;
-    axes.from_channels_first(scaled.broadcast_add(&first.along_channels(shift, &scaled)?)?)
+    axes.channels_last(scaled.broadcast_add(&first.along_channels(shift, &scaled)?)?)
 }
 
 /// A scale and a shift by channel.
@@ -206,7 +206,7 @@ pub fn depth_to_space(x: &Tensor, block: usize, axes: Axes) -> Result<Tensor> {
     let rest = channels / (block * block);
     let parts = x.reshape(&[batch, block, block, rest, height, width][..])?;
     let large = parts.permute(&[0, 3, 4, 1, 5, 2][..])?.contiguous()?;
-    axes.from_channels_first(large.reshape((batch, rest, height * block, width * block))?)
+    axes.channels_last(large.reshape((batch, rest, height * block, width * block))?)
 }
 
 /// The input's axes in another order (0 rows, 1 columns, 2 channels).

@@ -169,7 +169,7 @@ impl Layer<'_> {
         sink.origins.insert(format!("{name}.{}", role.suffix()), origin);
     }
 
-    fn from_file(&self, sink: &mut Sink, part: &str, role: Role, stored: Stored) {
+    fn store(&self, sink: &mut Sink, part: &str, role: Role, stored: Stored) {
         self.origin(sink, part, role, Origin::File(stored));
     }
 
@@ -240,9 +240,9 @@ impl Layer<'_> {
                 let window = Window::dense(1, Padding::Valid);
                 let y = self.push(sink, "pointwise", Op::Conv { filters, window, bias }, &[x]);
                 let kernel = self.stored(&["pointwise_kernel"], 1, Form::Kernel);
-                self.from_file(sink, "pointwise", Role::Kernel, kernel);
+                self.store(sink, "pointwise", Role::Kernel, kernel);
                 let bias = self.stored(&["bias"], 2, Form::Plain);
-                self.from_file(sink, "pointwise", Role::Bias, bias);
+                self.store(sink, "pointwise", Role::Bias, bias);
                 self.activated(sink, y)
             }
             ("Conv2DTranspose" | "Convolution2DTranspose", Shape::Image { height, width, .. }) => {
@@ -258,8 +258,8 @@ impl Layer<'_> {
                     (Op::Dense { units, bias }, Form::Dense)
                 };
                 let y = self.push(sink, "", op, &[x]);
-                self.from_file(sink, "", Role::Kernel, self.stored(&["kernel"], 0, form));
-                self.from_file(sink, "", Role::Bias, self.stored(&["bias"], 1, Form::Plain));
+                self.store(sink, "", Role::Kernel, self.stored(&["kernel"], 0, form));
+                self.store(sink, "", Role::Bias, self.stored(&["bias"], 1, Form::Plain));
                 self.activated(sink, y)
             }
             ("BatchNormalization" | "SyncBatchNormalization", _) => {
@@ -272,8 +272,8 @@ impl Layer<'_> {
                 self.optional(sink, Role::Scale, scale.then(|| plain(&["gamma"], 0)), 1.0, channels);
                 let beta = centre.then(|| plain(&["beta"], usize::from(scale)));
                 self.optional(sink, Role::Bias, beta, 0.0, channels);
-                self.from_file(sink, "", Role::RunningMean, plain(&["moving_mean"], first));
-                self.from_file(sink, "", Role::RunningVariance, plain(&["moving_variance"], first + 1));
+                self.store(sink, "", Role::RunningMean, plain(&["moving_mean"], first));
+                self.store(sink, "", Role::RunningVariance, plain(&["moving_variance"], first + 1));
                 Ok(y)
             }
             ("LayerNormalization" | "GroupNormalization", _) => {
@@ -310,7 +310,7 @@ impl Layer<'_> {
                 };
                 let y = self.push(sink, "", Op::PRelu { by_channel }, &[x]);
                 let form = if by_channel { Form::ByChannel } else { Form::Plain };
-                self.from_file(sink, "", Role::Scale, self.stored(&["alpha"], 0, form));
+                self.store(sink, "", Role::Scale, self.stored(&["alpha"], 0, form));
                 Ok(y)
             }
             ("Activation", _) => match activation::told(self.config.get("activation"), sink.legacy) {
@@ -409,8 +409,8 @@ impl Layer<'_> {
             Some(groups) => Form::Groups(groups as usize),
         };
         let y = self.push(sink, "", Op::Conv { filters, window, bias }, &[x]);
-        self.from_file(sink, "", Role::Kernel, self.stored(&["kernel"], 0, form));
-        self.from_file(sink, "", Role::Bias, self.stored(&["bias"], 1, Form::Plain));
+        self.store(sink, "", Role::Kernel, self.stored(&["kernel"], 0, form));
+        self.store(sink, "", Role::Bias, self.stored(&["bias"], 1, Form::Plain));
         self.activated(sink, y)
     }
 
@@ -427,8 +427,8 @@ impl Layer<'_> {
             (Op::Conv { filters, window, bias }, Form::Groups(channels))
         };
         let y = self.push(sink, "", op, &[x]);
-        self.from_file(sink, "", Role::Kernel, self.stored(&["depthwise_kernel", "kernel"], 0, form));
-        self.from_file(sink, "", Role::Bias, self.stored(&["bias"], 1, Form::Plain));
+        self.store(sink, "", Role::Kernel, self.stored(&["depthwise_kernel", "kernel"], 0, form));
+        self.store(sink, "", Role::Bias, self.stored(&["bias"], 1, Form::Plain));
         if whole { self.activated(sink, y) } else { Ok(y) }
     }
 
@@ -464,8 +464,8 @@ impl Layer<'_> {
         let (Some(rows), Some(columns)) = (crop(0), crop(1)) else { return Err(self.lacks("strides")) };
         let op = Op::ConvTranspose { filters, size: window.size, stride, crop: [rows, columns], bias };
         let y = self.push(sink, "", op, &[x]);
-        self.from_file(sink, "", Role::Kernel, self.stored(&["kernel"], 0, Form::Transposed));
-        self.from_file(sink, "", Role::Bias, self.stored(&["bias"], 1, Form::Plain));
+        self.store(sink, "", Role::Kernel, self.stored(&["kernel"], 0, Form::Transposed));
+        self.store(sink, "", Role::Bias, self.stored(&["bias"], 1, Form::Plain));
         self.activated(sink, y)
     }
 

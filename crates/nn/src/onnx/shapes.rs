@@ -136,7 +136,7 @@ impl Reader<'_> {
             {
                 Ok(flow(x.id, Standing::Table { groups, turned: false }))
             }
-            (&[1, groups, _], _) if is_map && groups > 0 && from[1] % groups == 0 => {
+            (&[1, groups, _], _) if is_map && groups > 0 && from[1].is_multiple_of(groups) => {
                 Ok(flow(x.id, Standing::Grouped { groups }))
             }
             (&[1, channels, height, width], Standing::Table { groups, turned })
@@ -333,7 +333,7 @@ impl Reader<'_> {
         let mut id = call.map(0)?;
         let block = usize::try_from(call.integer("blocksize", 0)).unwrap_or(0);
         let channels = self.builder.shape(id).channels();
-        if block == 0 || channels % (block * block) != 0 {
+        if block == 0 || !channels.is_multiple_of(block * block) {
             return Err(format!("blocks of {block} for {channels} channels"));
         }
         if call.text("mode") == "CRD" {
