@@ -3,7 +3,7 @@
 use super::TorchError;
 use super::dict::Dict;
 use crate::exec::Parameters;
-use crate::graph::{Activation, Builder, Graph, NodeId, Op, Padding, Shape, Window};
+use crate::graph::{Activation, Builder, Graph, Grid, NodeId, Op, Padding, Resampling, Shape, Window};
 use crate::weights;
 use candle_core::Tensor;
 use std::collections::BTreeSet;
@@ -135,7 +135,8 @@ impl<'a> Assembly<'a> {
     /// Twice the size, between pixels, corners on corners.
     pub fn smooth_double(&mut self, name: &str, input: NodeId) -> NodeId {
         let Shape::Image { height, width, .. } = self.builder.shape(input) else { return input };
-        self.builder.push(format!("{name}.larger"), super::unet::corners_double([height, width]), &[input])
+        let op = Op::Resize { to: [2 * height, 2 * width], resampling: Resampling::Bilinear, grid: Grid::Corners };
+        self.builder.push(format!("{name}.larger"), op, &[input])
     }
 
     /// A batch-norm when the dict has its statistics, else instance normalisation, with a scale and shift where there are.

@@ -4,6 +4,10 @@ use crate::exec::Parameters;
 use candle_core::Tensor;
 use std::collections::{BTreeMap, BTreeSet};
 
+/// The first convolution of each known U-Net, whose kernel tells the channels of the pictures.
+pub const FIRST_OF_UNETS: [&str; 5] =
+    ["encoder1.enc1conv1", "inc.double_conv.0", "conv_0.conv_0.conv", "0.conv.unit0.conv", "0.conv"];
+
 /// Modules that training code wraps a network in.
 const WRAPPERS: [&str; 19] = [
     "module",
@@ -108,10 +112,8 @@ impl Dict {
     /// Channels of the pictures, by the first convolution of the networks that may have one.
     pub fn channels(&self) -> usize {
         let first = ["conv1", "features.0", "features.0.0", "conv_stem", "stem.0"];
-        let found = first
-            .iter()
-            .chain(&super::unet::FIRST)
-            .find_map(|name| self.dims(&format!("{name}.weight")).get(1).copied());
+        let found =
+            first.iter().chain(&FIRST_OF_UNETS).find_map(|name| self.dims(&format!("{name}.weight")).get(1).copied());
         found.filter(|channels| *channels == 1).unwrap_or(3)
     }
 

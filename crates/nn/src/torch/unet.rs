@@ -3,15 +3,11 @@
 
 use super::TorchError;
 use super::assembly::{Assembly, Built};
-use super::dict::Dict;
-use crate::graph::{Activation, Grid, NodeId, Op, Resampling, Shape, Window};
-
-/// The first convolution of each, whose kernel tells the channels of the pictures.
-pub const FIRST: [&str; 5] =
-    ["encoder1.enc1conv1", "inc.double_conv.0", "conv_0.conv_0.conv", "0.conv.unit0.conv", "0.conv"];
+use super::dict::{Dict, FIRST_OF_UNETS};
+use crate::graph::{Activation, NodeId, Op, Shape, Window};
 
 pub fn fits(dict: &Dict) -> bool {
-    FIRST.iter().any(|name| dict.dims(&format!("{name}.weight")).len() == 4)
+    FIRST_OF_UNETS.iter().any(|name| dict.dims(&format!("{name}.weight")).len() == 4)
 }
 
 pub fn build(dict: &Dict, input: Shape) -> Result<Built, TorchError> {
@@ -173,10 +169,4 @@ fn norm_and_slope(net: &mut Assembly, dict: &Dict, name: &str, x: NodeId) -> Nod
     let x = net.norm(&format!("{name}.adn.N"), x);
     let slope = format!("{name}.adn.A");
     if dict.has(&format!("{slope}.weight")) { net.slopes(&slope, x) } else { net.relu(name, x) }
-}
-
-/// Twice the size, corners on corners.
-pub fn corners_double(side: [usize; 2]) -> Op {
-    let to = side.map(|side| side * 2);
-    Op::Resize { to, resampling: Resampling::Bilinear, grid: Grid::Corners }
 }
