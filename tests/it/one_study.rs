@@ -190,7 +190,8 @@ fn studies_are_split_and_joined_by_hand() {
 fn predict(home: &Path, args: &[&str]) -> Value {
     let output = lesionlens(
         home,
-        &[&["predict", "v.nii", "--always-segment", "--mask-threshold", "0.05", "--json", "-"], args].concat(),
+        &[&["predict", "v.nii", "--always-segment", "--ignore-gate", "--mask-threshold", "0.05", "--json", "-"], args]
+            .concat(),
     );
     assert!(output.status.success(), "{}", text(&output.stderr));
     serde_json::from_slice(&output.stdout).unwrap()
