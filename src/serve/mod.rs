@@ -1,6 +1,6 @@
 //! `lesionlens serve`: the networks behind HTTP. No socket is opened unless this room is asked to.
 //!
-//! [`service`] holds what requests share, [`routes`] says who answers which address, [`listener`] accepts connections.
+//! `service` holds what requests share, `routes` says who answers which address, `listener` accepts connections.
 
 mod archive;
 mod attachments;

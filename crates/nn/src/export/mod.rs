@@ -1,3 +1,3 @@
-//! A [`Graph`] and its weights → files of other runtimes.
+//! A [`crate::graph::Graph`] and its weights → files of other runtimes.
 
 pub mod onnx;

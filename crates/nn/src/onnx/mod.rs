@@ -1,6 +1,6 @@
 //! ONNX files → a [`Graph`] and its weights.
 //!
-//! The file is read by a small reader of its wire format ([`wire`], [`proto`]). Every tensor of the file is either a constant,
+//! The file is read by a small reader of its wire format (`wire`, `proto`). Every tensor of the file is either a constant,
 //! which is computed here, or a value of the graph, of which is known which of the file's axes are rows, columns and channels;
 //! so exporters' transpositions cost nothing. What is not known is listed with its operator's name.
 
