@@ -121,7 +121,7 @@ def main():
                 for name in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "PixelData"):
                     assert image.get(name) == after[uid].get(name), name
 
-            run("predict", "got", "--always-segment", "--mask-threshold", "0.0001", "--mask", masks, "--mask-format", "seg", "--json", "report.json")
+            run("predict", "got", "--always-segment", "--ignore-gate", "--mask-threshold", "0.0001", "--mask", masks, "--mask-format", "seg", "--json", "report.json")
             report = json.loads((home / "report.json").read_text())
             assert len(report["results"]) == len(before)
             [seg] = masks.iterdir()
