@@ -6,6 +6,9 @@
 //! - [`keras`] and [`torch`] read a graph or its weights from files of those frameworks.
 //! - [`zoo`]: the architectures that are known by name.
 
+// A user's file or device must never end the program.
+#![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 pub mod exec;
 pub mod export;
 pub mod fold;
