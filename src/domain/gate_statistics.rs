@@ -44,13 +44,12 @@ impl GateStatistics {
     /// belong to these layers.
     pub fn score(&self, features: &[f32]) -> Option<f64> {
         (features.len() == self.mean.len()).then(|| {
-            let departures: Vec<f64> = self.departures(features).collect();
-            let linear: f64 = departures.iter().zip(&self.weight).map(|(z, w)| z.clamp(-MOST, MOST) * w).sum();
-            linear + self.distance_weight * self.far(&departures) + self.bias
+            let weights = self.weight.iter().chain([&self.distance_weight]);
+            self.terms(features).iter().zip(weights).map(|(term, weight)| term * weight).sum::<f64>() + self.bias
         })
     }
 
-    /// What the discriminant weighs: the bounded departure of every channel, and last the distance.
+    /// Terms that the discriminant weighs: the bounded departure of every channel, and last the distance.
     pub fn terms(&self, features: &[f32]) -> Vec<f64> {
         let departures: Vec<f64> = self.departures(features).collect();
         let far = self.far(&departures);
@@ -66,10 +65,15 @@ impl GateStatistics {
     /// Logarithm of the root mean square departure, in standard deviations of the training pictures' own.
     fn far(&self, departures: &[f64]) -> f64 {
         let [mean, deviation] = self.distance;
-        ((log_distance(departures) - mean) / deviation).clamp(-MOST, FARTHEST)
+        ((logarithm_of_distance(departures) - mean) / deviation).clamp(-MOST, FARTHEST)
     }
 
-    /// What is wrong with the numbers, if anything.
+    /// Logarithm of a picture's distance from the training pictures.
+    pub fn log_distance(&self, features: &[f32]) -> f64 {
+        logarithm_of_distance(&self.departures(features).collect::<Vec<f64>>())
+    }
+
+    /// The fault of the numbers, if there is any.
     pub fn problem(&self) -> Option<String> {
         let len = self.mean.len();
         let finite = |values: &[f64]| values.iter().all(|v| v.is_finite());
@@ -82,7 +86,7 @@ impl GateStatistics {
 }
 
 /// Logarithm of the root mean square of departures in standard deviations.
-pub fn log_distance(departures: &[f64]) -> f64 {
+fn logarithm_of_distance(departures: &[f64]) -> f64 {
     let square: f64 = departures.iter().map(|z| z * z).sum::<f64>() / departures.len().max(1) as f64;
     square.sqrt().max(1e-6).ln()
 }

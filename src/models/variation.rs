@@ -15,7 +15,7 @@ pub enum Variation {
     Contrast(f32),
 }
 
-/// What is tried beside the picture itself: no more than patients move, scanners differ and readers crop.
+/// Variations that are tried beside the picture itself: no more than patients move, scanners differ and readers crop.
 pub const VARIATIONS: [Variation; 7] = [
     Variation::Mirror,
     Variation::Shift { down: 0.03, right: 0.03 },

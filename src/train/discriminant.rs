@@ -1,6 +1,6 @@
 //! Fits the statistics of an input gate: which means of inner layers tell training pictures from others.
 
-use crate::domain::gate_statistics::{GateStatistics, log_distance};
+use crate::domain::gate_statistics::GateStatistics;
 
 /// Weight of the squared coefficients in the cost, beside a mean loss of the two kinds of pictures.
 const RIDGE: f64 = 1.0 / 60.0;
@@ -36,12 +36,7 @@ pub fn fit(layers: Vec<String>, known: &[Vec<Vec<f32>>], unlike: &[Vec<Vec<f32>>
         weight: vec![0.0; channels],
         measured: Vec::new(),
     };
-    let distance = |features: &Vec<f32>| {
-        let parts = features.iter().zip(gate.mean.iter().zip(&gate.deviation));
-        let departures: Vec<f64> = parts.map(|(v, (mean, deviation))| (f64::from(*v) - mean) / deviation).collect();
-        log_distance(&departures)
-    };
-    let (mean, deviation) = self::moments(&over_all(&distance));
+    let (mean, deviation) = self::moments(&over_all(&|means| gate.log_distance(means)));
     gate.distance = [rounded(mean), rounded(deviation.max(1e-3))];
     let mut examples = Vec::new();
     let mut add = |features: &Vec<f32>, is_unlike: bool, weight: f64| {

@@ -1,4 +1,4 @@
-//! What is said where a slice is unlike those that the models know.
+//! The box that says where a slice is unlike those that the models know.
 
 use super::Actions;
 use crate::app::entry::Entry;
@@ -28,7 +28,7 @@ pub fn show(app: &App, ui: &mut Ui, entry: &Entry, out: &mut Actions) {
     });
 }
 
-/// What is withheld or shown all the same, and why.
+/// Lines that say what is withheld or shown all the same, and why.
 fn lines(app: &App, entry: &Entry, here: Option<&InputGate>, unlike: usize) -> Vec<String> {
     let mut lines = Vec::new();
     let known = app.classifier_card().or_else(|| app.segmenter_card()).map(|card| card.input.modality.as_str());
