@@ -251,6 +251,13 @@ impl Layout {
         [self.columns, self.rows, self.slices].map(|walk| walk.along(&self.size, voxel[walk.axis]))
     }
 
+    /// How slices lie in the patient; `None` where nothing says so.
+    pub fn orientation(&self) -> Option<Orientation> {
+        let steps = self.slices_affine()?.steps;
+        let unit = |axis: usize| scaled(steps[axis], 1.0 / length(steps[axis]));
+        Orientation::new(unit(0), unit(1))
+    }
+
     /// The patient's coordinates by column, row and slice.
     pub fn slices_affine(&self) -> Option<Affine> {
         let affine = self.affine?;

@@ -1,6 +1,6 @@
 //! A stack of slices that lie evenly in the patient, cut in the other planes as well.
 
-use super::geometry::{Affine, Layout, Orientation, Plane, length, scaled};
+use super::geometry::{Affine, Layout, Plane};
 use super::slice::{Depth, Slice, Spacing, SpacingSource};
 use super::study::{Cut, FrameError, Frames, Origin, Place};
 use std::sync::{Arc, OnceLock};
@@ -120,10 +120,7 @@ impl Frames for Resliced {
         slice.spacing = layout
             .spacing
             .and_then(|mm| Spacing::new(mm[layout.rows.axis], mm[layout.columns.axis], SpacingSource::PixelSpacing));
-        slice.orientation = layout.slices_affine().and_then(|affine| {
-            let unit = |axis: usize| scaled(affine.steps[axis], 1.0 / length(affine.steps[axis]));
-            Orientation::new(unit(0), unit(1))
-        });
+        slice.orientation = layout.orientation();
         Ok(Arc::new(slice))
     }
 }

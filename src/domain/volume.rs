@@ -1,6 +1,6 @@
 //! A box of voxels, cut into slices of any main plane when they are asked for.
 
-use super::geometry::{Affine, Layout, Orientation, Plane, length, scaled};
+use super::geometry::{Affine, Layout, Plane};
 use super::slice::{Depth, Slice, Spacing, SpacingSource, percentiles};
 use super::study::{Cut, FrameError, Frames, Place, Warning};
 use super::window::Window;
@@ -163,10 +163,7 @@ impl Frames for Volume {
         slice.spacing = self
             .spacing
             .and_then(|mm| Spacing::new(mm[layout.rows.axis], mm[layout.columns.axis], SpacingSource::Nifti));
-        slice.orientation = layout.slices_affine().and_then(|affine| {
-            let unit = |axis: usize| scaled(affine.steps[axis], 1.0 / length(affine.steps[axis]));
-            Orientation::new(unit(0), unit(1))
-        });
+        slice.orientation = layout.orientation();
         Ok(Arc::new(slice))
     }
 }
