@@ -70,29 +70,15 @@ pub struct SliceBand {
 #[cfg(test)]
 mod tests {
     use super::super::card::Resize;
-    use super::super::prediction::Answers;
     use super::*;
-
-    fn answer(p: f64) -> Classification {
-        let model = ModelRef { id: "m".into(), sha256: String::new() };
-        let classes = vec![("tumor".into(), p), ("no_tumor".into(), 1.0 - p)];
-        Classification {
-            model,
-            answers: Answers::YesOrNo,
-            classes,
-            calibrated: false,
-            sequence: None,
-            gate: None,
-            milliseconds: 0.0,
-        }
-    }
 
     #[test]
     fn a_band_holds_the_answer_and_all_others() {
-        let band = ProbabilityBand::of(&answer(0.6), &[0.7, 0.4, 0.5].map(answer));
+        let band =
+            ProbabilityBand::of(&Classification::of_tumour(0.6), &[0.7, 0.4, 0.5].map(Classification::of_tumour));
         assert_eq!((band.lowest, band.highest), (0.4, 0.7));
         assert!((band.width() - 0.3).abs() < 1e-12);
-        let alone = ProbabilityBand::of(&answer(0.6), &[]);
+        let alone = ProbabilityBand::of(&Classification::of_tumour(0.6), &[]);
         assert_eq!((alone.lowest, alone.highest, alone.width()), (0.6, 0.6, 0.0));
     }
 

@@ -33,21 +33,17 @@ impl Gate {
 
 #[cfg(test)]
 mod tests {
-    use super::super::prediction::{Answers, ModelRef};
+    use super::super::prediction::Answers;
     use super::*;
-
-    fn answer(answers: Answers, classes: &[(&str, f64)]) -> Classification {
-        let model = ModelRef { id: "m".into(), sha256: String::new() };
-        let classes = classes.iter().map(|(name, p)| (name.to_string(), *p)).collect();
-        Classification { model, answers, classes, calibrated: false, sequence: None, gate: None, milliseconds: 0.0 }
-    }
 
     #[test]
     fn only_an_answer_that_excludes_a_finding_closes_the_gate() {
-        let tumour = |p: f64| answer(Answers::YesOrNo, &[("tumor", p), ("no_tumor", 1.0 - p)]);
+        let tumour = Classification::of_tumour;
         assert_eq!(Gate::new(true, Some(&tumour(0.4)), 0.4), Gate::Open);
         assert_eq!(Gate::new(true, Some(&tumour(0.39)), 0.4), Gate::Closed);
-        let kinds = |p: [f64; 3]| answer(Answers::OneOf, &[("glioma", p[0]), ("meningioma", p[1]), ("no_tumor", p[2])]);
+        let kinds = |p: [f64; 3]| {
+            Classification::example(Answers::OneOf, &[("glioma", p[0]), ("meningioma", p[1]), ("no_tumor", p[2])])
+        };
         assert_eq!(Gate::new(true, Some(&kinds([0.3, 0.4, 0.3])), 0.5), Gate::Open, "undecided is not excluded");
         assert_eq!(Gate::new(true, Some(&kinds([0.1, 0.2, 0.7])), 0.5), Gate::Closed);
     }

@@ -84,26 +84,11 @@ pub fn share(mask: &Mask) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::prediction::{Answers, ModelRef};
     use super::*;
-
-    fn tumour(p: f64) -> Classification {
-        let model = ModelRef { id: "m".into(), sha256: String::new() };
-        let classes = vec![("tumor".into(), p), ("no_tumor".into(), 1.0 - p)];
-        Classification {
-            model,
-            answers: Answers::YesOrNo,
-            classes,
-            calibrated: false,
-            sequence: None,
-            gate: None,
-            milliseconds: 0.0,
-        }
-    }
 
     #[test]
     fn a_headline_counts_and_names_the_highest() {
-        let answers = [0.2, 0.6, 0.9, 0.5].map(tumour);
+        let answers = [0.2, 0.6, 0.9, 0.5].map(Classification::of_tumour);
         let headline = Headline::of(answers.iter().enumerate(), 0.55);
         assert_eq!(headline, Headline { answered: 4, positive: 2, highest: Some((2, 0.9)) });
         assert_eq!(Headline::of([], 0.5), Headline::default());
@@ -111,7 +96,7 @@ mod tests {
 
     #[test]
     fn contradictions_are_an_empty_mask_and_a_mask_below_the_threshold() {
-        let (yes, no) = (tumour(0.9).verdict(0.5), tumour(0.1).verdict(0.5));
+        let (yes, no) = (Classification::of_tumour(0.9).verdict(0.5), Classification::of_tumour(0.1).verdict(0.5));
         assert_eq!(Contradiction::of(&yes, 0.0), Some(Contradiction::NothingOutlined));
         assert_eq!(Contradiction::of(&no, 0.01), Some(Contradiction::OutlinedBelowThreshold));
         assert_eq!((Contradiction::of(&yes, 0.01), Contradiction::of(&no, 0.0005)), (None, None));

@@ -189,19 +189,29 @@ pub struct Thresholds {
 mod tests {
     use super::*;
 
-    fn said(answers: Answers, classes: &[(&str, f64)]) -> Classification {
-        let model = ModelRef { id: "m".into(), sha256: String::new() };
-        let classes = classes.iter().map(|(name, p)| (name.to_string(), *p)).collect();
-        Classification { model, answers, classes, calibrated: false, sequence: None, gate: None, milliseconds: 0.0 }
+    impl Classification {
+        /// An answer of a model `m` for tests.
+        pub fn example(answers: Answers, classes: &[(&str, f64)]) -> Self {
+            let model = ModelRef { id: "m".into(), sha256: String::new() };
+            let classes = classes.iter().map(|(name, p)| (name.to_string(), *p)).collect();
+            Self { model, answers, classes, calibrated: false, sequence: None, gate: None, milliseconds: 0.0 }
+        }
+
+        /// An answer for tests that says `tumor` with this probability.
+        pub fn of_tumour(p: f64) -> Self {
+            Self::example(Answers::YesOrNo, &[("tumor", p), ("no_tumor", 1.0 - p)])
+        }
     }
 
     #[test]
     fn one_of_several_has_four_verdicts_and_yes_or_no_two() {
-        let kinds = |p: [f64; 3]| said(Answers::OneOf, &[("glioma", p[0]), ("meningioma", p[1]), ("no_tumor", p[2])]);
+        let kinds = |p: [f64; 3]| {
+            Classification::example(Answers::OneOf, &[("glioma", p[0]), ("meningioma", p[1]), ("no_tumor", p[2])])
+        };
         assert_eq!(kinds([0.1, 0.7, 0.2]).verdict(0.5), Verdict::Positive("meningioma".into()));
         assert_eq!(kinds([0.1, 0.2, 0.7]).verdict(0.5), Verdict::Normal("no_tumor".into()));
         assert_eq!(kinds([0.3, 0.4, 0.3]).verdict(0.5), Verdict::Undecided);
-        let tumour = |p: f64| said(Answers::YesOrNo, &[("tumor", p), ("no_tumor", 1.0 - p)]);
+        let tumour = Classification::of_tumour;
         assert_eq!(tumour(0.4).verdict(0.4), Verdict::Positive("tumor".into()));
         assert_eq!(tumour(0.39).verdict(0.4), Verdict::Negative);
         assert_eq!(tumour(0.39).probability(), 0.39);

@@ -234,7 +234,7 @@ pub struct Study {
     pub frames: Arc<dyn Frames>,
     /// Expert outlines found beside the file: bright where the tumour is, slice by slice as in `frames`.
     pub truth: Option<Arc<dyn Frames>>,
-    pub subject: Subject,
+    pub subject: Arc<Subject>,
     pub grouping: Grouping,
     /// Intensities of its slices, measured when a network first needs them.
     pub intensities: Arc<StudyIntensities>,
@@ -257,7 +257,7 @@ impl Study {
             files: vec![source.to_path_buf()],
             frames: Arc::new(Pages(pages.into_iter().map(Arc::new).collect())),
             truth: None,
-            subject: Subject::default(),
+            subject: Arc::default(),
             intensities: Arc::default(),
             warnings: Vec::new(),
         }
@@ -268,7 +268,7 @@ impl Study {
         Picture {
             frames: self.frames.clone(),
             intensities: self.intensities.clone(),
-            subject: Arc::new(self.subject.clone()),
+            subject: self.subject.clone(),
             place,
         }
     }

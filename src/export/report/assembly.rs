@@ -305,7 +305,6 @@ fn parts(error: FrameError, own: &Path) -> (PathBuf, String) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::prediction::Answers;
     use crate::domain::slice::Depth;
 
     /// Two pages whose names and reasons name a patient.
@@ -366,15 +365,6 @@ mod tests {
         let page = || Slice::new(2, 2, vec![0.0; 4], Depth::Deep).unwrap();
         let study = Study::of_pages(Path::new("a.tif"), vec![page(), page()]);
         let model = ModelRef { id: "m".into(), sha256: String::new() };
-        let said = |p: f64| Classification {
-            model: model.clone(),
-            answers: Answers::YesOrNo,
-            classes: vec![("tumor".into(), p), ("no_tumor".into(), 1.0 - p)],
-            calibrated: true,
-            sequence: None,
-            gate: None,
-            milliseconds: 0.0,
-        };
         let mut assembly = StudyAssembly::new(StudyContext {
             study: &study,
             cut: study.native(),
@@ -386,7 +376,7 @@ mod tests {
             with_names: true,
         });
         let (mask, truth, empty) = (Mask::drawn(&["#.", ".."]), Mask::drawn(&["##", ".."]), Mask::empty(2, 2));
-        let (above, below) = (said(0.9), said(0.1));
+        let (above, below) = (Classification::of_tumour(0.9), Classification::of_tumour(0.1));
         for (index, classification, mask, truth) in
             [(0, &above, Some((&model, mask)), &truth), (1, &below, None, &empty)]
         {

@@ -178,7 +178,7 @@ pub fn load(mut headers: Vec<Header>) -> Result<Study, LoadError> {
         files,
         frames: Resliced::of(Arc::new(series)),
         truth: None,
-        subject,
+        subject: subject.into(),
         grouping: Grouping::Series,
         intensities: Arc::default(),
         warnings,
