@@ -38,13 +38,37 @@ pub struct Subject {
 const MODALITIES: [&str; 12] = ["MR", "CT", "US", "CR", "DX", "MG", "PT", "NM", "XA", "RF", "OCT", "SM"];
 /// Modalities that do not say how a picture was made: secondary capture, other.
 const UNTOLD: [&str; 2] = ["SC", "OT"];
-/// Body parts by group: within one, a model may be used.
-const BODY_PARTS: [&[&str]; 5] = [
-    &["BRAIN", "HEAD", "SKULL", "NEURO", "CEREBR"],
-    &["KIDNEY", "ABDOMEN", "RENAL", "ABDOMENPELVIS", "CHESTABDPELVIS", "CHESTABDOMEN", "BODY"],
-    &["CHEST", "LUNG", "THORAX"],
+/// How names of body parts begin (DICOM PS3.16 annex L), by group: within one, a model may be used. A name of no group, such as
+/// WHOLEBODY or UNKNOWN, says nothing of what a picture shows.
+const BODY_PARTS: [&[&str]; 8] = [
+    &["BRAIN", "HEAD", "SKULL", "NEURO", "CEREBR", "PITUITARY", "SELLA", "ORBIT", "EAR", "IAC"],
+    &["KIDNEY", "ABDOMEN", "RENAL", "CHESTABD", "BODY", "LIVER", "PANCREAS", "SPLEEN", "ADRENAL", "STOMACH", "COLON"],
+    &["CHEST", "LUNG", "THORAX", "RIB", "STERNUM"],
     &["BREAST"],
-    &["PELVIS", "PROSTATE"],
+    &["PELVIS", "PROSTATE", "UTERUS", "OVARY", "BLADDER", "RECTUM"],
+    &["HEART", "CARDIAC", "CORONARY", "AORTA"],
+    &["SPINE", "CSPINE", "TSPINE", "LSPINE", "SSPINE", "VERTEBRA"],
+    &[
+        "EXTREMITY",
+        "KNEE",
+        "HIP",
+        "SHOULDER",
+        "ELBOW",
+        "ANKLE",
+        "FOOT",
+        "HAND",
+        "WRIST",
+        "LEG",
+        "ARM",
+        "FEMUR",
+        "TIBIA",
+        "THIGH",
+        "CALF",
+        "HUMERUS",
+        "FOREARM",
+        "FINGER",
+        "TOE",
+    ],
 ];
 
 impl Subject {
@@ -75,7 +99,7 @@ impl Subject {
         let group = |name: &str| BODY_PARTS.iter().position(|part| part.iter().any(|p| name.starts_with(p)));
         if let Some(part) = &self.body_part
             && let Some(own) = words.iter().find_map(|word| group(word))
-            && group(&part.to_uppercase()) != Some(own)
+            && group(&part.to_uppercase()).is_some_and(|part| part != own)
         {
             found.push(Mismatch::BodyPart { study: part.clone(), model: model.clone() });
         }
@@ -110,6 +134,8 @@ mod tests {
         assert_eq!(subject("SC", "").mismatches(&slice, &card), []);
         let ct = subject("CT", "ABDOMEN").mismatches(&slice, &card);
         assert!(matches!(ct.as_slice(), [Mismatch::Modality { .. }, Mismatch::BodyPart { .. }]), "{ct:?}");
+        let told = |part: &str| subject("MR", part).mismatches(&slice, &card).len();
+        assert_eq!(["WHOLEBODY", "UNKNOWN", "KNEE", "LSPINE", "HEART"].map(told), [0, 0, 1, 1, 1]);
         slice.orientation = Orientation::new([0.0, 1.0, 0.0], [0.0, 0.0, -1.0]);
         let plane = [Mismatch::Plane { study: Plane::Sagittal, model: Plane::Axial }];
         assert_eq!(subject("MR", "BRAIN").mismatches(&slice, &card), plane);

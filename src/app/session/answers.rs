@@ -17,7 +17,8 @@ impl Session {
     }
 
     pub fn classification_at<'a>(&self, entry: &'a Entry, place: Place) -> Option<&'a Classification> {
-        entry.classification(place, self.models.classifier.as_ref()?)
+        let answer = entry.classification(place, self.models.classifier.as_ref()?);
+        answer.filter(|_| !self.is_withheld(entry, place))
     }
 
     /// The mask's probabilities, whether or not the classifier lets them be shown.
