@@ -325,6 +325,24 @@ impl Slice {
     }
 }
 
+/// Values of a slice that are looked at for the window of several.
+const SAMPLES: usize = 1 << 13;
+
+/// One window for slices that belong together, from the 0.1th to the 99.9th percentile of their values; `None` without a slice of more
+/// than eight bits, and where counts and fractions are mixed, which do not share a scale.
+pub fn shared_window(slices: &[Slice]) -> Option<Window> {
+    let deep = || slices.iter().filter(|slice| slice.depth() == Depth::Deep);
+    let mut kinds = deep().map(Slice::is_whole);
+    let first = kinds.next()?;
+    if kinds.any(|kind| kind != first) {
+        return None;
+    }
+    // An odd step does not fall into the rhythm of rows.
+    let values: Vec<f32> = deep().flat_map(|slice| slice.iter().step_by((slice.area() / SAMPLES) | 1)).collect();
+    let (low, high) = percentiles(&values, 0.001, 0.999);
+    Some(Window::from_range(low, high))
+}
+
 /// Two quantiles of finite values; widened to the whole range when they coincide.
 pub fn percentiles(values: &[f32], low: f64, high: f64) -> (f32, f32) {
     let mut sorted = values.to_vec();

@@ -4,7 +4,7 @@ use super::card::Surroundings;
 use super::geometry::{Layout, Plane};
 use super::intensities::{ChannelIntensities, StudyIntensities, sampled};
 use super::mask::Mask;
-use super::slice::Slice;
+use super::slice::{Depth, Slice, shared_window};
 use super::subject::Subject;
 pub use super::warning::{Warning, mm};
 use std::path::{Path, PathBuf};
@@ -248,8 +248,13 @@ impl std::fmt::Debug for Study {
 }
 
 impl Study {
-    /// Slices as they lie in a file, without anything else known.
-    pub fn of_pages(source: &Path, pages: Vec<Slice>) -> Self {
+    /// Slices as they lie in a file, without anything else known. Several of more than eight bits open with one window.
+    pub fn of_pages(source: &Path, mut pages: Vec<Slice>) -> Self {
+        if pages.len() > 1
+            && let Some(window) = shared_window(&pages)
+        {
+            pages.iter_mut().filter(|page| page.depth() == Depth::Deep).for_each(|page| page.set_windows(vec![window]));
+        }
         Self {
             grouping: if pages.len() == 1 { Grouping::Single } else { Grouping::Pages },
             source: source.to_path_buf(),

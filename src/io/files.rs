@@ -4,8 +4,11 @@ use super::error::{LoadError, Problem};
 use super::recent::Recent;
 use super::{grouping, paths, pictures};
 use crate::domain::geometry::{Layout, Plane};
-use crate::domain::slice::Slice;
+use crate::domain::intensities::sampled;
+use crate::domain::slice::{Depth, Slice, shared_window};
 use crate::domain::study::{Cut, FrameError, Frames, Grouping, Origin, Place, Study};
+use crate::domain::window::Window;
+use rayon::prelude::*;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -18,12 +21,14 @@ struct Files {
     /// `None` where a slice has no file.
     files: Vec<Option<PathBuf>>,
     size: Option<(usize, usize)>,
+    /// The window that all slices open with; `None` where each has its own.
+    window: Option<Window>,
     decoded: Recent<usize, Arc<Slice>>,
 }
 
 impl Files {
-    fn new(files: Vec<Option<PathBuf>>, size: Option<(usize, usize)>) -> Self {
-        Self { files, size, decoded: Recent::new(SLICES_BYTES) }
+    fn new(files: Vec<Option<PathBuf>>, size: Option<(usize, usize)>, window: Option<Window>) -> Self {
+        Self { files, size, window, decoded: Recent::new(SLICES_BYTES) }
     }
 }
 
@@ -50,9 +55,10 @@ impl Frames for Files {
         let missing = FrameError::NoSuchSlice { index: place.index + 1, count: self.files.len() };
         let path = self.files.get(place.index).and_then(Option::as_ref).ok_or(missing)?;
         self.decoded.get_or_make(place.index, || {
-            let slice = Arc::new(single(path)?);
+            let mut slice = single(path)?;
+            slice.set_windows(self.window.into_iter().collect());
             let bytes = slice.area() * size_of::<f32>();
-            Ok((slice, bytes))
+            Ok((Arc::new(slice), bytes))
         })
     }
 }
@@ -64,6 +70,17 @@ fn single(path: &Path) -> Result<Slice, FrameError> {
         Some(page) if pages.is_empty() => Ok(page),
         _ => Err(failed(format!("has {} pages, not one", pages.len() + 1))),
     }
+}
+
+/// The window that fits all of these pictures, of which some are looked at; `None` where the first has eight bits, which are shown as
+/// they are.
+fn window_of(files: &[PathBuf], first: &Slice) -> Option<Window> {
+    if first.depth() == Depth::Eight {
+        return None;
+    }
+    let indices: Vec<usize> = sampled(files.len()).collect();
+    let slices: Vec<Slice> = indices.into_par_iter().filter_map(|index| single(&files[index]).ok()).collect();
+    shared_window(&slices)
 }
 
 /// A study of pictures that belong together, in this order, with the outlines beside them.
@@ -87,13 +104,16 @@ pub fn load(files: Vec<PathBuf>, grouping: Grouping) -> Result<Study, LoadError>
         other => LoadError::new(&first, Problem::Slice(other.to_string())),
     })?;
     let outlines: Vec<Option<PathBuf>> = files.iter().map(|file| paths::truth_beside(file)).collect();
-    let truth = outlines.iter().any(Option::is_some).then(|| Arc::new(Files::new(outlines, None)) as Arc<dyn Frames>);
+    let truth =
+        outlines.iter().any(Option::is_some).then(|| Arc::new(Files::new(outlines, None, None)) as Arc<dyn Frames>);
+    let window = window_of(&files, &slice);
+    let size = Some((slice.width(), slice.height()));
     let folder = first.parent().unwrap_or(Path::new(".")).to_path_buf();
     Ok(Study {
         source: folder,
         title: grouping::title(&files, grouping),
         grouping,
-        frames: Arc::new(Files::new(files.iter().cloned().map(Some).collect(), Some((slice.width(), slice.height())))),
+        frames: Arc::new(Files::new(files.iter().cloned().map(Some).collect(), size, window)),
         truth,
         files,
         ..Study::of_pages(&first, Vec::new())

@@ -1,7 +1,8 @@
 //! TIFF files as microscopes, ImageJ and cameras write them: palettes, thumbnails, orientation notes, stacks without directories.
 
-use lesionlens::domain::study::{Study, Warning};
-use lesionlens::io::{load, paths};
+use lesionlens::domain::study::{Grouping, Study, Warning};
+use lesionlens::io::paths::Source;
+use lesionlens::io::{load, open, paths};
 
 const SIDE: u32 = 16;
 const AREA: usize = 256;
@@ -125,6 +126,36 @@ fn palettes_give_their_colours() {
     let packed: Vec<u8> = (0..AREA / 2).map(|i| (i % 8 * 0x22 + 1) as u8).collect();
     let study = opened(&tiff(&[(&tags, &packed)]));
     assert_eq!(&values(&study)[..4], [0.0, 17.0, 34.0, 51.0]);
+}
+
+#[test]
+fn zstandard_is_unpacked() {
+    // A frame of one block that is stored as it is (RFC 8878, 3.1.1): magic number, one segment of 256 bytes, last block, raw.
+    let mut packed = vec![0x28, 0xb5, 0x2f, 0xfd, 0x60, 0x00, 0x00, 0x01, 0x08, 0x00];
+    packed.extend(ramp());
+    let study = opened(&tiff(&[(&[(COMPRESSION, Shorts(vec![50_000]))], &packed)]));
+    assert_eq!(values(&study), ramp().into_iter().map(f32::from).collect::<Vec<_>>());
+}
+
+#[test]
+fn slices_of_sixteen_bits_share_one_window() {
+    let deep = |factor: u16| -> Vec<u8> { (0..AREA as u16).flat_map(|v| (v * factor).to_le_bytes()).collect() };
+    let (dark, bright) = (deep(1), deep(10));
+    let tags = [(BITS, Shorts(vec![16]))];
+    let check = |study: &Study| {
+        let windows = [0, 1].map(|at| study.slice(at).unwrap().default_window());
+        assert_eq!(windows[0], windows[1]);
+        // The brightest pixel of the dark slice, 255, is a tenth of the bright one's, 2550, which all but meets the window's end.
+        let brightest = study.slice(0).unwrap().grey().into_iter().fold(0.0, f32::max);
+        assert!((24.0..27.0).contains(&brightest), "{brightest}");
+    };
+    check(&opened(&tiff(&[(&tags, &dark), (&tags, &bright)])));
+    let folder = tempfile::tempdir().unwrap();
+    for (name, pixels) in [("P12_1.tif", &dark), ("P12_2.tif", &bright)] {
+        std::fs::write(folder.path().join(name), tiff(&[(&tags, pixels)])).unwrap();
+    }
+    let files = ["P12_1.tif", "P12_2.tif"].map(|name| folder.path().join(name)).to_vec();
+    check(&open(Source::Slices { files, grouping: Grouping::Name }).unwrap());
 }
 
 #[test]
