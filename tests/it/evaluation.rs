@@ -146,7 +146,8 @@ fn class_folders_are_leaky_unless_patients_are_named() {
 #[test]
 fn outlines_need_no_list_but_are_leaky_without_one() {
     let folder = tempfile::tempdir().unwrap();
-    let names = labelled_folder(&folder.path().join("data"), 64, 2, 2);
+    // One slice a patient: the intensities of a study are those of its slice.
+    let names = labelled_folder(&folder.path().join("data"), 64, 4, 1);
     let data = folder.path().join("data");
     let args = ["evaluate", "--data", "data", "--classifier", "none", "--segmenter", "lgg-resunet", "--json", "-"];
     let listed = json(folder.path(), &args);

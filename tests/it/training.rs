@@ -2,7 +2,7 @@
 
 use crate::common;
 use crate::common::labelled_folder;
-use lesionlens::domain::card::{Epoch, Task};
+use lesionlens::domain::card::{Epoch, Scale, Sequence, Task};
 use lesionlens::domain::phantom::{Lesion, Phantom};
 use lesionlens::export::png;
 use lesionlens::train::checkpoint::RunFolder;
@@ -31,6 +31,7 @@ fn recipe(epochs: usize) -> Recipe {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("recipes/lgg-resunet.toml");
     let mut recipe = Recipe::read(&path).unwrap();
     recipe.input.side = SIDE;
+    (recipe.input.sequence, recipe.input.scale) = (Sequence::Luminance, Scale::Standardize);
     recipe.sampling.negatives = Some(1.0);
     recipe.ema = 0.9;
     recipe.phases = vec![phase(epochs)];
