@@ -1,20 +1,21 @@
 //! `lesionlens models`: list, show, import, remove, verify.
 
 use super::choice::choice;
+use super::evaluate;
 use super::figures;
 use super::isa::IsaChoice;
-use crate::domain::card::{Card, Scale, Task};
+use crate::domain::card::{Card, Scale};
 use crate::engine::device::{self, DeviceChoice};
 use crate::models::export::{self, Format};
 use crate::models::import::{Wishes, inspect, install};
 use crate::models::model::{Model, Source, read_card, task_name};
+use crate::models::preprocessing_note;
 use crate::models::registry::{Registry, user_folder};
 use crate::models::verify::largest_difference;
 use anyhow::Context;
-use clap::{Parser, Subcommand};
+use clap::Subcommand;
 use lesionlens_nn::plan::isa::Isa;
 use lesionlens_nn::zoo::Architecture;
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -78,14 +79,12 @@ enum Action {
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
     },
-    /// Measure a model on labelled slices, as `evaluate` does; further options are those of `evaluate`.
+    /// Measure a model on labelled slices, as `evaluate` does.
+    #[command(mut_arg("classifier", |arg| arg.hide(true)), mut_arg("segmenter", |arg| arg.hide(true)))]
     Test {
         id: String,
-        /// Folder with images/ and masks/, with slices.csv or without, or with a folder a class.
-        #[arg(long)]
-        data: PathBuf,
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
-        rest: Vec<String>,
+        #[command(flatten)]
+        measuring: evaluate::Args,
     },
     /// Measure what a model's pictures look like, so that it is not asked about others.
     Calibrate(super::calibrate::Args),
@@ -157,7 +156,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
             println!("{}", folder.display());
         }
         Action::Export { id, format, out } => export_model(&id, format, &out)?,
-        Action::Test { id, data, rest } => return test(&id, &data, rest),
+        Action::Test { id, measuring } => return evaluate::run_alone(measuring, &Registry::scan().get(&id)?.card),
         Action::Verify { model, io, tolerance, isa, device } => {
             isa.apply()?;
             return verify(&model, io, tolerance, device);
@@ -173,22 +172,10 @@ fn export_model(id: &str, format: Format, out: &Path) -> anyhow::Result<()> {
     let mut beside = out.as_os_str().to_owned();
     beside.push(".json");
     let beside = PathBuf::from(beside);
-    super::save(&beside, serde_json::to_string_pretty(&export::preprocessing(&entry.card))?.as_bytes())?;
+    super::save(&beside, serde_json::to_string_pretty(&preprocessing_note::of(&entry.card))?.as_bytes())?;
     eprintln!("the network alone; how pictures become its input (NHWC) is written in {}", beside.display());
     println!("{}", out.display());
     Ok(())
-}
-
-/// `evaluate` with the model in its own part.
-fn test(id: &str, data: &Path, rest: Vec<String>) -> anyhow::Result<ExitCode> {
-    let task = Registry::scan().get(id)?.card.task;
-    let [own, other] = match task {
-        Task::Segmentation => ["--segmenter", "--classifier"],
-        Task::Binary | Task::Multiclass => ["--classifier", "--segmenter"],
-    };
-    let told = ["lesionlens", "evaluate", own, id, other, "none", "--data"].map(OsString::from);
-    let arguments = told.into_iter().chain([data.as_os_str().to_owned()]).chain(rest.into_iter().map(OsString::from));
-    super::run(super::Cli::try_parse_from(arguments)?)
 }
 
 fn list() {

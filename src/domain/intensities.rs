@@ -5,14 +5,18 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Slices of a study that are looked at, evenly spaced.
-const SLICES: usize = 24;
+pub const SLICES: usize = 24;
 
 /// Values that are looked at in each slice at most.
-const SAMPLES: usize = 1 << 14;
+pub const SAMPLES: usize = 1 << 14;
 /// Share of the pixels at a picture's border from which one exact value there counts as fill, not tissue.
-const FILL: f64 = 0.5;
-/// Share of the way from air (first percentile) to bright tissue (99.5th percentile) from which a value counts as head.
-const HEAD: f32 = 0.1;
+pub const FILL: f64 = 0.5;
+/// Share of the values that are darker than air's brightness.
+pub const DARK: f64 = 0.01;
+/// Share of the values that are darker than bright tissue.
+pub const BRIGHT: f64 = 0.995;
+/// Share of the way from air to bright tissue from which a value counts as head.
+pub const HEAD: f32 = 0.1;
 /// Standard deviations below and above the head's mean between which a network tells values apart.
 pub const DEVIATIONS: (f32, f32) = (-3.0, 5.0);
 
@@ -54,7 +58,7 @@ impl Intensities {
         if values.is_empty() {
             return flat;
         }
-        let (air, bright) = super::slice::percentiles(&values, 0.01, 0.995);
+        let (air, bright) = super::slice::percentiles(&values, DARK, BRIGHT);
         let least = air + HEAD * (bright - air);
         let head: Vec<f32> = values.into_iter().filter(|v| *v > least).map(|v| v.min(bright)).collect();
         if head.is_empty() {

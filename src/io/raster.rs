@@ -1,11 +1,9 @@
 //! Decoded samples of any kind → one grey slice.
 
 use super::error::Problem;
+use crate::domain::channel::LEAST_SPREAD;
 use crate::domain::slice::{Depth, Slice, Spacing};
 use crate::domain::study::Warning;
-
-/// Mean difference between a pixel's largest and smallest channel, of 255, up to which a picture counts as grey.
-const LEAST_SPREAD: f32 = 1.0;
 
 /// What the samples of a pixel mean.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,6 +7,7 @@ pub mod import;
 pub mod kind;
 pub mod model;
 pub mod preprocess;
+pub mod preprocessing_note;
 pub mod probe;
 pub mod registry;
 mod variation;

@@ -7,10 +7,10 @@ use crate::domain::slice::{Channel, Slice};
 use crate::domain::study::Neighbourhood;
 
 /// ImageNet means of Keras' "caffe" mode in the order of the network's channels (BGR).
-const CAFFE_MEANS: [f32; 3] = [103.939, 116.779, 123.68];
+pub const CAFFE_MEANS: [f32; 3] = [103.939, 116.779, 123.68];
 
 /// ImageNet means and deviations of values 0–1 by channel (RGB), as torchvision's transforms have them.
-const TORCH_MOMENTS: [(f32, f32); 3] = [(0.485, 0.229), (0.456, 0.224), (0.406, 0.225)];
+pub const TORCH_MOMENTS: [(f32, f32); 3] = [(0.485, 0.229), (0.456, 0.224), (0.406, 0.225)];
 
 /// Where `slice` lies in the network's square. Pixels are square there, whatever they are in the slice.
 pub fn placement(slice: &Slice, spec: &InputSpec) -> Placement {

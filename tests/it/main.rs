@@ -6,6 +6,7 @@ mod common;
 mod dicom_files;
 mod dicom_spelling;
 mod evaluation;
+mod exports;
 mod gradients;
 mod input;
 mod input_gate;
