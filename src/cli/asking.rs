@@ -5,8 +5,10 @@ use super::isa::IsaChoice;
 use super::probability;
 use super::threads::Threads;
 use crate::batch::pair::{Pair, PairError, Wishes};
+use crate::domain::card::{Card, Task};
 use crate::engine::device::{self, DeviceChoice};
 use crate::models::registry::Registry;
+use anyhow::bail;
 use candle_core::Device;
 
 #[derive(clap::Args)]
@@ -46,6 +48,23 @@ impl Asking {
     /// The segmenter that the user named, `none` aside.
     pub fn named_segmenter(&self) -> Option<&str> {
         self.segmenter.as_deref().filter(|id| *id != "none")
+    }
+
+    /// Asks this model alone. A threshold without the name of its part is the model's.
+    ///
+    /// # Errors
+    /// If the user named models besides.
+    pub fn only(mut self, card: &Card) -> anyhow::Result<Self> {
+        if self.classifier.is_some() || self.segmenter.is_some() {
+            bail!("`{}` is measured alone; leave --classifier and --segmenter away, or use `evaluate`", card.id);
+        }
+        let [classifier, segmenter] = match card.task {
+            Task::Segmentation => ["none", &card.id],
+            Task::Binary | Task::Multiclass => [&card.id, "none"],
+        };
+        (self.classifier, self.segmenter) = (Some(classifier.into()), Some(segmenter.into()));
+        self.mask_threshold = self.mask_threshold.or(self.threshold);
+        Ok(self)
     }
 
     /// The models asked for, the default pair without a wish.

@@ -51,6 +51,14 @@ pub struct Args {
     report: Option<PathBuf>,
 }
 
+/// Measures one model alone.
+///
+/// # Errors
+/// As [`run`], and if other models are named.
+pub fn run_alone(args: Args, card: &Card) -> anyhow::Result<ExitCode> {
+    run(Args { asking: args.asking.only(card)?, ..args })
+}
+
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let device = args.asking.open_device()?;
     let layout = folders::layout_of(&args.data);
@@ -129,7 +137,7 @@ impl Models {
         if layout == Layout::ClassFolders {
             if args.asking.named_segmenter().is_some() {
                 let data = args.data.display();
-                bail!("{data} has class folders, no outlines to compare masks with; leave --segmenter away");
+                bail!("{data} has class folders, no outlines to compare masks with; measure a classifier on it");
             }
             pair.segmenter = None;
         }
