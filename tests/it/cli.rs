@@ -1,6 +1,6 @@
 //! The command line as a user meets it.
 
-use crate::common::{lesionlens, phantom_png, text};
+use crate::common::{labelled_folder, lesionlens, phantom_png, text};
 use serde_json::Value;
 
 #[test]
@@ -243,4 +243,30 @@ fn a_file_without_a_command_is_for_the_window_and_a_mistyped_command_is_told() {
     let output = lesionlens(folder.path(), &["predcit"]);
     assert_eq!(output.status.code(), Some(2));
     assert!(text(&output.stderr).contains("`predcit` is neither a file nor a command"), "{}", text(&output.stderr));
+}
+
+/// `models test` gives the figures of `evaluate` with that model alone, whatever the order of its options.
+#[test]
+fn models_test_measures_one_model() {
+    let folder = tempfile::tempdir().unwrap();
+    let asked = |args: &[&str]| -> Value {
+        let output = lesionlens(folder.path(), args);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    labelled_folder(&folder.path().join("data"), 64, 2, 2);
+    for (id, own, other) in
+        [("tumor-general", "--classifier", "--segmenter"), ("lgg-resunet", "--segmenter", "--classifier")]
+    {
+        let wanted = asked(&["evaluate", "--data", "data", own, id, other, "none", "--json", "-"]);
+        assert_eq!(wanted["slices"], 4);
+        assert_eq!(asked(&["models", "test", id, "--json", "-", "--data", "data"]), wanted);
+        assert_eq!(asked(&["models", "test", "--data", "data", "--json", "-", id]), wanted);
+        let at = asked(&["models", "test", id, "--data", "data", "--threshold", "0.25", "--json", "-"]);
+        let part = if own == "--classifier" { "classifier" } else { "segmenter" };
+        assert_eq!(at[part]["threshold"], 0.25, "a threshold is the model's own");
+    }
+    let refused =
+        lesionlens(folder.path(), &["models", "test", "lgg-resunet", "--data", "data", "--classifier", "brain4"]);
+    assert!(!refused.status.success() && text(&refused.stderr).contains("measured alone"));
 }

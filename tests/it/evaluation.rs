@@ -222,24 +222,3 @@ fn a_run_is_trained_listed_compared_and_opened() {
     let verified = lesionlens(folder.path(), &["models", "verify", "runs/second"]);
     assert!(verified.status.success(), "{}", text(&verified.stderr));
 }
-
-/// `models test` gives the figures of `evaluate` with that model alone, whatever the order of its options.
-#[test]
-fn models_test_measures_one_model() {
-    let folder = tempfile::tempdir().unwrap();
-    labelled_folder(&folder.path().join("data"), 64, 2, 2);
-    for (id, own, other) in
-        [("tumor-general", "--classifier", "--segmenter"), ("lgg-resunet", "--segmenter", "--classifier")]
-    {
-        let wanted = json(folder.path(), &["evaluate", "--data", "data", own, id, other, "none", "--json", "-"]);
-        assert_eq!(wanted["slices"], 4);
-        assert_eq!(json(folder.path(), &["models", "test", id, "--json", "-", "--data", "data"]), wanted);
-        assert_eq!(json(folder.path(), &["models", "test", "--data", "data", "--json", "-", id]), wanted);
-        let at = json(folder.path(), &["models", "test", id, "--data", "data", "--threshold", "0.25", "--json", "-"]);
-        let part = if own == "--classifier" { "classifier" } else { "segmenter" };
-        assert_eq!(at[part]["threshold"], 0.25, "a threshold is the model's own");
-    }
-    let refused =
-        lesionlens(folder.path(), &["models", "test", "lgg-resunet", "--data", "data", "--classifier", "brain4"]);
-    assert!(!refused.status.success() && text(&refused.stderr).contains("measured alone"));
-}
