@@ -79,6 +79,10 @@ pub fn mismatch_text(mismatch: &Mismatch) -> String {
         Mismatch::Plane { study, model } => {
             t!("mismatch.plane", study = plane_name(*study), model = plane_name(*model)).into_owned()
         }
+        Mismatch::Sequence { study, model } => {
+            let [study, model] = [study.id(), model.id()].map(|id| t!(format!("sequence.{id}")));
+            t!("mismatch.sequence", study = study, model = model).into_owned()
+        }
     }
 }
 

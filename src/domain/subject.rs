@@ -1,7 +1,7 @@
 //! What a study says it shows, and how that differs from what a model was made for.
 
-use super::acquisition::Acquisition;
-use super::card::Card;
+use super::acquisition::{Acquisition, Weighting};
+use super::card::{Card, Sequence};
 use super::geometry::Plane;
 use super::slice::Slice;
 
@@ -11,6 +11,7 @@ pub enum Mismatch {
     Modality { study: String, model: String },
     BodyPart { study: String, model: String },
     Plane { study: Plane, model: Plane },
+    Sequence { study: Weighting, model: Sequence },
 }
 
 impl Mismatch {
@@ -20,6 +21,9 @@ impl Mismatch {
             Mismatch::Modality { study, model } => format!("modality: {study}, the model was made for {model}"),
             Mismatch::BodyPart { study, model } => format!("body-part: {study}, the model was made for {model}"),
             Mismatch::Plane { study, model } => format!("plane: {}, the model was made for {}", study.id(), model.id()),
+            Mismatch::Sequence { study, model } => {
+                format!("sequence: {}, the model was made for {}", study.id(), model.id())
+            }
         }
     }
 }
@@ -109,7 +113,23 @@ impl Subject {
         {
             found.push(Mismatch::Plane { study: orientation.plane(), model });
         }
+        if let Some(study) = self.acquisition.weighting
+            && !is_looked_at(study, card.input.sequence)
+        {
+            found.push(Mismatch::Sequence { study, model: card.input.sequence });
+        }
         found
+    }
+}
+
+/// Whether a model that looks at `sequence` was made for pictures of this contrast.
+fn is_looked_at(study: Weighting, sequence: Sequence) -> bool {
+    match sequence {
+        Sequence::Luminance | Sequence::Any => true,
+        Sequence::T1 => study == Weighting::T1,
+        Sequence::Flair => study == Weighting::Flair,
+        Sequence::T1ce => study == Weighting::T1ce,
+        Sequence::Three => matches!(study, Weighting::T1 | Weighting::Flair | Weighting::T1ce),
     }
 }
 
@@ -139,6 +159,14 @@ mod tests {
         slice.orientation = Orientation::new([0.0, 1.0, 0.0], [0.0, 0.0, -1.0]);
         let plane = [Mismatch::Plane { study: Plane::Sagittal, model: Plane::Axial }];
         assert_eq!(subject("MR", "BRAIN").mismatches(&slice, &card), plane);
+        let mut t2 = subject("MR", "HEAD");
+        t2.acquisition.weighting = Some(Weighting::T2);
+        slice.orientation = None;
+        card.input.sequence = Sequence::Flair;
+        let other = [Mismatch::Sequence { study: Weighting::T2, model: Sequence::Flair }];
+        assert_eq!(t2.mismatches(&slice, &card), other);
+        card.input.sequence = Sequence::Any;
+        assert_eq!(t2.mismatches(&slice, &card), []);
         card.input.modality = "unknown".into();
         assert_eq!(subject("CT", "ABDOMEN").mismatches(&slice, &card), []);
     }

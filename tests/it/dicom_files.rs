@@ -56,6 +56,28 @@ fn single(change: impl FnOnce(&mut InMemDicomObject)) -> Study {
 }
 
 #[test]
+fn the_headers_own_words_name_the_sequence() {
+    use lesionlens::domain::acquisition::Weighting;
+    let told = |change: fn(&mut InMemDicomObject)| single(change).subject.acquisition.weighting;
+    let described = told(|o| {
+        dicom::put(o, tags::SERIES_DESCRIPTION, VR::LO, "Sag T1 SE");
+        dicom::put(o, tags::CONTRAST_BOLUS_AGENT, VR::LO, "Gadovist");
+    });
+    assert_eq!(described, Some(Weighting::T1ce));
+    let timed = told(|o| {
+        dicom::put(o, tags::REPETITION_TIME, VR::DS, "9000");
+        dicom::put(o, tags::ECHO_TIME, VR::DS, "119");
+        dicom::put(o, tags::INVERSION_TIME, VR::DS, "2500");
+    });
+    assert_eq!(timed, Some(Weighting::Flair));
+    let other = told(|o| {
+        dicom::put(o, tags::MODALITY, VR::CS, "CT");
+        dicom::put(o, tags::SERIES_DESCRIPTION, VR::LO, "HEAD POST T1 LEVEL");
+    });
+    assert_eq!(other, None, "words of an MR header only");
+}
+
+#[test]
 fn a_window_that_shows_nothing_is_dropped_and_told() {
     let with = |centre: &str, width: &str, slope: &str| {
         let study = single(|o| {

@@ -263,6 +263,7 @@ impl<'a> StudyAssembly<'a> {
             time: cut.time + 1,
             modality: study.subject.modality.clone(),
             body_part: study.subject.body_part.clone(),
+            sequence: study.subject.acquisition.weighting.map(|weighting| weighting.id().into()),
             unlike_slices: self.unlike,
             positive_slices: positive,
             highest: highest.map(|(index, probability)| Highest { slice: index + 1, probability }),

@@ -103,6 +103,8 @@ pub struct StudyReport {
     pub time: usize,
     pub modality: Option<String>,
     pub body_part: Option<String>,
+    /// Sequence that the file's own words name, such as `flair` or `t1ce`.
+    pub sequence: Option<Code>,
     /// Number of slices that the input gate calls unlike those that the model knows.
     pub unlike_slices: usize,
     /// Number of slices above the threshold, of those looked at.

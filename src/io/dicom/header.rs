@@ -8,7 +8,7 @@ use super::open_head;
 use super::palette::Palette;
 use super::table::Table;
 use super::values::{first_item, number_of, text};
-use crate::domain::acquisition::{self, Acquisition};
+use crate::domain::acquisition::{self, Acquisition, ScanWords, Weighting};
 use crate::domain::geometry::{Orientation, Vector, scaled, sum};
 use crate::domain::slice::{Spacing, SpacingSource};
 use crate::domain::subject::Subject;
@@ -190,6 +190,7 @@ impl Header {
                 acquisition: Acquisition {
                     date: text(object, tags::STUDY_DATE).map(|text| acquisition::date(&text)),
                     sequence: text(object, tags::SERIES_DESCRIPTION).or_else(|| text(object, tags::PROTOCOL_NAME)),
+                    weighting: Weighting::told(&scan_words(object)),
                     thickness_mm: number_of(object, tags::SLICE_THICKNESS).filter(|mm| *mm > 0.0),
                 },
             },
@@ -259,4 +260,18 @@ fn spacing(groups: &Groups) -> Option<Spacing> {
         [row, column, ..] => Spacing::new(*row, *column, source),
         _ => None,
     })
+}
+/// What an MR header says of the contrast between tissues.
+fn scan_words(object: &DefaultDicomObject) -> ScanWords {
+    if text(object, tags::MODALITY).is_some_and(|modality| modality != "MR") {
+        return ScanWords::default();
+    }
+    let texts = [tags::SERIES_DESCRIPTION, tags::PROTOCOL_NAME, tags::SEQUENCE_NAME];
+    ScanWords {
+        texts: texts.iter().filter_map(|tag| text(object, *tag)).collect(),
+        agent: text(object, tags::CONTRAST_BOLUS_AGENT),
+        repetition: number_of(object, tags::REPETITION_TIME),
+        echo: number_of(object, tags::ECHO_TIME),
+        inversion: number_of(object, tags::INVERSION_TIME),
+    }
 }
