@@ -81,7 +81,7 @@ impl<'a> Fit<'a> {
         for (name, tensor) in init.into_iter().flatten() {
             values.insert(name, tensor.to_device(device)?);
         }
-        let (recipe_hash, data_hash) = (recipe_hash(recipe), data.sha256().to_string());
+        let (recipe_hash, data_hash) = (recipe_hash(recipe)?, data.sha256().to_string());
         let position = Position { recipe_hash, data_hash, ..Position::default() };
         let optimiser = Optimiser::new(recipe.optimiser, recipe.weight_decay);
         let variables = variables(&values)?;
@@ -96,7 +96,7 @@ impl<'a> Fit<'a> {
         folder: RunFolder,
     ) -> Result<Self, TrainError> {
         let (position, tensors) = folder.load()?;
-        if position.recipe_hash != recipe_hash(recipe) || position.data_hash != data.sha256() {
+        if position.recipe_hash != recipe_hash(recipe)? || position.data_hash != data.sha256() {
             let what = if position.data_hash == data.sha256() {
                 "another recipe"
             } else {
@@ -378,9 +378,13 @@ impl Place {
     }
 }
 
-/// A short fingerprint of a recipe's content.
-pub fn recipe_hash(recipe: &Recipe) -> String {
-    format!("{:x}", Sha256::digest(format!("{recipe:?}")))
+/// The SHA-256 of a recipe's TOML, so that renaming a field in the code changes no run's fingerprint.
+///
+/// # Errors
+/// If the recipe cannot be written as TOML.
+fn recipe_hash(recipe: &Recipe) -> Result<String, TrainError> {
+    let text = toml::to_string(recipe).map_err(|e| TrainError::Data(format!("{}: {e}", recipe.id)))?;
+    Ok(format!("{:x}", Sha256::digest(text)))
 }
 
 fn variables(values: &Parameters) -> Result<BTreeMap<String, Var>, TrainError> {
