@@ -381,7 +381,7 @@ fn from_torch(file: &Path, bytes: &[u8]) -> Result<Found, ImportError> {
     let tensors = torch::read(bytes);
     let tensors = tensors.map_err(|reason| ImportError::Torch { path: file.to_path_buf(), reason })?;
     let name = file.file_name().map(|name| name.to_string_lossy().to_lowercase()).unwrap_or_default();
-    let is_tensorflow = name.contains("tf_efficientnet") || name.contains("_pruned");
+    let is_tensorflow = ["tf_efficientnet", "tf_mobilenet", "_pruned"].iter().any(|part| name.contains(part));
     let flavour = if is_tensorflow { Flavour::TensorFlow } else { Flavour::Torch };
     of_state_dict(file, tensors, Hints { side: None, flavour })
 }
@@ -403,7 +403,7 @@ fn of_state_dict(file: &Path, tensors: Parameters, hints: Hints) -> Result<Found
         }
     };
     // These libraries' networks give scores by rule.
-    let added = Some(if task == Task::Multiclass { Activation::Softmax } else { Activation::Sigmoid });
+    let added = Some(if format.outputs == 1 { Activation::Sigmoid } else { Activation::Softmax });
     Ok(Found { file: file.to_path_buf(), network, parameters, state_dict, any_side: None, added, format, task })
 }
 

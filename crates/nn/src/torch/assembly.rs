@@ -16,6 +16,8 @@ pub enum Zeros {
     /// TensorFlow's rule, which puts an odd one to the bottom and right.
     TensorFlow,
     None,
+    /// So many (above and left, below and right).
+    Given([usize; 2]),
 }
 
 /// A network with weights.
@@ -50,6 +52,11 @@ impl<'a> Assembly<'a> {
         Self { zeros, epsilon, ..self }
     }
 
+    /// ε of the batch-norms from here on.
+    pub fn set_epsilon(&mut self, epsilon: f64) {
+        self.epsilon = epsilon;
+    }
+
     /// Takes a tensor of the dict for the graph's tensor of that name.
     fn take(&mut self, name: &str, rank: usize) -> Option<Tensor> {
         let found = self.dict.get(name).filter(|t| t.rank() == rank);
@@ -77,7 +84,11 @@ impl<'a> Assembly<'a> {
         let size = [dims[2], dims[3]];
         let around = if self.zeros == Zeros::None { [0, 0] } else { size.map(|side| side / 2) };
         let same = stride == 1 && size.iter().all(|side| side % 2 == 1) || self.zeros == Zeros::TensorFlow;
-        let padding = if same && around != [0, 0] { Padding::Same } else { Padding::Valid };
+        let padding = match self.zeros {
+            Zeros::Given(zeros) => Padding::Explicit([zeros; 2]),
+            _ if same && around != [0, 0] => Padding::Same,
+            _ => Padding::Valid,
+        };
         let input = if padding == Padding::Valid { self.frame(name, input, around) } else { input };
         let window = Window::new(size, [stride; 2], padding);
         let op =
@@ -88,9 +99,14 @@ impl<'a> Assembly<'a> {
     /// A convolution of patches side by side: as long a stride as its kernel, no zeros.
     pub fn patches(&mut self, name: &str, input: NodeId) -> NodeId {
         let side = self.dict.dims(&format!("{name}.weight")).last().copied().unwrap_or(1);
-        let zeros = std::mem::replace(&mut self.zeros, Zeros::None);
-        let x = self.conv(name, input, side);
-        self.zeros = zeros;
+        self.conv_with(Zeros::None, name, input, side)
+    }
+
+    /// As [`Self::conv`] with zeros of its own.
+    pub fn conv_with(&mut self, zeros: Zeros, name: &str, input: NodeId, stride: usize) -> NodeId {
+        let usual = std::mem::replace(&mut self.zeros, zeros);
+        let x = self.conv(name, input, stride);
+        self.zeros = usual;
         x
     }
 
@@ -216,7 +232,8 @@ impl<'a> Assembly<'a> {
         self.normalised(norm, x, Some(active))
     }
 
-    fn normalised(&mut self, norm: &str, x: NodeId, active: Option<Activation>) -> NodeId {
+    /// Batch-norm and, unless nothing follows, an activation.
+    pub fn normalised(&mut self, norm: &str, x: NodeId, active: Option<Activation>) -> NodeId {
         let x = self.batch_norm(norm, x);
         active.map_or(x, |function| self.activation(norm, x, function))
     }
@@ -281,22 +298,37 @@ impl<'a> Assembly<'a> {
 
     /// The last dense layers, as [`Dict::head`] finds them, with a ReLU wherever their numbers leave room for one.
     pub fn head(&mut self, modules: &[&str], input: NodeId) -> NodeId {
-        match self.dict.head(modules) {
-            Ok(layers) => {
-                let mut x = input;
-                for (i, (name, number)) in layers.iter().enumerate() {
-                    x = self.dense(name, x, None);
-                    if layers.get(i + 1).is_some_and(|(_, next)| *next > number + 1) {
-                        x = self.relu(name, x);
-                    }
-                }
-                x
-            }
+        self.head_with(modules, input, Activation::Relu, None)
+    }
+
+    /// As [`Self::head`] with another function than ReLU; `whole` is the map that was flattened before it.
+    pub fn head_with(&mut self, modules: &[&str], input: NodeId, function: Activation, whole: Option<Shape>) -> NodeId {
+        let layers = match self.dict.head(modules) {
+            Ok(layers) => layers,
             Err(problem) => {
                 self.problems.push(problem);
-                input
+                return input;
+            }
+        };
+        let mut x = input;
+        for (place, layer) in layers.into_iter().enumerate() {
+            x = self.dense(layer.name, x, whole.filter(|_| place == 0));
+            if layer.is_active {
+                x = self.activation(layer.name, x, function);
             }
         }
+        x
+    }
+
+    /// Tensors of a layer that the network has and its answer does not use.
+    pub fn pass_over(&mut self, layer: &str) {
+        let prefix = format!("{layer}.");
+        self.used.extend(self.dict.names().filter(|name| name.starts_with(&prefix)).map(str::to_string));
+    }
+
+    /// Notes what keeps the tensors from being this network.
+    pub fn problem(&mut self, problem: String) {
+        self.problems.push(problem);
     }
 
     /// Closes the network with probabilities of what `scores` gives.

@@ -31,6 +31,14 @@ const WRAPPERS: [&str; 19] = [
     "ema",
 ];
 
+/// A dense layer of a head.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HeadLayer<'a> {
+    pub name: &'a str,
+    /// Whether the numbers of the layers leave room for a function behind it.
+    pub is_active: bool,
+}
+
 /// Tensors by name.
 #[derive(Debug, Clone)]
 pub struct Dict(BTreeMap<String, Tensor>);
@@ -70,29 +78,38 @@ impl Dict {
         (0..).take_while(|i| self.has(&name(*i))).count()
     }
 
-    /// The last dense layers with their numbers, wherever their owner put them: in the place of one of `modules`, alone or in a
-    /// Sequential.
+    /// The last dense layers in their order, wherever their owner put them: in the place of one of `modules`, alone or in a Sequential,
+    /// or in one inside another.
     ///
     /// # Errors
     /// If there is none, or other layers with tensors stand between them.
-    pub fn head(&self, modules: &[&str]) -> Result<Vec<(&str, usize)>, String> {
-        let found = modules.iter().map(|module| self.dense_layers(module)).find(|layers| !layers.is_empty());
-        let Some(found) = found else {
+    pub fn head<'a>(&'a self, modules: &[&str]) -> Result<Vec<HeadLayer<'a>>, String> {
+        let mut found = modules.iter().map(|module| (*module, self.dense_layers(module)));
+        let Some((module, found)) = found.find(|(_, layers)| !layers.is_empty()) else {
             return Err(format!("it has no head that classifies (no `{}.weight`)", modules[0]));
         };
-        let number = |name: &str| name.rsplit('.').next().and_then(|last| last.parse().ok()).unwrap_or(0usize);
-        let mut layers: Vec<(&str, usize)> =
-            found.iter().map(|weight| weight.trim_end_matches(".weight")).map(|name| (name, number(name))).collect();
-        layers.sort_by_key(|(_, number)| *number);
-        let is_sequence = layers.windows(2).all(|pair| pair[0].1 < pair[1].1);
+        let numbers = |name: &str| -> Vec<usize> {
+            let inner = name.strip_prefix(module).unwrap_or_default();
+            inner.split('.').filter_map(|part| part.parse().ok()).collect()
+        };
+        let names = found.iter().map(|weight| weight.trim_end_matches(".weight"));
+        let mut layers: Vec<(Vec<usize>, &'a str)> = names.map(|name| (numbers(name), name)).collect();
+        layers.sort();
+        let is_sequence = layers.windows(2).all(|pair| pair[0].0 < pair[1].0 && !pair[0].0.is_empty());
         if layers.len() > 1 && !is_sequence {
-            let list: Vec<&str> = layers.iter().map(|(name, _)| *name).collect();
+            let list: Vec<&str> = layers.iter().map(|(_, name)| *name).collect();
             return Err(format!(
                 "its head has several layers (`{}`) whose order is not in the file",
                 list.join("`, `")
             ));
         }
-        Ok(layers)
+        let has_room = |place: usize| {
+            let next = layers.get(place + 1);
+            next.is_some_and(|(next, _)| next.iter().zip(&layers[place].0).any(|(next, own)| *next > own + 1))
+        };
+        let layer =
+            |(place, (_, name)): (usize, &(Vec<usize>, &'a str))| HeadLayer { name, is_active: has_room(place) };
+        Ok(layers.iter().enumerate().map(layer).collect())
     }
 
     /// What is wrong when only these tensors were taken.
@@ -111,7 +128,17 @@ impl Dict {
 
     /// Channels of the pictures, by the first convolution of the networks that may have one.
     pub fn channels(&self) -> usize {
-        let first = ["conv1", "features.0", "features.0.0", "conv_stem", "stem.0"];
+        let first = [
+            "conv1",
+            "features.0",
+            "features.0.0",
+            "features.conv0",
+            "conv1.0",
+            "conv_stem",
+            "stem.0",
+            "encoder.conv1",
+            "encoder._conv_stem",
+        ];
         let found =
             first.iter().chain(&FIRST_OF_UNETS).find_map(|name| self.dims(&format!("{name}.weight")).get(1).copied());
         found.filter(|channels| *channels == 1).unwrap_or(3)

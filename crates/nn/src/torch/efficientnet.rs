@@ -1,24 +1,19 @@
 //! EfficientNets (Tan & Le 2019) as torchvision and timm name them.
 
 use super::assembly::{Assembly, Built, Zeros};
+use super::bottleneck::{Bottleneck, Functions};
 use super::dict::Dict;
 use super::{Flavour, TorchError};
-use crate::graph::{Activation, NodeId, Op, Shape};
+use crate::graph::{Activation, Shape};
 
 /// Strides of the seven stages of B0 to B7.
-const STRIDES: [usize; 7] = [1, 2, 2, 2, 1, 2, 1];
+pub const STRIDES: [usize; 7] = [1, 2, 2, 2, 1, 2, 1];
 const SILU: Option<Activation> = Some(Activation::Silu);
+/// What its blocks are made with.
+pub const FUNCTIONS: Functions = Functions { active: Activation::Silu, gate: [Activation::Silu, Activation::Sigmoid] };
 
 pub fn fits(dict: &Dict) -> bool {
     dict.has("features.1.0.block.1.fc1.weight") || dict.has("blocks.0.0.se.conv_reduce.weight")
-}
-
-/// The layers of an inverted bottleneck, by name: convolution and batch-norm, twice for the gate.
-struct Bottleneck {
-    expand: Option<[String; 2]>,
-    depthwise: [String; 2],
-    gate: [String; 2],
-    project: [String; 2],
 }
 
 pub fn build(dict: &Dict, input: Shape, flavour: Flavour) -> Result<Built, TorchError> {
@@ -45,8 +40,10 @@ pub fn build(dict: &Dict, input: Shape, flavour: Flavour) -> Result<Built, Torch
         };
         let first = if timm { "conv_dw.weight" } else { "0.0.weight" };
         for block in 0..dict.count(|block| format!("{}{first}", prefix(block))) {
-            let names = if timm { in_timm(dict, &prefix(block)) } else { in_torchvision(dict, &prefix(block)) };
-            x = bottleneck(&mut net, &prefix(block), &names, x, if block == 0 { stride } else { 1 });
+            let names =
+                if timm { Bottleneck::in_timm(dict, &prefix(block)) } else { in_torchvision(dict, &prefix(block)) };
+            let stride = if block == 0 { stride } else { 1 };
+            x = names.push(&mut net, prefix(block).trim_end_matches('.'), x, stride, FUNCTIONS);
         }
     }
     let x = net.unit(last, x, 1, SILU);
@@ -62,45 +59,7 @@ fn in_torchvision(dict: &Dict, prefix: &str) -> Bottleneck {
     Bottleneck {
         expand: expands.then(|| pair(0)),
         depthwise: pair(place),
-        gate: ["fc1", "fc2"].map(|layer| format!("{prefix}{}.{layer}", place + 1)),
+        gate: Some(["fc1", "fc2"].map(|layer| format!("{prefix}{}.{layer}", place + 1))),
         project: pair(place + 2),
     }
-}
-
-fn in_timm(dict: &Dict, prefix: &str) -> Bottleneck {
-    let pair = |conv: &str, norm: &str| [format!("{prefix}{conv}"), format!("{prefix}{norm}")];
-    let gate = ["conv_reduce", "conv_expand"].map(|layer| format!("{prefix}se.{layer}"));
-    if dict.has(&format!("{prefix}conv_pwl.weight")) {
-        let (expand, depthwise) = (Some(pair("conv_pw", "bn1")), pair("conv_dw", "bn2"));
-        Bottleneck { expand, depthwise, gate, project: pair("conv_pwl", "bn3") }
-    } else {
-        Bottleneck { expand: None, depthwise: pair("conv_dw", "bn1"), gate, project: pair("conv_pw", "bn2") }
-    }
-}
-
-fn both(names: &[String; 2]) -> [&str; 2] {
-    names.each_ref().map(String::as_str)
-}
-
-fn bottleneck(net: &mut Assembly, prefix: &str, names: &Bottleneck, input: NodeId, stride: usize) -> NodeId {
-    let name = prefix.trim_end_matches('.');
-    let x = names.expand.as_ref().map_or(input, |expand| net.unit(both(expand), input, 1, SILU));
-    let x = net.unit(both(&names.depthwise), x, stride, SILU);
-    let gated = gate(net, name, &names.gate, x);
-    let x = net.unit(both(&names.project), gated, 1, None);
-    if stride == 1 && net.builder.shape(x) == net.builder.shape(input) {
-        net.builder.push(format!("{name}.sum"), Op::Add, &[x, input])
-    } else {
-        x
-    }
-}
-
-/// Squeeze and excitation (Hu et al. 2018): each channel times what a small network says of all channels' means.
-fn gate(net: &mut Assembly, name: &str, [reduce, widen]: &[String; 2], x: NodeId) -> NodeId {
-    let mean = net.mean_pixel(name, x);
-    let y = net.conv(reduce, mean, 1);
-    let y = net.activation(reduce, y, Activation::Silu);
-    let y = net.conv(widen, y, 1);
-    let y = net.activation(widen, y, Activation::Sigmoid);
-    net.builder.push(format!("{name}.gated"), Op::Multiply, &[x, y])
 }

@@ -9,13 +9,20 @@
 //! Such networks end in bare scores; a sigmoid is put behind a single one, a softmax behind several.
 
 mod assembly;
+mod bottleneck;
 mod convnext;
+mod densenet;
 mod dict;
 mod efficientnet;
+mod mobilenet_v2;
+mod mobilenet_v3;
 mod mobilenet_v4;
 pub mod pickle;
 mod renaming;
 mod resnet;
+mod segmentation_models;
+mod shufflenet;
+mod squeezenet;
 pub mod stock;
 mod transformer;
 mod unet;
@@ -39,7 +46,7 @@ pub enum TorchError {
     #[error(transparent)]
     Weights(#[from] WeightsError),
     #[error(
-        "its tensors are named as in no network that is known here (the first are {first}); known are ResNet, VGG, EfficientNet, ConvNeXt, MobileNetV4 and ViT as torchvision and timm name them, and the U-Nets of brain-segmentation-pytorch, Pytorch-UNet and MONAI; export any other network to ONNX (`torch.onnx.export`) and import that file"
+        "its tensors are named as in no network that is known here (the first are {first}); known are ResNet, VGG, DenseNet, SqueezeNet, ShuffleNetV2, MobileNetV2 to V4, EfficientNet, ConvNeXt and ViT as torchvision and timm name them, and the U-Nets of brain-segmentation-pytorch, Pytorch-UNet, MONAI and segmentation_models_pytorch (encoders of ResNet and EfficientNet); export any other network to ONNX (`torch.onnx.export`) and import that file"
     )]
     Unknown { first: String },
     #[error("it holds no tensors with names; save `model.state_dict()` alone")]
@@ -103,6 +110,19 @@ pub fn recognise(tensors: Parameters, hints: Hints) -> Result<TorchModel, TorchE
     let input = Shape::Image { height: side, width: side, channels: dict.channels() };
     let built = if resnet::fits(&dict) {
         resnet::build(&dict, input)
+    } else if densenet::fits(&dict) {
+        densenet::build(&dict, input)
+    } else if squeezenet::fits(&dict) {
+        squeezenet::build(&dict, input)
+    } else if shufflenet::fits(&dict) {
+        shufflenet::build(&dict, input)
+    } else if segmentation_models::fits(&dict) {
+        segmentation_models::build(&dict, input)
+    } else if mobilenet_v3::fits(&dict) {
+        // timm's has gates as its EfficientNets have and is told by a bias of its own.
+        mobilenet_v3::build(&dict, input, hints.flavour)
+    } else if mobilenet_v2::fits(&dict) {
+        mobilenet_v2::build(&dict, input, hints.flavour)
     } else if vgg::fits(&dict) {
         vgg::build(&dict, input)
     } else if efficientnet::fits(&dict) {

@@ -1,7 +1,7 @@
 //! Tensors of a state dict under the names that candle-transformers knows them by.
 
 use super::TorchError;
-use super::dict::Dict;
+use super::dict::{Dict, HeadLayer};
 use crate::exec::Parameters;
 use candle_core::{Result, Tensor};
 use std::collections::BTreeSet;
@@ -51,12 +51,12 @@ impl<'a> Renaming<'a> {
     pub fn head(&mut self, modules: &[&str], to: &str) -> usize {
         match self.dict.head(modules) {
             Ok(layers) => match layers.as_slice() {
-                [(name, _)] => {
+                [HeadLayer { name, .. }] => {
                     self.layer(name, to);
                     self.dict.dims(&format!("{name}.weight"))[0]
                 }
                 several => {
-                    let list: Vec<&str> = several.iter().map(|(name, _)| *name).collect();
+                    let list: Vec<&str> = several.iter().map(|layer| layer.name).collect();
                     self.problems.push(format!("its head has several layers (`{}`)", list.join("`, `")));
                     1
                 }

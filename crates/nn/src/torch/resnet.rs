@@ -22,16 +22,23 @@ pub fn build(dict: &Dict, input: Shape) -> Result<Built, TorchError> {
     };
     let (mut net, x) = Assembly::new(name, dict, input);
     let x = net.stem(["conv1", "bn1"], x, 7, Activation::Relu);
-    let mut x = net.overlapping_pool("maxpool", x);
-    for stage in 1..=4 {
-        for block in 0..blocks(stage) {
-            let stride = if stage > 1 && block == 0 { 2 } else { 1 };
-            x = residual(&mut net, dict, &format!("layer{stage}.{block}"), x, stride);
-        }
-    }
-    let x = net.global_mean(x);
+    let x = net.overlapping_pool("maxpool", x);
+    let [.., last] = stages(&mut net, dict, "", x);
+    let x = net.global_mean(last);
     let x = net.head(&["fc"], x);
     net.finish(x)
+}
+
+/// The maps behind each of the four stages.
+pub fn stages(net: &mut Assembly, dict: &Dict, prefix: &str, mut x: NodeId) -> [NodeId; 4] {
+    [1, 2, 3, 4].map(|stage| {
+        let name = |block: usize| format!("{prefix}layer{stage}.{block}");
+        for block in 0..dict.count(|block| format!("{}.conv1.weight", name(block))) {
+            let stride = if stage > 1 && block == 0 { 2 } else { 1 };
+            x = residual(net, dict, &name(block), x, stride);
+        }
+        x
+    })
 }
 
 fn residual(net: &mut Assembly, dict: &Dict, name: &str, input: NodeId, stride: usize) -> NodeId {

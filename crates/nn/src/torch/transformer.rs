@@ -168,7 +168,7 @@ impl Transformer {
         // Of pre-training.
         names.pass_over("mask_token");
         let outputs = names.head(library.head(), "head");
-        let head = dict.head(library.head()).ok().and_then(|layers| layers.first().map(|(name, _)| *name));
+        let head = dict.head(library.head()).ok().and_then(|layers| layers.first().map(|layer| layer.name));
         let features = head.map(|name| dict.dims(&format!("{name}.weight"))[1]);
         let pooling = match features {
             Some(features) if features == width && averages => Pooling::Mean,

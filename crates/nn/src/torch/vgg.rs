@@ -3,14 +3,14 @@
 use super::TorchError;
 use super::assembly::{Assembly, Built};
 use super::dict::Dict;
-use crate::graph::{NodeId, Op, Shape, Window};
+use crate::graph::{Activation, NodeId, Op, Shape, Window};
 
 /// Rows and columns of the last map, whatever the picture's size.
 const LAST_SIDE: usize = 7;
 
 pub fn fits(dict: &Dict) -> bool {
     dict.dims("features.0.weight").len() == 4
-        && (dict.has("pre_logits.fc1.weight") || dict.has("classifier.0.weight") && dict.has("classifier.3.weight"))
+        && (dict.has("pre_logits.fc1.weight") || dict.head(&["classifier"]).is_ok())
 }
 
 pub fn build(dict: &Dict, input: Shape) -> Result<Built, TorchError> {
@@ -48,16 +48,15 @@ pub fn build(dict: &Dict, input: Shape) -> Result<Built, TorchError> {
     let x = to_last_side(&mut net, x, name, input)?;
     let whole = net.builder.shape(x);
     let x = net.builder.push("flatten", Op::Flatten, &[x]);
-    let (first, second, last) = if timm {
-        ("pre_logits.fc1", "pre_logits.fc2", ["head.fc"])
+    let x = if timm {
+        let x = net.dense("pre_logits.fc1", x, Some(whole));
+        let x = net.relu("pre_logits.fc1", x);
+        let x = net.dense("pre_logits.fc2", x, None);
+        let x = net.relu("pre_logits.fc2", x);
+        net.head(&["head.fc"], x)
     } else {
-        ("classifier.0", "classifier.3", ["classifier.6"])
+        net.head_with(&["classifier"], x, Activation::Relu, Some(whole))
     };
-    let x = net.dense(first, x, Some(whole));
-    let x = net.relu(first, x);
-    let x = net.dense(second, x, None);
-    let x = net.relu(second, x);
-    let x = net.head(&last, x);
     net.finish(x)
 }
 
