@@ -11,6 +11,7 @@
 //! - [`export`]: annotated pictures, masks, tables. Knows `domain`.
 //! - [`batch`]: the cascade over studies and the report of it. Knows all of the above but `train`.
 //! - `pacs`: series from a DICOMweb archive, results back into it. Knows `io`, `domain`.
+//! - [`tuning`]: corrected outlines as a data set, and the fine-tune on them. Knows `train`, `models`, `export`, `io`.
 //! - `serve`: the networks behind HTTP. Knows all but `app`.
 //! - [`app`]: the window. Knows neither tensors nor file formats.
 //! - [`cli`]: the commands.
@@ -33,3 +34,4 @@ pub mod pacs;
 #[cfg(feature = "serve")]
 pub mod serve;
 pub mod train;
+pub mod tuning;

@@ -84,7 +84,8 @@ const RULES: &[(&str, &[&str])] = &[
         ],
     ),
     ("serve", &["crate::train", "crate::cli", "crate::app", "egui"]),
-    ("train", &["crate::export", "crate::engine", "crate::cli", "crate::serve", "crate::app", "egui"]),
+    ("train", &["crate::tuning", "crate::export", "crate::engine", "crate::cli", "crate::serve", "crate::app", "egui"]),
+    ("tuning", &["crate::engine", "crate::batch", "crate::cli", "crate::serve", "crate::app", "egui"]),
     ("app", &["lesionlens_nn", "crate::models", "crate::train", "crate::cli", "crate::serve", "candle", "safetensors"]),
 ];
 

@@ -14,7 +14,7 @@ use crate::export::png;
 use crate::models::model::Model;
 use crate::models::registry::Registry;
 use crate::train::assess::{Classes, Panel};
-use crate::train::folders::{self, Found};
+use crate::train::folders::{self, Found, NOT_OUTLINED};
 use crate::train::reader::Reader;
 use crate::train::recipe::{Layout, Source};
 use anyhow::{Context, bail};
@@ -181,7 +181,8 @@ fn absolute(path: Option<&Path>) -> anyhow::Result<Option<PathBuf>> {
 }
 
 /// Only slices of the patients asked for.
-fn kept(args: &Args, found: Vec<Found>) -> anyhow::Result<Vec<Found>> {
+fn kept(args: &Args, mut found: Vec<Found>) -> anyhow::Result<Vec<Found>> {
+    found.retain(|f| f.class != NOT_OUTLINED);
     let kept = match &args.split {
         None => found,
         Some(path) => {

@@ -7,6 +7,7 @@ mod choice;
 mod doctor;
 mod evaluate;
 mod figures;
+mod fine_tune;
 mod isa;
 mod models;
 #[cfg(feature = "pacs")]
@@ -49,6 +50,8 @@ enum Command {
     Models(models::Args),
     /// Train a model from a recipe.
     Train(train::Args),
+    /// Let a model learn from corrected outlines, and compare it with what it was.
+    FineTune(fine_tune::Args),
     /// List and compare training runs.
     Runs(runs::Args),
     /// Measure models on labelled slices.
@@ -71,7 +74,7 @@ impl Cli {
     /// Whether this command allocates the same large tensors over and over.
     pub fn trains(&self) -> bool {
         match &self.command {
-            Some(Command::Train(_)) => true,
+            Some(Command::Train(_) | Command::FineTune(_)) => true,
             Some(Command::Bench(args)) => args.train,
             _ => false,
         }
@@ -116,6 +119,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Some(Command::Predict(args)) => predict::run(args),
         Some(Command::Models(args)) => models::run(args),
         Some(Command::Train(args)) => train::run(args),
+        Some(Command::FineTune(args)) => fine_tune::run(args),
         Some(Command::Runs(args)) => runs::run(args),
         Some(Command::Evaluate(args)) => evaluate::run(args),
         Some(Command::Phantom(args)) => phantom::run(args),

@@ -69,6 +69,17 @@ enum Action {
         #[arg(long)]
         out: Option<PathBuf>,
     },
+    /// Install the model of a finished fine-tune as a new one.
+    Install {
+        /// Folder of the run.
+        run: PathBuf,
+        /// Name of the new model.
+        #[arg(long)]
+        id: String,
+        /// Folder to put it in; the user's model folder by default.
+        #[arg(long)]
+        out: Option<PathBuf>,
+    },
     /// Write a model for other runtimes; how pictures become its input is written beside it.
     Export {
         id: String,
@@ -154,6 +165,11 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
                 eprintln!("note: the file does not name its classes; say them with --classes or in card.toml");
             }
             println!("{}", folder.display());
+        }
+        Action::Install { run, id, out } => {
+            let out = out.or_else(user_folder).context("no folder for your data is known here; name one with --out")?;
+            crate::tuning::install(&run, &id, &out)?;
+            println!("{}", out.join(id).display());
         }
         Action::Export { id, format, out } => export_model(&id, format, &out)?,
         Action::Test { id, measuring } => return evaluate::run_alone(measuring, &Registry::scan().get(&id)?.card),

@@ -13,6 +13,7 @@ pub mod geometry;
 pub mod headline;
 pub mod input_gate;
 pub mod intensities;
+pub mod kept;
 pub mod mask;
 pub mod measure;
 pub mod metrics;

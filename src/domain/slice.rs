@@ -31,6 +31,8 @@ pub enum SpacingSource {
     TiffResolution,
     /// The reader, by a known distance.
     Reader,
+    /// The source that a picture is a copy of.
+    Copy,
 }
 
 impl SpacingSource {
@@ -43,6 +45,7 @@ impl SpacingSource {
             SpacingSource::Nifti => "NIfTI",
             SpacingSource::TiffResolution => "TIFF",
             SpacingSource::Reader => "reader",
+            SpacingSource::Copy => "copy",
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The time of day as DICOM writes it, in UTC.
+//! The time of day in UTC, as DICOM and ISO 8601 write it.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -6,6 +6,14 @@ use std::time::{SystemTime, UNIX_EPOCH};
 pub struct Moment {
     pub date: String,
     pub time: String,
+}
+
+impl Moment {
+    /// `YYYY-MM-DDTHH:MM:SSZ`.
+    pub fn iso(&self) -> String {
+        let (d, t) = (&self.date, &self.time);
+        format!("{}-{}-{}T{}:{}:{}Z", &d[..4], &d[4..6], &d[6..], &t[..2], &t[2..4], &t[4..])
+    }
 }
 
 pub fn now() -> Moment {
@@ -32,6 +40,11 @@ fn moment(seconds: u64) -> Moment {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_moment_in_iso_8601() {
+        assert_eq!(moment(951_826_554).iso(), "2000-02-29T12:15:54Z");
+    }
 
     #[test]
     fn known_moments() {

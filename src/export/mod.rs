@@ -3,7 +3,7 @@
 //! [`kind::ExportKind`] lists the kinds of files; whatever can be written as one is an [`Export`].
 
 pub mod annotated_png;
-mod clock;
+pub mod clock;
 pub mod contact_sheet;
 pub mod correction;
 pub mod dicom_seg;

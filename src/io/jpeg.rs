@@ -33,6 +33,7 @@ pub fn decode(bytes: &[u8]) -> Result<Raster, Problem> {
         opaque: 255.0,
         spacing: None,
         turn,
+        note: None,
         mirrored,
     })
 }

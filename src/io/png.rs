@@ -3,6 +3,7 @@
 use super::check_size;
 use super::error::Problem;
 use super::raster::{Colour, Raster, Turn};
+use crate::domain::kept::KEYWORD;
 use crate::domain::slice::Depth;
 use png::{BitDepth, ColorType, Decoder, DecodingError, Limits, Transformations};
 use std::io::{BufRead, Cursor, Seek};
@@ -20,6 +21,8 @@ pub fn decode(bytes: &[u8]) -> Result<Raster, Problem> {
     let mut buffer = vec![0; size];
     let frame = reader.next_frame(&mut buffer).map_err(problem)?;
     buffer.truncate(frame.buffer_size());
+    let texts = &reader.info().uncompressed_latin1_text;
+    let note = texts.iter().find(|text| text.keyword == KEYWORD).and_then(|text| text.text.parse().ok());
     let colour = match frame.color_type {
         ColorType::Grayscale => Colour::Grey,
         ColorType::GrayscaleAlpha => Colour::GreyAlpha,
@@ -43,6 +46,7 @@ pub fn decode(bytes: &[u8]) -> Result<Raster, Problem> {
         spacing: None,
         turn: Turn::None,
         mirrored: false,
+        note,
     })
 }
 

@@ -2,6 +2,7 @@
 
 use super::error::Problem;
 use crate::domain::channel::LEAST_SPREAD;
+use crate::domain::kept::PictureNote;
 use crate::domain::slice::{Depth, Slice, Spacing};
 use crate::domain::study::Warning;
 
@@ -51,13 +52,19 @@ pub struct Raster {
     pub spacing: Option<Spacing>,
     pub turn: Turn,
     pub mirrored: bool,
+    /// What the file says it keeps of the slice that it is a copy of.
+    pub note: Option<PictureNote>,
 }
 
 impl Raster {
     /// The slice with what the reader should know about it.
     pub fn into_slice(self) -> Result<Slice, Problem> {
         let warnings = self.warnings();
+        let note = self.note;
         let mut slice = self.into_grey()?;
+        if let Some(note) = note {
+            note.apply(&mut slice);
+        }
         slice.warnings = warnings;
         if slice.has_few_greys() {
             slice.warnings.push(Warning::FewGreys);

@@ -412,19 +412,8 @@ fn of_state_dict(file: &Path, tensors: Parameters, hints: Hints) -> Result<Found
 /// # Errors
 /// If the id is taken or unusable, class names do not fit, or the folder cannot be written.
 pub fn install(found: &Found, wishes: &Wishes, out: &Path) -> Result<PathBuf, ImportError> {
-    let failed = |path: &Path, problem: String| ImportError::File { path: path.to_path_buf(), problem };
     let keras_failed = |reason: KerasError| ImportError::Keras { path: found.file.clone(), reason };
-    let id = &wishes.id;
-    if !is_model_id(id) {
-        return Err(ImportError::Id(id.clone()));
-    }
-    if registry::embedded().any(|(built_in, _)| built_in == id) {
-        return Err(ImportError::Reserved(id.clone()));
-    }
-    let folder = out.join(id);
-    if folder.exists() {
-        return Err(ImportError::Exists(folder));
-    }
+    free_place(&wishes.id, out)?;
     let flavoured = wishes.from_tensorflow.then(|| found.in_flavour(Flavour::TensorFlow)).transpose()?;
     let found = flavoured.as_ref().unwrap_or(found);
     let resized =
@@ -436,12 +425,37 @@ pub fn install(found: &Found, wishes: &Wishes, out: &Path) -> Result<PathBuf, Im
     };
     let weights = weights::write(&found.parameters, Precision::F32, graph).map_err(|e| keras_failed(e.into()))?;
     let card = card(found, wishes, &weights)?;
-    let card = toml::to_string(&card).map_err(|e| failed(&found.file, e.to_string()))?;
+    store(&card, &weights, out)
+}
+
+/// The folder below `out` for a new model of this id.
+///
+/// # Errors
+/// If the id is taken or unusable.
+fn free_place(id: &str, out: &Path) -> Result<PathBuf, ImportError> {
+    if !is_model_id(id) {
+        return Err(ImportError::Id(id.to_string()));
+    }
+    if registry::embedded().any(|(built_in, _)| built_in == id) {
+        return Err(ImportError::Reserved(id.to_string()));
+    }
+    let folder = out.join(id);
+    if folder.exists() { Err(ImportError::Exists(folder)) } else { Ok(folder) }
+}
+
+/// Writes a model's two files as a new folder below `out`, called as the card's id; returns that folder.
+///
+/// # Errors
+/// If the id is taken or unusable, or the folder cannot be written.
+pub fn store(card: &Card, weights: &[u8], out: &Path) -> Result<PathBuf, ImportError> {
+    let failed = |path: &Path, problem: String| ImportError::File { path: path.to_path_buf(), problem };
+    let folder = free_place(&card.id, out)?;
+    let card = toml::to_string(card).map_err(|e| failed(&folder, e.to_string()))?;
     // Built beside its place and renamed, so that no half-written model is ever found.
     std::fs::create_dir_all(out).map_err(|e| failed(out, e.to_string()))?;
     let building =
         tempfile::Builder::new().prefix(".import-").tempdir_in(out).map_err(|e| failed(out, e.to_string()))?;
-    for (name, content) in [("model.safetensors", weights.as_slice()), ("card.toml", card.as_bytes())] {
+    for (name, content) in [("model.safetensors", weights), ("card.toml", card.as_bytes())] {
         let path = building.path().join(name);
         write_atomically(&path, content).map_err(|e| failed(&path, e.to_string()))?;
     }

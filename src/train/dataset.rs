@@ -50,7 +50,20 @@ impl Dataset {
         folder: &Path,
         progress: &mut dyn FnMut(usize, usize),
     ) -> Result<Self, TrainError> {
-        let items = sources::list(data, recipe, division)?;
+        Self::of(sources::list(data, recipe, division)?, data, recipe, folder, progress)
+    }
+
+    /// As [`Self::open`], of these examples, which lie below `data`.
+    ///
+    /// # Errors
+    /// If a picture or outline cannot be read, or the cache not be written.
+    pub fn of(
+        items: Vec<Item>,
+        data: &Path,
+        recipe: &Recipe,
+        folder: &Path,
+        progress: &mut dyn FnMut(usize, usize),
+    ) -> Result<Self, TrainError> {
         let masks = recipe.wants_outlines();
         let cache = Cache::open(folder, data, &items, &recipe.input, masks, &mut |n| progress(n, items.len()))?;
         let sha256 = fingerprint(&items, &cache);

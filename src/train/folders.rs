@@ -21,6 +21,8 @@ const IMAGES: &str = "images";
 const MASKS: &str = "masks";
 /// Class of slices of a volume that has no outline.
 pub const UNMARKED: &str = "unmarked";
+/// Class of a slice whose outline nobody drew or looked at. It is never an example, but stands beside examples of its study.
+pub const NOT_OUTLINED: &str = "not_outlined";
 
 /// All pictures of a source below `data` with all its classes, in a fixed order.
 ///
@@ -57,6 +59,21 @@ struct Row {
     /// Place among the patient's slices.
     slice: Option<i64>,
     tumor_pixels: u64,
+    /// Tells several studies of one patient apart.
+    study: Option<String>,
+    /// `no` for a slice whose outline nobody drew or looked at.
+    outlined: Option<String>,
+}
+
+impl Row {
+    /// The stack that the slice belongs to.
+    fn stack(&self) -> (&str, Option<&str>) {
+        (&self.patient, self.study.as_deref())
+    }
+
+    fn is_outlined(&self) -> bool {
+        self.outlined.as_deref() != Some("no")
+    }
 }
 
 /// A row of a list of patients.
@@ -71,30 +88,30 @@ fn slices(data: &Path, folder: &Path) -> Result<Vec<Found>, TrainError> {
     let rows: Vec<Row> = table::rows(&list)?;
     let masks = Masks::list(&data.join(folder).join(MASKS))?;
     let page = |row: &Row| Page::only(folder.join(IMAGES).join(&row.file));
-    let places: HashMap<(&str, i64), Page> =
-        rows.iter().filter_map(|row| Some(((row.patient.as_str(), row.slice?), page(row)))).collect();
-    let mut stacks: BTreeMap<&str, Vec<(i64, Page)>> = BTreeMap::new();
+    let places: HashMap<_, Page> = rows.iter().filter_map(|row| Some(((row.stack(), row.slice?), page(row)))).collect();
+    let mut stacks: BTreeMap<_, Vec<(i64, Page)>> = BTreeMap::new();
     for row in &rows {
         if let Some(slice) = row.slice {
-            stacks.entry(&row.patient).or_default().push((slice, page(row)));
+            stacks.entry(row.stack()).or_default().push((slice, page(row)));
         }
     }
-    let in_order = |(patient, mut slices): (_, Vec<(i64, Page)>)| {
+    let in_order = |(stack, mut slices): (_, Vec<(i64, Page)>)| {
         slices.sort_by_key(|(slice, _)| *slice);
-        (patient, slices.into_iter().map(|(_, page)| page).collect())
+        (stack, slices.into_iter().map(|(_, page)| page).collect())
     };
-    let stacks: BTreeMap<&str, Arc<[Page]>> = stacks.into_iter().map(in_order).collect();
+    let stacks: BTreeMap<_, Arc<[Page]>> = stacks.into_iter().map(in_order).collect();
     let find = |row: &Row| {
-        let beside = |step| places.get(&(row.patient.as_str(), row.slice?.checked_add(step)?)).cloned();
+        let beside = |step| places.get(&(row.stack(), row.slice?.checked_add(step)?)).cloned();
         let page = page(row);
         let outline = match row.tumor_pixels {
+            _ if !row.is_outlined() => None,
             0 => None,
             pixels => Some(Outline { file: Some(below(data, masks.of(&data.join(&page.file))?)), pixels }),
         };
         Ok(Found {
             beside: [beside(-1), beside(1)],
-            class: class_of(row.tumor_pixels).into(),
-            stack: row.slice.and_then(|_| stacks.get(row.patient.as_str()).cloned()),
+            class: if row.is_outlined() { class_of(row.tumor_pixels) } else { NOT_OUTLINED }.into(),
+            stack: row.slice.and_then(|_| stacks.get(&row.stack()).cloned()),
             outline,
             patient: row.patient.clone(),
             page,

@@ -29,5 +29,5 @@ pub mod start;
 mod strangers;
 pub mod strip;
 pub mod supervision;
-mod table;
+pub mod table;
 pub mod twins;

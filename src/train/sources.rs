@@ -1,7 +1,7 @@
 //! Lists the pictures of a recipe's sources, and says to which part each belongs.
 
 use super::error::TrainError;
-use super::folders::{self, Found, Outline, Page};
+use super::folders::{self, Found, NOT_OUTLINED, Outline, Page};
 use super::recipe::{Recipe, Shares};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
@@ -16,6 +16,8 @@ pub enum Part {
     Train,
     Validation,
     Test,
+    /// Only stands before or behind an example, and is learnt from in no other way.
+    Beside,
 }
 
 /// How patients are divided.
@@ -53,7 +55,7 @@ pub struct Item {
 /// If a folder or list cannot be read, a class is not the recipe's or too rare, or a patient would be in two parts.
 pub fn list(data: &Path, recipe: &Recipe, division: Division) -> Result<Vec<Item>, TrainError> {
     let labels = recipe.labels();
-    let (mut items, mut beside) = (Vec::new(), Vec::new());
+    let mut all = Vec::new();
     for (index, source) in recipe.sources.iter().enumerate() {
         let found = folders::find(data, source)?;
         if let Some(unknown) = source.classes.keys().find(|class| found.iter().all(|f| f.class != **class)) {
@@ -64,33 +66,52 @@ pub fn list(data: &Path, recipe: &Recipe, division: Division) -> Result<Vec<Item
         }
         // Patients are shared out before classes are left out, so that every recipe over a folder has the same test patients.
         let parts = share_out(&found, recipe.split.seed, source.split.unwrap_or(recipe.split.shares()), division);
-        let before = items.len();
-        for one in found {
-            let class = match source.classes.get(&one.class) {
-                Some(class) => class,
-                None if source.classes.is_empty() => &one.class,
-                None => continue,
-            };
-            let Some(label) = labels.iter().position(|l| l == class) else {
-                let problem = format!("class `{class}` is none of the recipe's: {}", labels.join(", "));
-                return Err(TrainError::file(&data.join(&one.page.file), problem));
-            };
-            let part = parts[&one.patient];
-            let Found { page, outline, stack, patient, .. } = one;
-            items.push(Item { page, outline, stack, beside: [None, None], patient, source: index, label, part });
-            beside.push(one.beside);
-        }
-        if items.len() == before {
+        let is_used = |one: &Found| source.classes.is_empty() || source.classes.contains_key(&one.class);
+        if !found.iter().any(|one| one.class != NOT_OUTLINED && is_used(one)) {
             let folder = data.join(&source.folder);
             return Err(TrainError::file(&folder, "holds no picture of a class that the recipe uses"));
         }
+        let part = |one: &Found| if one.class == NOT_OUTLINED { Part::Beside } else { parts[&one.patient] };
+        all.extend(found.into_iter().map(|one| (index, part(&one), one)));
     }
+    let items = items(data, recipe, all)?;
     let needed: &[(Part, &str)] = match division {
         Division::Whole => &[(Part::Train, "training")],
         Division::Shares | Division::Fold { .. } => &[(Part::Train, "training"), (Part::Validation, "validation")],
     };
     check_classes(&items, &labels, needed, data)?;
     check_parts(&items)?;
+    Ok(items)
+}
+
+/// Examples of pictures that were found, each with the index of its source and its part. Pictures of a class that their source leaves
+/// out are dropped.
+///
+/// # Errors
+/// If a class is not the recipe's.
+pub fn items(data: &Path, recipe: &Recipe, found: Vec<(usize, Part, Found)>) -> Result<Vec<Item>, TrainError> {
+    let labels = recipe.labels();
+    let (mut items, mut beside) = (Vec::new(), Vec::new());
+    for (index, part, one) in found {
+        let classes = &recipe.sources[index].classes;
+        let class = match classes.get(&one.class) {
+            Some(class) => class,
+            None if classes.is_empty() || part == Part::Beside => &one.class,
+            None => continue,
+        };
+        let label = match labels.iter().position(|l| l == class) {
+            Some(label) => label,
+            // Nobody asks for the class of a neighbour.
+            None if part == Part::Beside => 0,
+            None => {
+                let problem = format!("class `{class}` is none of the recipe's: {}", labels.join(", "));
+                return Err(TrainError::file(&data.join(&one.page.file), problem));
+            }
+        };
+        let Found { page, outline, stack, patient, .. } = one;
+        items.push(Item { page, outline, stack, beside: [None, None], patient, source: index, label, part });
+        beside.push(one.beside);
+    }
     let places: HashMap<Page, usize> = items.iter().enumerate().map(|(i, item)| (item.page.clone(), i)).collect();
     for (item, beside) in items.iter_mut().zip(beside) {
         item.beside = beside.map(|page| places.get(&page?).copied());
@@ -101,7 +122,7 @@ pub fn list(data: &Path, recipe: &Recipe, division: Division) -> Result<Vec<Item
 /// One name is one patient, whatever sources it stands in: nobody may be trained on here and tested on there.
 fn check_parts(items: &[Item]) -> Result<(), TrainError> {
     let mut parts: BTreeMap<&str, Part> = BTreeMap::new();
-    for item in items {
+    for item in items.iter().filter(|item| item.part != Part::Beside) {
         let part = parts.entry(&item.patient).or_insert(item.part);
         if *part != item.part {
             return Err(TrainError::Data(format!(

@@ -7,6 +7,7 @@ mod dicom_files;
 mod dicom_spelling;
 mod evaluation;
 mod exports;
+mod fine_tune;
 mod gradients;
 mod input;
 mod input_gate;

@@ -141,7 +141,8 @@ impl Page<'_> {
         if samples.len() != width * height * colour.samples() {
             return Err(Problem::Truncated);
         }
-        let raster = Raster { width, height, colour, samples, depth, opaque, spacing, turn, mirrored };
+        let note = None;
+        let raster = Raster { width, height, colour, samples, depth, opaque, spacing, turn, mirrored, note };
         Ok(match palette {
             Some(palette) => coloured(raster, &palette, bits),
             None if is_cmyk => printed(raster),
