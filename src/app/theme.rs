@@ -57,6 +57,7 @@ fn dark() -> Visuals {
     v.extreme_bg_color = Color32::from_rgb(13, 15, 18);
     v.faint_bg_color = Color32::from_rgb(30, 34, 41);
     v.override_text_color = Some(Color32::from_rgb(218, 224, 232));
+    v.weak_text_color = Some(Color32::from_rgb(150, 160, 172));
     finish(v, Color32::from_rgb(48, 54, 64))
 }
 
@@ -67,9 +68,12 @@ fn light() -> Visuals {
     v.extreme_bg_color = Color32::WHITE;
     v.faint_bg_color = Color32::from_rgb(233, 237, 242);
     v.override_text_color = Some(Color32::from_rgb(30, 36, 44));
+    v.weak_text_color = Some(Color32::from_rgb(86, 94, 104));
     let mut v = finish(v, Color32::from_rgb(208, 214, 222));
-    // Amber is too pale on white.
-    v.warn_fg_color = Color32::from_rgb(150, 92, 0);
+    // Amber, coral and sky blue are too pale on white.
+    v.warn_fg_color = Color32::from_rgb(140, 86, 0);
+    v.error_fg_color = Color32::from_rgb(184, 40, 32);
+    v.hyperlink_color = Color32::from_rgb(18, 98, 180);
     v
 }
 
@@ -92,4 +96,55 @@ fn finish(mut v: Visuals, line: Color32) -> Visuals {
     v.warn_fg_color = CAUTION;
     v.error_fg_color = DANGER;
     v
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Relative luminance (WCAG 2.1).
+    fn luminance(colour: Color32) -> f64 {
+        let linear = |v: u8| {
+            let v = f64::from(v) / 255.0;
+            if v <= 0.04045 { v / 12.92 } else { ((v + 0.055) / 1.055).powf(2.4) }
+        };
+        0.2126 * linear(colour.r()) + 0.7152 * linear(colour.g()) + 0.0722 * linear(colour.b())
+    }
+
+    fn contrast(a: Color32, b: Color32) -> f64 {
+        let (a, b) = (luminance(a), luminance(b));
+        (a.max(b) + 0.05) / (a.min(b) + 0.05)
+    }
+
+    #[test]
+    fn contrast_by_hand() {
+        assert!((contrast(Color32::WHITE, Color32::BLACK) - 21.0).abs() < 1e-9);
+        // #767676 on white is the well-known limit of 4.54.
+        assert!((contrast(Color32::from_gray(0x76), Color32::WHITE) - 4.54).abs() < 0.005);
+    }
+
+    /// Every text colour on everything that text stands on, in both themes.
+    #[test]
+    fn text_stands_out_in_both_themes() {
+        for (name, v) in [("dark", dark()), ("light", light())] {
+            let inks = [v.text_color(), v.weak_text_color(), v.warn_fg_color, v.error_fg_color, v.hyperlink_color];
+            let papers = [v.panel_fill, v.window_fill, v.extreme_bg_color, v.faint_bg_color];
+            for ink in inks {
+                assert_eq!(ink.a(), 255, "a translucent colour has no contrast of its own");
+                for paper in papers {
+                    let found = contrast(ink, paper);
+                    assert!(found >= 4.5, "{name}: {ink:?} on {paper:?} is {found:.2}");
+                }
+            }
+            // Chosen entries and buttons.
+            for fill in [v.selection.bg_fill, v.widgets.inactive.weak_bg_fill, v.widgets.hovered.weak_bg_fill] {
+                let paper = v.panel_fill.blend(fill);
+                let found = contrast(v.text_color(), paper);
+                assert!(found >= 4.5, "{name}: text on {paper:?} is {found:.2}");
+            }
+        }
+        for ink in [VIEWPORT_TEXT, MARK, MEASURE] {
+            assert!(contrast(ink, VIEWPORT) >= 4.5, "{ink:?} on the viewport");
+        }
+    }
 }
