@@ -130,6 +130,14 @@ impl App {
             Action::WriteOutlines => self.write_outlines(),
             Action::Arrange(arrangement, plane) => self.arrange(arrangement, plane),
             Action::Cross(plane, pixel) => self.cross(plane, pixel),
+            Action::Restores(on) => self.set_restores(on),
+            Action::Collects(on) => self.settings.collects = on,
+            Action::Reader(name) => self.settings.reader = name,
+            Action::StartTuning => self.start_tuning(false),
+            Action::ContinueTuning => self.start_tuning(true),
+            Action::StopTuning => self.fine_tuning.stop(),
+            Action::NewTuning => self.fine_tuning.reset(),
+            Action::InstallTuned => self.install_tuned(),
             Action::AskToRemove(id) => {
                 self.fields.removing = Some(id);
                 self.open(Dialog::RemoveModel);
@@ -210,6 +218,7 @@ impl App {
             Command::Cancel => self.cancel(),
             Command::Settings => self.toggle(Dialog::Settings),
             Command::ImportModel => self.tasks.pick(Pick::Model, folder),
+            Command::FineTune => self.show_fine_tune(),
             Command::ModelCard => self.toggle(Dialog::ModelCard),
             Command::Shortcuts => self.toggle(Dialog::Shortcuts),
         }

@@ -96,6 +96,7 @@ commands! {
     Cancel "cancel" [plain(Key::Escape)]
     ModelCard "model_card" [plain(Key::M)]
     ImportModel "import_model" []
+    FineTune "fine_tune" []
     Settings "settings" [ctrl(Key::Comma)]
     Shortcuts "shortcuts" [plain(Key::F1)]
 }

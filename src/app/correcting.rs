@@ -8,6 +8,7 @@ use crate::domain::mask::Mask;
 use crate::domain::study::{Grouping, Place};
 use crate::export::correction::{Correction, CorrectionFormat};
 use crate::io::paths::stem;
+use crate::tuning::Contribution;
 use rust_i18n::t;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,6 +18,17 @@ pub struct Plan {
     pub files: Vec<(PathBuf, Correction)>,
     pub drawn: usize,
     pub by_model: usize,
+    /// Slices of the file that nobody outlined; there it says nothing.
+    pub untouched: usize,
+}
+
+/// What a file of outlines holds in slices that the reader did not outline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Others {
+    #[default]
+    Nothing,
+    /// The model's outline.
+    Model,
 }
 
 impl App {
@@ -47,7 +59,11 @@ impl App {
             return;
         }
         match self.outlines_to_save() {
-            Some(plan) if plan.drawn > 0 => self.open(Dialog::SaveMask),
+            Some(plan) if plan.drawn > 0 => {
+                self.fields.others = Others::default();
+                self.fields.patient.clear();
+                self.open(Dialog::SaveMask);
+            }
             _ => self.notifications.info(t!("editor.nothing_drawn")),
         }
     }
@@ -55,13 +71,35 @@ impl App {
     /// Writes the outlines. They are the study's reference from then on when it is opened again.
     pub(super) fn write_outlines(&mut self) {
         let Some(plan) = self.outlines_to_save() else { return };
+        self.collect();
         for (path, correction) in plan.files {
             self.tasks.export(Box::new(correction), path);
         }
     }
 
+    /// Copies the study with the reader's outlines to the corrections, if the reader wishes so.
+    fn collect(&mut self) {
+        let Some(corrections) = self.corrections.clone().filter(|_| self.settings.collects) else { return };
+        let Some(entry) = self.session.selected() else { return };
+        let outlined = |place: Place| Some((place.index, entry.outline(place)?.clone()));
+        let started_from = match (&entry.study.truth, &self.session.models.segmenter) {
+            (Some(_), _) => "reference".to_string(),
+            (None, Some(model)) => format!("{model} at {:.2}", self.session.thresholds.mask),
+            (None, None) => String::new(),
+        };
+        let contribution = Contribution {
+            study: entry.study.clone(),
+            cut: entry.cut(),
+            outlines: entry.places().filter_map(outlined).collect(),
+            patient: self.fields.patient.clone(),
+            who: self.settings.reader.trim().to_string(),
+            started_from,
+        };
+        self.tasks.collect(corrections, contribution);
+    }
+
     /// The files that hold the outlines of the selected study: beside the scan, as `NAME_mask`. Pictures have one each, other studies
-    /// one for all slices, in which the slices that the reader did not outline are as the reference or the model has them.
+    /// one for all slices. Slices that the reader did not outline are as the reference has them, else empty or as the model has them.
     pub(super) fn outlines_to_save(&self) -> Option<Plan> {
         let entry = self.session.selected()?;
         let (study, cut) = (&entry.study, entry.cut());
@@ -77,9 +115,11 @@ impl App {
                 let path = beside(study.file(*place), "png");
                 Some((path, correction(vec![(place.index, mask)], CorrectionFormat::Png)))
             };
-            return Some(Plan { files: drawn.iter().filter_map(file).collect(), drawn: drawn.len(), by_model: 0 });
+            let files = drawn.iter().filter_map(file).collect();
+            return Some(Plan { files, drawn: drawn.len(), by_model: 0, untouched: 0 });
         }
-        let mut by_model = 0;
+        let (mut by_model, mut untouched) = (0, 0);
+        let asks_model = self.fields.others == Others::Model && study.truth.is_none();
         let mut masks: Vec<(usize, Arc<Mask>)> = Vec::new();
         for place in entry.places() {
             let own = entry.outline(place).cloned();
@@ -88,20 +128,21 @@ impl App {
                 study.truth(place, &slice).ok().flatten().map(Arc::new)
             };
             let model = || {
-                let mask = model_outline(&self.session, entry, place).filter(|_| study.truth.is_none())?;
+                let mask = model_outline(&self.session, entry, place).filter(|_| asks_model)?;
                 Some(Arc::new(mask)).filter(|mask| mask.area() > 0)
             };
             let kept = own.or_else(reference);
             if kept.is_none() {
                 let mask = model();
                 by_model += usize::from(mask.is_some());
+                untouched += usize::from(mask.is_none() && study.truth.is_none());
                 masks.extend(mask.map(|mask| (place.index, mask)));
             } else {
                 masks.extend(kept.map(|mask| (place.index, mask)));
             }
         }
         let files = vec![(beside(&study.source, "nii.gz"), correction(masks, CorrectionFormat::Nifti))];
-        Some(Plan { files, drawn: drawn.len(), by_model })
+        Some(Plan { files, drawn: drawn.len(), by_model, untouched })
     }
 }
 

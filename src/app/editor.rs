@@ -49,10 +49,13 @@ pub enum Change {
     KeepLargest,
     /// Outlines for the slices between those that were drawn.
     Interpolate,
+    /// The outline on show, or that there is none, is the reader's own from now on.
+    Accept,
 }
 
 impl Change {
-    pub const ALL: [Change; 4] = [Change::Grow, Change::Shrink, Change::KeepLargest, Change::Interpolate];
+    pub const ALL: [Change; 5] =
+        [Change::Grow, Change::Shrink, Change::KeepLargest, Change::Interpolate, Change::Accept];
 
     /// Name in locales.
     pub fn id(self) -> &'static str {
@@ -61,6 +64,7 @@ impl Change {
             Change::Shrink => "shrink",
             Change::KeepLargest => "keep_largest",
             Change::Interpolate => "interpolate",
+            Change::Accept => "accept",
         }
     }
 }
@@ -140,6 +144,7 @@ impl Editor {
             Change::Shrink => vec![(place, own().shrunk())],
             Change::KeepLargest => vec![(place, own().largest_part())],
             Change::Interpolate => between(entry),
+            Change::Accept => vec![(place, own())],
         };
         if changed.is_empty() {
             return false;

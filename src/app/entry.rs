@@ -252,6 +252,13 @@ impl Entry {
         self.outlines.get(&place)
     }
 
+    /// All outlines that the reader drew or gave, in the order of their slices.
+    pub fn all_outlines(&self) -> Vec<(Place, Arc<Mask>)> {
+        let mut all: Vec<_> = self.outlines.iter().map(|(place, mask)| (*place, mask.clone())).collect();
+        all.sort_by_key(|(place, _)| *place);
+        all
+    }
+
     /// Puts a former outline of a slice back, or takes the reader's away.
     pub fn restore_outline(&mut self, place: Place, mask: Option<Arc<Mask>>) {
         match mask {

@@ -46,6 +46,7 @@ impl App {
             self.textures.update(ctx, &self.session, voxels, view, &self.settings, self.viewport);
         }
         self.save_settings_soon();
+        self.save_session_soon();
     }
 
     fn drain(&mut self) {

@@ -180,6 +180,19 @@ impl Measuring {
         }
     }
 
+    /// Everything drawn on a study, slice by slice.
+    pub fn of_study(&self, id: EntryId) -> Vec<(Place, Vec<Figure>)> {
+        let own = self.drawn.iter().filter(|((of, _), figures)| *of == id && !figures.is_empty());
+        let mut all: Vec<_> = own.map(|((_, place), figures)| (*place, figures.clone())).collect();
+        all.sort_by_key(|(place, _)| *place);
+        all
+    }
+
+    /// Puts figures of a former session back.
+    pub fn restore(&mut self, id: EntryId, place: Place, figures: Vec<Figure>) {
+        self.drawn.insert((id, place), figures);
+    }
+
     /// Takes back the last change, or does it again.
     pub fn step(&mut self, back: bool) {
         let drawn = &mut self.drawn;

@@ -8,6 +8,7 @@ mod editor;
 pub mod entry;
 mod export;
 mod figures;
+mod fine_tuning;
 mod grouping;
 mod history;
 mod importing;
@@ -19,7 +20,9 @@ mod opener;
 mod planes;
 mod problems;
 mod replies;
+mod restoring;
 pub mod session;
+mod session_file;
 pub mod shown;
 pub mod state;
 mod tasks;
@@ -42,16 +45,19 @@ use crate::engine::worker::{Started, Worker};
 use crate::export::annotated_png::{Magnification, Paper};
 use crate::export::kind::ExportKind;
 use crate::io::dicom::Attribute;
+use crate::tuning::Corrections;
 use background::{Background, Fault, Job};
 use command::Command;
 use editor::{Brush, Change, Editor};
 use egui::{Pos2, Rect, Vec2};
 use entry::EntryId;
+use fine_tuning::FineTuning;
 use importing::Importing;
 use measuring::{Measuring, Stroke};
 use notifications::Notifications;
 use opener::Opener;
 use planes::{Arrangement, Planes};
+use restoring::Restoring;
 use rust_i18n::t;
 use session::{Models, Session, Sort, Step};
 use state::{Interpolation, Language, Settings, ThemeChoice};
@@ -122,6 +128,18 @@ enum Action {
     ChooseExportPath,
     ExportKind(ExportKind),
     Close(Dialog),
+    /// Whether what was open is opened again at the next start.
+    Restores(bool),
+    /// Whether saved outlines are copied to the corrections.
+    Collects(bool),
+    /// Who outlines.
+    Reader(String),
+    StartTuning,
+    StopTuning,
+    ContinueTuning,
+    /// Starts over after a finished fine-tune.
+    NewTuning,
+    InstallTuned,
     AskToRemove(String),
     RemoveModel(String),
 }
@@ -139,6 +157,7 @@ enum Dialog {
     SaveMask,
     Label,
     Tags,
+    FineTune,
 }
 
 impl Dialog {
@@ -149,6 +168,7 @@ impl Dialog {
             Dialog::Settings => Some(Command::Settings),
             Dialog::ModelCard => Some(Command::ModelCard),
             Dialog::Tags => Some(Command::Tags),
+            Dialog::FineTune => Some(Command::FineTune),
             Dialog::Export
             | Dialog::Calibrate
             | Dialog::Import
@@ -171,6 +191,10 @@ pub struct Options {
     pub settings: Option<PathBuf>,
     /// Where imported models are installed.
     pub models_folder: Option<PathBuf>,
+    /// Where corrected studies are collected.
+    pub corrections: Option<Corrections>,
+    /// Where windows keep what is open.
+    pub sessions: Option<PathBuf>,
     /// Instead of the one that was chosen last or is the system's.
     pub language: Option<Language>,
     /// Cards of the models that can be chosen.
@@ -229,6 +253,10 @@ pub struct App {
     offered: VecDeque<Importing>,
     /// Where imported models go.
     models_folder: Option<PathBuf>,
+    /// Where corrected studies are collected.
+    corrections: Option<Corrections>,
+    fine_tuning: FineTuning,
+    restoring: Restoring,
     /// Ids of the models in that folder.
     own_models: BTreeSet<String>,
     /// The pair that the program starts with.
@@ -287,6 +315,9 @@ impl App {
             importing: None,
             offered: VecDeque::new(),
             models_folder: options.models_folder,
+            corrections: options.corrections,
+            fine_tuning: FineTuning::default(),
+            restoring: Restoring::new(options.sessions),
             ctx: ctx.clone(),
         };
         app.start_engine();
@@ -296,10 +327,10 @@ impl App {
         if is_first_start {
             app.notifications.info(t!("welcome.colours"));
         }
-        if options.paths.is_empty() {
-            app.opener.open_example();
-        } else {
+        if !options.paths.is_empty() {
             app.apply(Action::Open(options.paths));
+        } else if !app.restore() {
+            app.opener.open_example();
         }
         app
     }
@@ -381,6 +412,7 @@ impl eframe::App for App {
     }
 
     fn on_exit(&mut self, _gl: Option<&eframe::glow::Context>) {
+        self.save_session_now();
         // The last moment: nobody is left to be told of a failure.
         if let Some(path) = self.settings_path.as_deref().filter(|_| self.settings != self.saved) {
             self.settings.save_changes(path, &self.saved).ok();

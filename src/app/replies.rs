@@ -1,6 +1,7 @@
 //! What other threads report: opened studies, answers, finished tasks.
 
 use super::entry::EntryId;
+use super::fine_tuning::collected;
 use super::importing::Importing;
 use super::opener::Event;
 use super::problems;
@@ -24,6 +25,7 @@ impl App {
             }
             Event::Opened(study, prepared) => {
                 let id = self.session.add(*study, *prepared);
+                self.put_back(id);
                 // The first study of a batch is shown; the rest only join the list.
                 if std::mem::take(&mut self.show_next) || self.session.selected().is_none() {
                     self.session.select(id);
@@ -116,6 +118,19 @@ impl App {
             Done::ModelRemoved(id, Ok(built_in)) => self.removed(&id, built_in.map(|card| *card)),
             Done::ModelRemoved(_, Err(why)) => self.notifications.error(why),
             Done::Detected(Err(why)) => self.notifications.error(why),
+            Done::SessionSaved(saved) => {
+                self.restoring.is_saving = false;
+                if let Err(why) = saved {
+                    self.notifications.error(why);
+                }
+            }
+            Done::Collected(Ok(summary)) => self.notifications.info(collected(&summary)),
+            Done::Collected(Err(why)) => self.notifications.error(why),
+            Done::Corrections(summary) => self.fine_tuning.summary = Some(summary),
+            Done::Tuning(news) => self.fine_tuning.heard(news),
+            Done::Tuned(ended) => self.tuned(ended),
+            Done::TunedInstalled(Ok(card)) => self.tuned_installed(*card),
+            Done::TunedInstalled(Err(why)) => self.notifications.error(why),
             Done::Failed(fault) => self.notifications.error(fault.text()),
             Done::EngineStopped(fault) => self.engine_stopped(fault),
             Done::Exporting(done, total) => self.exporting = Some((done, total)),
@@ -173,6 +188,11 @@ impl App {
         if self.importing.as_ref().is_some_and(|i| Arc::ptr_eq(&i.detected, detected)) {
             self.close(Dialog::Import);
         }
+        self.use_new(card);
+    }
+
+    /// A model that was just installed is in use at once.
+    pub(super) fn use_new(&mut self, card: Card) {
         self.notifications.info(t!("import.done", id = card.id));
         let mut models = self.session.models.clone();
         let slot = if card.task == Task::Segmentation { &mut models.segmenter } else { &mut models.classifier };

@@ -81,6 +81,12 @@ pub struct Settings {
     #[serde(skip)]
     pub export_name: bool,
     pub recent: Vec<PathBuf>,
+    /// Whether saved outlines are also copied to the corrections to learn from.
+    pub collects: bool,
+    /// Whether what was open is opened again at the next start.
+    pub restores: bool,
+    /// Who outlines, for the history of the corrections.
+    pub reader: String,
 }
 
 fn yes() -> bool {
@@ -102,6 +108,9 @@ impl Default for Settings {
             export_folder: None,
             export_name: false,
             recent: Vec::new(),
+            collects: true,
+            restores: true,
+            reader: String::new(),
         }
     }
 }
@@ -141,6 +150,9 @@ impl Settings {
             export_paper: newest(&self.export_paper, &base.export_paper, disk.export_paper),
             export_plain: newest(&self.export_plain, &base.export_plain, disk.export_plain),
             export_folder: newest(&self.export_folder, &base.export_folder, disk.export_folder),
+            collects: newest(&self.collects, &base.collects, disk.collects),
+            restores: newest(&self.restores, &base.restores, disk.restores),
+            reader: newest(&self.reader, &base.reader, disk.reader),
             ..self.clone()
         };
         merged.recent.extend(others.filter(|path| !self.recent.contains(path)).cloned());

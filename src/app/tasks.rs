@@ -3,8 +3,10 @@
 use super::background::{Background, Fault, Job, Jobs};
 use super::entry::EntryId;
 use super::export::picture::Picture;
+use super::fine_tuning::{Ended, tuning_error};
 use super::opener;
 use super::problems::load_error;
+use super::session_file::Snapshot;
 use super::shown::Shown;
 use super::state::Settings;
 use crate::domain::card::Card;
@@ -17,9 +19,11 @@ use crate::export::{self, Export};
 use crate::io::dicom::Attribute;
 use crate::io::paths::EXTENSIONS;
 use crate::io::{self, Truth};
+use crate::tuning::{self, Contribution, Corrections, News, Plan, Summary};
 use rust_i18n::t;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// A dialog that was answered sooner was never shown.
@@ -54,6 +58,18 @@ pub enum Done {
     /// Slices done and to do.
     Exporting(usize, usize),
     Exported(Result<PathBuf, String>),
+    /// What is open was kept, or why not.
+    SessionSaved(Result<(), String>),
+    /// What the corrections hold after outlines were added.
+    Collected(Result<Summary, String>),
+    /// What there is to learn from.
+    Corrections(Result<Summary, String>),
+    /// A fine-tune goes on.
+    Tuning(News),
+    /// A fine-tune ended.
+    Tuned(Ended),
+    /// A fine-tuned model was installed.
+    TunedInstalled(Result<Box<Card>, String>),
     /// A task without a result of its own ended early.
     Failed(Fault),
     EngineStopped(Fault),
@@ -199,6 +215,61 @@ impl Tasks {
             if let Ok(slice) = study.frames.slice(place) {
                 reporter.tell(Done::Thumbnail(id, place, opener::thumbnail(&slice)));
             }
+        });
+    }
+
+    /// Keeps what is open.
+    pub fn save_session(&self, snapshot: Snapshot, path: PathBuf) {
+        let failed = |fault: Fault| Done::SessionSaved(Err(fault.text()));
+        self.jobs.run("session", failed, move |reporter| {
+            let saved = snapshot
+                .save(&path)
+                .map_err(|error| t!("settings.not_saved", path = path.display(), error = error).into_owned());
+            reporter.tell(Done::SessionSaved(saved));
+        });
+    }
+
+    /// Copies a study with the reader's outlines to the corrections.
+    pub fn collect(&self, corrections: Corrections, what: Contribution) {
+        let failed = |fault: Fault| Done::Collected(Err(fault.text()));
+        self.jobs.run("corrections", failed, move |reporter| {
+            let added = corrections.add(&what, &|_, _| {});
+            reporter.tell(Done::Collected(added.map_err(|e| tuning_error(&e))));
+        });
+    }
+
+    /// Counts what there is to learn from.
+    pub fn count_corrections(&self, corrections: Corrections) {
+        let failed = |fault: Fault| Done::Corrections(Err(fault.text()));
+        self.jobs.run("corrections", failed, move |reporter| {
+            reporter.tell(Done::Corrections(corrections.summary().map_err(|e| tuning_error(&e))));
+        });
+    }
+
+    /// Runs a fine-tune until it is finished or its job is stopped.
+    pub fn fine_tune(&self, plan: Plan) -> Job {
+        let failed = |fault: Fault| Done::Tuned(Ended::Failed(fault.text()));
+        self.jobs.run("fine-tune", failed, move |reporter| {
+            let stop = AtomicBool::new(false);
+            let mut tell = |news: News| {
+                stop.store(reporter.is_cancelled(), Ordering::Relaxed);
+                reporter.tell(Done::Tuning(news));
+            };
+            let ended = match tuning::run_installed(&plan, &mut tell, &stop) {
+                Ok(tuned) => Ended::Finished(Box::new(tuned)),
+                Err(error) if error.stopped().is_some() => Ended::Stopped,
+                Err(error) => Ended::Failed(tuning_error(&error)),
+            };
+            reporter.tell(Done::Tuned(ended));
+        })
+    }
+
+    /// Installs the model of a finished fine-tune.
+    pub fn install_tuned(&self, run: PathBuf, id: String, folder: PathBuf) {
+        let failed = |fault: Fault| Done::TunedInstalled(Err(fault.text()));
+        self.jobs.run("install", failed, move |reporter| {
+            let card = tuning::install(&run, &id, &folder);
+            reporter.tell(Done::TunedInstalled(card.map(Box::new).map_err(|e| tuning_error(&e))));
         });
     }
 

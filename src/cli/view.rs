@@ -7,6 +7,7 @@ use crate::engine::candle::CandleEngine;
 use crate::engine::device::{self, DeviceChoice};
 use crate::engine::worker::Started;
 use crate::models::registry::{Registry, user_folder};
+use crate::tuning::Corrections;
 use anyhow::anyhow;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -42,6 +43,8 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         engine: Arc::new(engine),
         settings: Settings::path(),
         models_folder: user_folder(),
+        corrections: Corrections::of_user(),
+        sessions: user_folder().map(|models| models.with_file_name("sessions")),
         language: None,
         cards: registry.entries().map(|entry| entry.card.clone()).collect(),
         models: Models { classifier, segmenter },

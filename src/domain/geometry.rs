@@ -29,7 +29,8 @@ pub fn difference(a: Vector, b: Vector) -> Vector {
 }
 
 /// The main planes of the body.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Plane {
     Axial,
     Coronal,

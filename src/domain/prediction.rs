@@ -177,7 +177,7 @@ impl Segmentation {
 }
 
 /// What the reader chose: where the classifier's and the mask's probabilities become a yes.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Thresholds {
     /// In 0–1; the window keeps it in 0.01–0.99.
     pub classifier: f64,

@@ -1,9 +1,11 @@
 //! Distances and areas that a reader draws on a slice, in pixels from its upper left corner.
 
 use super::slice::Spacing;
+use serde::{Deserialize, Serialize};
 
 /// A drawn measurement.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Figure {
     Distance([[f64; 2]; 2]),
     /// The middle point is the corner.

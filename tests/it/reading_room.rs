@@ -1,11 +1,15 @@
 //! The window as a reading room: what stays in view, who has the keyboard, and where messages go.
 
 use crate::common::{self, dicom, nifti};
-use crate::ui_common::{Window, drop_file, shows, wait, window, window_with_models, with_example};
+use crate::ui_common::{
+    Window, drop_file, shows, wait, window, window_that_restores, window_with_models, with_example,
+};
 use dicom_core::VR;
 use dicom_dictionary_std::tags;
 use egui::{Key, Modifiers, Pos2, Role, vec2};
 use egui_kittest::kittest::Queryable as _;
+use lesionlens::tuning::Corrections;
+use lesionlens::tuning::corrections::Outlined;
 use std::path::Path;
 
 /// The scan's place on the screen.
@@ -367,7 +371,8 @@ fn slices_between_two_drawn_ones_are_outlined_and_saved_as_a_volume() {
     let folder = tempfile::tempdir().unwrap();
     let (path, target) = (folder.path().join("v.nii"), folder.path().join("v_mask.nii.gz"));
     volume(&path);
-    let mut window = window(vec![path.clone()], [1280.0, 720.0]);
+    let models = folder.path().join("models");
+    let mut window = window_with_models(vec![path.clone()], [1280.0, 720.0], Some(models.clone()));
     wait(&mut window, "the answers", |w| w.state().session().is_complete());
     window.key_press(Key::E);
     wait(&mut window, "the tools", |w| shows(w, "Smart brush"));
@@ -389,9 +394,19 @@ fn slices_between_two_drawn_ones_are_outlined_and_saved_as_a_volume() {
     assert!(has(&window, 2) && has(&window, 4) && !has(&window, 1) && !has(&window, 5));
     window.key_press_modifiers(Modifiers::COMMAND, Key::S);
     wait(&mut window, "what will be saved", |w| shows(w, "Slices that you outlined: 3"));
-    assert!(shows(&window, "stay as the model outlined them: 10"));
-    window.key_press(Key::Enter);
+    assert!(shows(&window, "about which the file says nothing: 27"));
+    window.get_by_label("the model's outline").click();
+    wait(&mut window, "the model's slices", |w| shows(w, "stay as the model outlined them: 10"));
+    // The dialog says that a copy is kept, and where.
+    assert!(shows(&window, &models.with_file_name("corrections").display().to_string()));
+    window.get_by_label("Save").click();
     wait(&mut window, "the file", |_| target.is_file());
+    wait(&mut window, "the copy", |w| shows(w, "The corrections now hold 3 slices of 1 patients"));
+    // Slices of the model's are no corrections.
+    let corrections = Corrections { folder: models.with_file_name("corrections") };
+    let rows = corrections.rows().unwrap();
+    let drawn: Vec<usize> = rows.iter().filter(|r| r.outlined == Outlined::Yes).map(|r| r.slice).collect();
+    assert_eq!((rows.len(), drawn), (30, vec![3, 4, 5]));
     let reopened = lesionlens::io::load(&path).unwrap();
     let outlined = |index: usize| {
         let place = lesionlens::domain::study::Place { cut: reopened.native(), index };
@@ -486,4 +501,72 @@ fn a_picture_is_copied_and_exported_beside_the_plain_scan_on_white() {
     let bytes = std::fs::read(&target).unwrap();
     let at = bytes.windows(4).position(|w| w == b"pHYs").unwrap();
     assert_eq!(bytes[at + 4..at + 8], 11_811u32.to_be_bytes());
+}
+
+/// Closed by accident, with an outline that was not saved and a line: the next window has both again. Files that went are named.
+#[test]
+fn what_was_open_is_open_again_with_unsaved_work() {
+    let folder = tempfile::tempdir().unwrap();
+    let sessions = folder.path().join("sessions");
+    let (head, gone) = (folder.path().join("head.png"), folder.path().join("gone.png"));
+    common::phantom_png(&head);
+    common::phantom_png(&gone);
+    let mut window = window_that_restores(vec![head.clone(), gone.clone()], sessions.clone());
+    wait(&mut window, "the answers", |w| w.state().session().is_complete() && w.state().session().count() == 2);
+    (0..3).for_each(|_| window.step());
+    if !shows_file(&window, "head.png") {
+        window.key_press(Key::PageDown);
+        wait(&mut window, "the other picture", |w| shows_file(w, "head.png"));
+    }
+    window.key_press(Key::L);
+    window.step();
+    let picture = scan(&window);
+    drag(&mut window, picture.center(), picture.center() + vec2(50.0, 0.0));
+    wait(&mut window, "the line", |w| w.state().figures().len() == 1);
+    window.key_press(Key::Escape);
+    wait(&mut window, "the question to close", |w| !shows(w, "How long is this line?"));
+    window.key_press(Key::E);
+    wait(&mut window, "the tools", |w| shows(w, "Smart brush"));
+    (0..3).for_each(|_| window.step());
+    let picture = scan(&window);
+    let corner = picture.center() - vec2(150.0, 150.0);
+    drag(&mut window, corner, corner + vec2(40.0, 0.0));
+    let drawn = outlined(&window).unwrap();
+    window.key_press(Key::CloseBracket);
+    window.step();
+    let threshold = window.state().session().thresholds.classifier;
+    let wanted = format!("\"classifier\":{threshold}");
+    wait(&mut window, "the file", |_| kept(&sessions, &wanted) && kept(&sessions, "\"distance\""));
+    std::fs::remove_file(&gone).unwrap();
+    // The harness keeps the first window, and its file, until the test ends: the next one finds a copy.
+    let sessions = {
+        let copy = folder.path().join("after");
+        std::fs::create_dir(&copy).unwrap();
+        for file in std::fs::read_dir(&sessions).unwrap().flatten() {
+            std::fs::copy(file.path(), copy.join(file.file_name())).unwrap();
+        }
+        copy
+    };
+
+    let mut window = window_that_restores(Vec::new(), sessions.clone());
+    wait(&mut window, "the picture", |w| shows_file(w, "head.png"));
+    assert!(shows(&window, "gone.png was open and is no longer there"));
+    wait(&mut window, "the outline", |w| outlined(w) == Some(drawn));
+    assert_eq!(window.state().figures().len(), 1);
+    assert_eq!(window.state().session().thresholds.classifier, threshold);
+    // Turned off, everything is forgotten at once.
+    window.key_press_modifiers(Modifiers::COMMAND, Key::Comma);
+    wait(&mut window, "the settings", |w| shows(w, "Reopen at the next start"));
+    window.get_by_label_contains("Reopen at the next start").click();
+    wait(&mut window, "the file to go", |_| !kept(&sessions, "head.png"));
+}
+
+/// Whether a file of what was open contains `part`.
+fn kept(sessions: &Path, part: &str) -> bool {
+    let files = std::fs::read_dir(sessions).into_iter().flatten().flatten();
+    files.into_iter().any(|file| std::fs::read_to_string(file.path()).unwrap_or_default().contains(part))
+}
+
+fn shows_file(window: &Window, name: &str) -> bool {
+    window.state().session().selected().is_some_and(|entry| entry.study.title == name)
 }

@@ -107,7 +107,8 @@ impl Session {
         if is_in_use && let Some(entry) = self.get_mut(id) {
             entry.settle(&model);
         }
-        if self.sort == Sort::Probability {
+        // Lessons take a look at every outline, so they wait until all have come.
+        if self.sort == Sort::Probability || (self.sort == Sort::Lesson && self.jobs.is_empty()) {
             self.arrange();
         }
         told

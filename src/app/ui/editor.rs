@@ -3,9 +3,10 @@
 use super::Actions;
 use super::dialog::{Foot, Outcome};
 use crate::app::command::Command;
+use crate::app::correcting::Others;
 use crate::app::editor::{Brush, Change, RADIUS};
 use crate::app::{Action, App};
-use egui::{Frame, Panel, Slider, Ui};
+use egui::{Frame, Grid, Panel, Slider, TextEdit, Ui};
 use rust_i18n::t;
 
 /// Draws the tools while an outline is being corrected.
@@ -46,7 +47,7 @@ pub fn tools(app: &App, ui: &mut Ui, frame: Frame, out: &mut Actions) {
 }
 
 /// Says what will be written where, and asks before a file is replaced.
-pub fn save(app: &App, ui: &mut Ui, is_top: bool, out: &mut Actions) -> Outcome {
+pub fn save(app: &mut App, ui: &mut Ui, is_top: bool, out: &mut Actions) -> Outcome {
     let Some(plan) = app.outlines_to_save() else { return Outcome::Closed };
     let name = ("save_mask", t!("editor.save_title").into_owned());
     let outcome = super::dialog::show(
@@ -56,8 +57,17 @@ pub fn save(app: &App, ui: &mut Ui, is_top: bool, out: &mut Actions) -> Outcome 
         |window| window.resizable(false).default_width(460.0),
         |ui| {
             ui.label(t!("editor.save_drawn", n = plan.drawn));
+            if plan.by_model + plan.untouched > 0 {
+                ui.add_space(4.0);
+                ui.label(t!("editor.others"));
+                ui.radio_value(&mut app.fields.others, Others::Nothing, t!("editor.others_nothing"));
+                ui.radio_value(&mut app.fields.others, Others::Model, t!("editor.others_model"));
+                ui.add_space(4.0);
+            }
             if plan.by_model > 0 {
                 ui.colored_label(ui.visuals().warn_fg_color, t!("editor.save_by_model", n = plan.by_model));
+            } else if plan.untouched > 0 {
+                ui.weak(t!("editor.save_untouched", n = plan.untouched));
             }
             let there = plan.files.iter().filter(|(path, _)| path.exists()).count();
             for (path, _) in plan.files.iter().take(6) {
@@ -72,6 +82,7 @@ pub fn save(app: &App, ui: &mut Ui, is_top: bool, out: &mut Actions) -> Outcome 
             } else {
                 t!("export.save")
             };
+            collect(app, ui, out);
             Foot::Do { text: text.into_owned(), enabled: !plan.files.is_empty() }
         },
     );
@@ -79,4 +90,32 @@ pub fn save(app: &App, ui: &mut Ui, is_top: bool, out: &mut Actions) -> Outcome 
         out.push(Action::WriteOutlines);
     }
     outcome
+}
+
+/// Whether a copy goes to the corrections, and under whose names.
+fn collect(app: &mut App, ui: &mut Ui, out: &mut Actions) {
+    let Some(corrections) = &app.corrections else { return };
+    ui.separator();
+    let mut collects = app.settings.collects;
+    if ui.checkbox(&mut collects, t!("editor.collect")).changed() {
+        out.push(Action::Collects(collects));
+    }
+    if !collects {
+        return;
+    }
+    ui.weak(t!("editor.collect_text", folder = corrections.folder.display()));
+    Grid::new("collect").num_columns(2).spacing([12.0, 6.0]).show(ui, |ui| {
+        ui.label(t!("editor.patient"));
+        let field = TextEdit::singleline(&mut app.fields.patient).desired_width(220.0);
+        let field = ui.add(field.hint_text(t!("editor.patient_from_file"))).accessible_name(t!("editor.patient"));
+        field.on_hover_text(t!("editor.patient_hint"));
+        ui.end_row();
+        ui.label(t!("editor.reader"));
+        let mut reader = app.settings.reader.clone();
+        let field = TextEdit::singleline(&mut reader).desired_width(220.0);
+        if ui.add(field).accessible_name(t!("editor.reader")).changed() {
+            out.push(Action::Reader(reader));
+        }
+        ui.end_row();
+    });
 }

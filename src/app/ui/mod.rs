@@ -7,6 +7,7 @@ mod dialogs;
 mod editor;
 mod export;
 mod findings;
+mod fine_tune;
 mod headline;
 mod import;
 mod input_gate;
@@ -55,6 +56,10 @@ pub struct Fields {
     pub removing: Option<String>,
     /// Text of the label that was just placed.
     pub label: String,
+    /// What saved outlines hold in slices that the reader did not outline.
+    pub others: super::correcting::Others,
+    /// What the reader calls the patient of outlines that are saved.
+    pub patient: String,
     /// Text that the list of DICOM attributes is searched for.
     pub tag_search: String,
     pub focus: Focus,
@@ -126,6 +131,7 @@ pub(super) fn draw(app: &mut App, ui: &mut Ui) -> Actions {
             Dialog::Tags => tags::show(app, ui, is_top),
             Dialog::SaveMask => editor::save(app, ui, is_top, &mut out),
             Dialog::RemoveModel => dialogs::remove_model(app, ui, is_top, &mut out),
+            Dialog::FineTune => fine_tune::show(app, ui, is_top, &mut out),
         };
         if outcome != Outcome::Stays {
             out.push(Action::Close(dialog));

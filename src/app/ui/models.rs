@@ -22,6 +22,9 @@ pub fn show(app: &App, ui: &mut Ui, out: &mut Actions) {
         if ui.small_button(Command::ImportModel.label()).clicked() {
             out.push(Action::Run(Command::ImportModel));
         }
+        if ui.small_button(Command::FineTune.label()).on_hover_text(t!("tune.hint")).clicked() {
+            out.push(Action::Run(Command::FineTune));
+        }
         let own = !app.own_models.is_empty();
         ui.add_enabled_ui(own, |ui| {
             ui.menu_button(RichText::new(t!("models.remove")).small(), |ui| {

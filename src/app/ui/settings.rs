@@ -46,6 +46,12 @@ pub fn show(app: &App, ui: &mut Ui, is_top: bool, out: &mut Actions) -> Outcome 
                 choices(ui, &DeviceChoice::built(), settings.device, name, |d| out.push(Action::Device(d)));
             });
             ui.add_space(6.0);
+            let mut restores = settings.restores;
+            let restore =
+                ui.checkbox(&mut restores, t!("settings.restores")).on_hover_text(t!("settings.restores_hint"));
+            if restore.changed() {
+                out.push(Action::Restores(restores));
+            }
             ui.weak(t!("settings.scale_hint"));
             Foot::Close
         },

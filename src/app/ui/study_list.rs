@@ -23,6 +23,7 @@ fn sort_name(sort: Sort) -> String {
         Sort::Opened => t!("list.sort_opened"),
         Sort::Name => t!("list.sort_name"),
         Sort::Probability => t!("list.sort_probability"),
+        Sort::Lesson => t!("list.sort_lesson"),
     }
     .into_owned()
 }

@@ -9,6 +9,7 @@ use lesionlens::app::{App, EngineFactory, Options};
 use lesionlens::engine::mock::MockEngine;
 use lesionlens::engine::worker::Started;
 use lesionlens::models::registry::Registry;
+use lesionlens::tuning::Corrections;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -26,11 +27,26 @@ pub fn window_with_models(paths: Vec<PathBuf>, size: [f32; 2], models_folder: Op
     window_with_engine(paths, size, models_folder, engine)
 }
 
+/// As [`window`]; what is open is kept in `sessions`.
+pub fn window_that_restores(paths: Vec<PathBuf>, sessions: PathBuf) -> Window {
+    let engine = Arc::new(|_| Started { engine: Box::new(MockEngine), notice: None });
+    built(paths, [1280.0, 720.0], [None, Some(sessions)], engine)
+}
+
 /// As [`window_with_models`]; questions go to the engine that `engine` makes.
 pub fn window_with_engine(
     paths: Vec<PathBuf>,
     size: [f32; 2],
     models_folder: Option<PathBuf>,
+    engine: EngineFactory,
+) -> Window {
+    built(paths, size, [models_folder, None], engine)
+}
+
+fn built(
+    paths: Vec<PathBuf>,
+    size: [f32; 2],
+    [models_folder, sessions]: [Option<PathBuf>; 2],
     engine: EngineFactory,
 ) -> Window {
     let registry = Registry::scan_in(&[]);
@@ -41,7 +57,11 @@ pub fn window_with_engine(
             paths,
             engine,
             settings: None,
+            corrections: models_folder
+                .as_deref()
+                .map(|folder| Corrections { folder: folder.with_file_name("corrections") }),
             models_folder,
+            sessions,
             language: Some(Language::English),
             cards,
             models: Models { classifier, segmenter },
