@@ -83,7 +83,7 @@ enum Action {
     /// Write a model for other runtimes; how pictures become its input is written beside it.
     Export {
         id: String,
-        /// onnx for ONNX Runtime, OpenVINO, Triton and KServe; safetensors for the weights.
+        /// onnx for ONNX Runtime, OpenVINO, Triton and KServe; keras for Keras 3 (name it FILE.keras); safetensors for the weights.
         #[arg(long, value_parser = choice(Format::ALL, Format::id))]
         format: Format,
         /// File to write; the preprocessing goes to FILE.json beside it.

@@ -1,9 +1,9 @@
-//! A model for other runtimes: its network as ONNX or safetensors, and beside it how pictures become its input.
+//! A model for other runtimes: its network as ONNX, Keras or safetensors, and beside it how pictures become its input.
 
 use super::model::{self, ModelError};
 use super::preprocessing_note;
 use super::registry::Entry;
-use lesionlens_nn::export::onnx::{self, ExportError as GraphError};
+use lesionlens_nn::export::{ExportError as GraphError, keras, onnx};
 use lesionlens_nn::weights::{self, Precision, WeightsError};
 use std::collections::BTreeMap;
 
@@ -12,17 +12,20 @@ use std::collections::BTreeMap;
 pub enum Format {
     /// For ONNX Runtime, OpenVINO, Triton and KServe.
     Onnx,
+    /// For Keras 3 on any backend.
+    Keras,
     /// The weights with this program's description of the graph.
     Safetensors,
 }
 
 impl Format {
-    pub const ALL: [Format; 2] = [Format::Onnx, Format::Safetensors];
+    pub const ALL: [Format; 3] = [Format::Onnx, Format::Keras, Format::Safetensors];
 
     /// Name on the command line.
     pub fn id(self) -> &'static str {
         match self {
             Format::Onnx => "onnx",
+            Format::Keras => "keras",
             Format::Safetensors => "safetensors",
         }
     }
@@ -62,6 +65,7 @@ pub fn network(entry: &Entry, format: Format) -> Result<Vec<u8>, ExportError> {
             ]);
             onnx::write(&graph, &parameters, &notes).map_err(|reason| ExportError::Graph { id, reason })
         }
+        Format::Keras => keras::write(&graph, &parameters).map_err(|reason| ExportError::Graph { id, reason }),
         Format::Safetensors => weights::write(&parameters, Precision::F32, Some(&graph))
             .map_err(|reason| ExportError::Weights { id, reason }),
     }

@@ -87,7 +87,7 @@ fn square(input: &InputSpec) -> Value {
     })
 }
 
-/// What stands in each channel.
+/// What stands in each channel. Each is scaled by itself; a grey picture stands for the colours that it has not.
 fn channels(input: &InputSpec) -> Value {
     match (input.channels, input.neighbours, input.sequence) {
         (3, true, _) => json!(["slice before", "slice", "slice after"]),

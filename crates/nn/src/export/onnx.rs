@@ -5,20 +5,12 @@
 
 use super::super::exec::Parameters;
 use super::super::graph::{Activation, Graph, Grid, NodeId, Op, Padding, Resampling, Role, SELU, Shape, Window};
+use super::ExportError;
 use candle_core::Tensor;
 use std::collections::BTreeMap;
 
 /// The version of the standard's operators that is written.
 const OPSET: u64 = 17;
-
-/// Why a graph was not written.
-#[derive(Debug, thiserror::Error)]
-pub enum ExportError {
-    #[error("no tensor `{0}`")]
-    Missing(String),
-    #[error(transparent)]
-    Tensor(#[from] candle_core::Error),
-}
 
 /// The bytes of an ONNX file; `notes` are kept as its metadata.
 ///

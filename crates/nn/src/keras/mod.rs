@@ -10,7 +10,7 @@ mod activation;
 mod archive;
 mod config;
 mod layer;
-mod order;
+pub(crate) mod order;
 mod stored;
 mod tensors;
 

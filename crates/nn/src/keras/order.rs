@@ -267,24 +267,32 @@ fn number(name: &str) -> usize {
     if has_stroke { name[name.len() - digits..].parse().unwrap_or(0) } else { 0 }
 }
 
-/// As `keras.src.engine.functional._map_graph_network`.
+/// The nodes in the order of `model.layers`.
 fn in_keras_order(graph: &Graph) -> Vec<NodeId> {
-    let mut depth = vec![0usize; graph.nodes().len()];
-    for id in graph.ids().rev() {
-        for input in &graph.node(id).inputs {
-            depth[input.0] = depth[input.0].max(depth[id.0] + 1);
-        }
-    }
-    let mut met: Vec<Option<usize>> = vec![None; graph.nodes().len()];
-    let (mut waiting, mut count) = (vec![graph.output()], 0);
-    while let Some(id) = waiting.pop() {
-        if met[id.0].is_none() {
-            met[id.0] = Some(count);
+    let inputs: Vec<Vec<usize>> =
+        graph.nodes().iter().map(|node| node.inputs.iter().map(|input| input.0).collect()).collect();
+    keras_order(&inputs, graph.output().0).into_iter().map(NodeId).collect()
+}
+
+/// The layers that `output` needs, in the order that Keras' `_map_graph_network` gives them. `inputs` are each layer's, which come
+/// before it.
+pub fn keras_order(inputs: &[Vec<usize>], output: usize) -> Vec<usize> {
+    let mut met: Vec<Option<usize>> = vec![None; inputs.len()];
+    let (mut waiting, mut count) = (vec![output], 0);
+    while let Some(at) = waiting.pop() {
+        if met[at].is_none() {
+            met[at] = Some(count);
             count += 1;
-            waiting.extend(graph.node(id).inputs.iter().rev());
+            waiting.extend(inputs[at].iter().rev());
         }
     }
-    let mut order: Vec<NodeId> = graph.ids().filter(|id| met[id.0].is_some()).collect();
-    order.sort_by_key(|id| (std::cmp::Reverse(depth[id.0]), met[id.0]));
+    let mut order: Vec<usize> = (0..inputs.len()).filter(|at| met[*at].is_some()).collect();
+    let mut depth = vec![0usize; inputs.len()];
+    for at in order.iter().rev() {
+        for input in &inputs[*at] {
+            depth[*input] = depth[*input].max(depth[*at] + 1);
+        }
+    }
+    order.sort_by_key(|at| (std::cmp::Reverse(depth[*at]), met[*at]));
     order
 }
