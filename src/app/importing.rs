@@ -2,12 +2,14 @@
 
 use crate::domain::card::Scale;
 use crate::domain::slice::Slice;
-use crate::engine::importing::{Detected, Wishes};
+use crate::engine::importing::{Detected, ScaleSource, Wishes};
 use std::sync::Arc;
 
 pub struct Importing {
     pub detected: Arc<Detected>,
     pub wishes: Wishes,
+    /// What the file tells of its preprocessing.
+    pub inferred: (Scale, ScaleSource),
     pub ranges: Ranges,
     /// It is being installed.
     pub busy: bool,
@@ -15,8 +17,8 @@ pub struct Importing {
 
 impl Importing {
     pub fn new(detected: Detected) -> Self {
-        let wishes = detected.suggested();
-        Self { detected: Arc::new(detected), wishes, ranges: Ranges::default(), busy: false }
+        let (wishes, inferred) = (detected.suggested(), detected.usual_scale());
+        Self { detected: Arc::new(detected), wishes, inferred, ranges: Ranges::default(), busy: false }
     }
 }
 

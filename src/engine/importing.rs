@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-pub use crate::models::import::Wishes;
+pub use crate::models::import::{ScaleSource, Wishes};
 
 /// Ids of the models that were installed in `folder`. What cannot be read is left out; the registry tells of it.
 pub fn own_models(folder: &Path) -> BTreeSet<String> {
@@ -83,12 +83,17 @@ impl Detected {
         Wishes {
             id: if id.is_empty() { "mine".into() } else { id },
             classes: Some(self.found.usual_classes()),
-            scale: Some(self.found.usual_scale().0),
+            scale: Some(self.usual_scale().0),
             threshold: Some(0.5),
             modality: None,
             side: self.found.takes_any_side().then_some(self.found.format.side),
             from_tensorflow: false,
         }
+    }
+
+    /// How networks of its kind are usually fed, and how that is known.
+    pub fn usual_scale(&self) -> (Scale, ScaleSource) {
+        self.found.usual_scale()
     }
 
     /// Smallest and largest value that the network would be given of a slice.

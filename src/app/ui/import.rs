@@ -5,8 +5,10 @@ use super::dialog::{Foot, Outcome};
 use crate::app::words::decimal;
 use crate::app::{Action, App};
 use crate::domain::card::{SIDES, Scale, Task};
+use crate::engine::importing::ScaleSource;
 use egui::{ComboBox, DragValue, Grid, TextEdit, Ui};
 use rust_i18n::t;
+use std::borrow::Cow;
 
 pub fn show(app: &mut App, ui: &mut Ui, is_top: bool, out: &mut Actions) -> Outcome {
     let slice = app.session.selected().map(|entry| entry.shown.display.clone());
@@ -58,6 +60,7 @@ pub fn show(app: &mut App, ui: &mut Ui, is_top: bool, out: &mut Actions) -> Outc
                         }
                     });
                     shown.response.accessible_name(t!("import.scale"));
+                    ui.weak(inferred(importing.inferred));
                     if let Some(slice) = &slice {
                         let (low, high) = importing.ranges.get(&detected, slice, *scale);
                         ui.weak(t!(
@@ -80,6 +83,7 @@ pub fn show(app: &mut App, ui: &mut Ui, is_top: bool, out: &mut Actions) -> Outc
             });
             ui.add_space(6.0);
             ui.weak(t!("import.unknown_accuracy"));
+            ui.weak(t!("import.measure", id = wishes.id));
             if importing.busy {
                 ui.spinner();
             }
@@ -92,4 +96,15 @@ pub fn show(app: &mut App, ui: &mut Ui, is_top: bool, out: &mut Actions) -> Outc
         return Outcome::Stays;
     }
     outcome
+}
+
+/// What the file tells of its preprocessing.
+fn inferred((scale, source): (Scale, ScaleSource)) -> Cow<'static, str> {
+    let scale = t!(format!("import.scale_{}", scale.id()));
+    match source {
+        ScaleSource::OwnLayer => t!("import.inferred_own_layer", scale = scale),
+        ScaleSource::Base(base) => t!("import.inferred_base", base = base, scale = scale),
+        ScaleSource::Usual => t!("import.inferred_usual", scale = scale),
+        ScaleSource::Guess => t!("import.inferred_guess", scale = scale),
+    }
 }
