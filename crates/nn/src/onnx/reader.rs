@@ -22,6 +22,7 @@ pub enum Axis {
 
 /// Channels × rows × columns, as PyTorch has maps.
 pub const CHANNELS_FIRST: [Axis; 4] = [Axis::Batch, Axis::Channel, Axis::Row, Axis::Column];
+pub const CHANNELS_LAST: [Axis; 4] = [Axis::Batch, Axis::Row, Axis::Column, Axis::Channel];
 pub const VECTOR: [Axis; 2] = [Axis::Batch, Axis::Channel];
 
 /// How a value of the graph stands in the file.
@@ -122,7 +123,7 @@ fn picture(input: &Input, side: Option<usize>) -> Result<(Shape, Vec<Axis>, bool
     let last = few(c) && !few(a);
     let (channels, height, width) = if last { (c, a, b) } else { (a, b, c) };
     let channels = channels.ok_or_else(bad)?;
-    let axes = if last { vec![Axis::Batch, Axis::Row, Axis::Column, Axis::Channel] } else { CHANNELS_FIRST.to_vec() };
+    let axes = if last { CHANNELS_LAST.to_vec() } else { CHANNELS_FIRST.to_vec() };
     let (height, width, any) = match (height, width) {
         (Some(height), Some(width)) => (height, width, false),
         _ => {

@@ -2,7 +2,7 @@
 
 use super::array::Array;
 use super::proto::Attribute;
-use super::reader::{Axis, CHANNELS_FIRST, Call, Flow, Reader, Standing, VECTOR, Value};
+use super::reader::{Axis, CHANNELS_FIRST, CHANNELS_LAST, Call, Flow, Reader, Standing, VECTOR, Value};
 use crate::graph::{NodeId, Op, Padding, Role, Shape, Window};
 
 fn flow(id: NodeId, standing: Standing) -> Value {
@@ -128,6 +128,15 @@ impl Reader<'_> {
         let is_map = matches!(&x.standing, Standing::Plain(axes) if *axes == CHANNELS_FIRST);
         match (to.as_slice(), &x.standing) {
             (&[1, _], Standing::Plain(_)) => self.flat(call, &x),
+            // Where there is one channel, tf2onnx moves its axis by a reshape.
+            (&[1, height, width, 1], _) if is_map && from == [1, 1, height, width] => {
+                Ok(flow(x.id, plain(&CHANNELS_LAST)))
+            }
+            (&[1, 1, height, width], Standing::Plain(axes))
+                if *axes == CHANNELS_LAST && from == [1, height, width, 1] =>
+            {
+                Ok(flow(x.id, plain(&CHANNELS_FIRST)))
+            }
             (&[1, groups, each, height, width], _)
                 if is_map
                     && from == [1, total / height.max(1) / width.max(1), height, width]
