@@ -3,7 +3,7 @@
 //! Tensors enter and leave as batch × rows × columns × channels. On the CPU they stay so and run through this crate's own
 //! [`ops`]; on a GPU they are turned to channels-first and run through candle's operations.
 
-use super::graph::{Activation, Graph, NodeId, Op, Role, Shape};
+use super::graph::{Activation, Graph, NodeId, Op, Role};
 use super::layers::{self, Axes};
 use super::ops::{self, BatchStatistics};
 use super::stock;
@@ -84,14 +84,28 @@ impl Pass<'_> {
 
     /// The values of several nodes.
     pub fn run_to(&mut self, x: &Tensor, wanted: &[NodeId]) -> std::result::Result<Vec<Tensor>, ExecError> {
+        self.run_from(&[(NodeId::INPUT, x.clone())], wanted)
+    }
+
+    /// The values of several nodes, where those of other nodes are `given`: [batch, rows, columns, channels] or [batch, length].
+    /// Nothing is computed that the wanted values do not depend on.
+    pub fn run_from(
+        &mut self,
+        given: &[(NodeId, Tensor)],
+        wanted: &[NodeId],
+    ) -> std::result::Result<Vec<Tensor>, ExecError> {
+        let known: Vec<NodeId> = given.iter().map(|(id, _)| *id).collect();
         let mut last_uses = self.graph.last_uses();
         for id in wanted {
             last_uses[id.0] = usize::MAX;
         }
-        let until = wanted.iter().max().copied().unwrap_or(self.graph.output());
-        let joined = self.joined(wanted);
+        let needed = self.needed(&known, wanted);
+        let joined = self.joined(&[&known, wanted].concat());
         let mut values: Vec<Option<Tensor>> = vec![None; self.graph.nodes().len()];
-        for id in self.graph.ids().take(until.0 + 1) {
+        for (id, value) in given {
+            values[id.0] = Some(self.enter(value)?);
+        }
+        for id in self.graph.ids().filter(|id| needed[id.0] && !known.contains(id)) {
             if (self.cancelled)() {
                 return Err(ExecError::Cancelled);
             }
@@ -103,7 +117,7 @@ impl Pass<'_> {
             let reads = before.map_or(&node.inputs, |before| &self.graph.node(*before).inputs);
             let inputs: Vec<Tensor> = reads.iter().filter_map(|i| values[i.0].clone()).collect();
             let value = match (&node.op, before) {
-                (Op::Input { .. }, _) => self.enter(x),
+                (Op::Input { .. }, _) => Err(candle_core::Error::Msg("its value is not given".into())),
                 (Op::Activation { function }, Some(before)) => self.with_relu(*before, *function, &inputs),
                 _ => self.step(id, &inputs),
             };
@@ -117,8 +131,21 @@ impl Pass<'_> {
         wanted.iter().filter_map(|id| values[id.0].take()).map(|value| Ok(self.leave(value)?)).collect()
     }
 
+    /// For each node whether the wanted values depend on it, where those of `known` nodes are given.
+    fn needed(&self, known: &[NodeId], wanted: &[NodeId]) -> Vec<bool> {
+        let mut needed = vec![false; self.graph.nodes().len()];
+        wanted.iter().for_each(|id| needed[id.0] = true);
+        for id in self.graph.ids().rev() {
+            if needed[id.0] && !known.contains(&id) {
+                self.graph.node(id).inputs.iter().for_each(|input| needed[input.0] = true);
+            }
+        }
+        needed
+    }
+
     /// Sums and batch-norms that only the ReLU right behind them reads, by that ReLU: both run as one of this crate's operations.
-    fn joined(&self, wanted: &[NodeId]) -> HashMap<NodeId, NodeId> {
+    /// Nodes whose own values are `kept` stay alone.
+    fn joined(&self, kept: &[NodeId]) -> HashMap<NodeId, NodeId> {
         if self.backend == Backend::Stock {
             return HashMap::new();
         }
@@ -134,7 +161,7 @@ impl Pass<'_> {
                 Op::BatchNorm { .. } => self.learns(id) && relu_ceiling(function).is_some(),
                 _ => false,
             };
-            (fits && next.0 == id.0 + 1 && !wanted.contains(&id)).then_some((*next, id))
+            (fits && next.0 == id.0 + 1 && !kept.contains(&id)).then_some((*next, id))
         };
         self.graph.ids().filter_map(join).collect()
     }
@@ -155,8 +182,8 @@ impl Pass<'_> {
     }
 
     fn enter(&self, x: &Tensor) -> Result<Tensor> {
-        match (self.backend, self.graph.input_shape()) {
-            (Backend::Stock, Shape::Image { .. }) => x.permute((0, 3, 1, 2))?.contiguous(),
+        match (self.backend, x.rank()) {
+            (Backend::Stock, 4) => x.permute((0, 3, 1, 2))?.contiguous(),
             _ => x.contiguous(),
         }
     }

@@ -2,6 +2,7 @@
 //!
 //! - [`graph`]: layers, how they are joined, and the shapes that follow from it.
 //! - [`exec`] runs a graph, on the CPU through the compiled [`plan`], elsewhere through candle.
+//! - [`grad_cam`] tells which places of a picture speak for an answer.
 //! - [`ops`]: the operations of training with their gradients.
 //! - [`keras`] and [`torch`] read a graph or its weights from files of those frameworks.
 //! - [`zoo`]: the architectures that are known by name.
@@ -12,6 +13,7 @@
 pub mod exec;
 pub mod export;
 pub mod fold;
+pub mod grad_cam;
 pub mod graph;
 pub mod keras;
 mod layers;

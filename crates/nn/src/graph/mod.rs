@@ -8,6 +8,7 @@ mod builder;
 mod cells;
 mod matching;
 mod op;
+mod places;
 mod probe;
 mod shape;
 
