@@ -3,7 +3,7 @@ import { words } from "./words.js";
 
 const $ = (id) => document.getElementById(id);
 const OUTLINE = "#ff4d3d";
-const state = { language: "en", key: sessionStorage.getItem("key") ?? "", answer: null, study: 0, slice: 0, threshold: 0.5, asked: 0, problem: null };
+const state = { language: "en", key: sessionStorage.getItem("key") ?? "", answer: null, study: 0, slice: 0, threshold: 0.5, asked: 0, problem: null, files: [], why: false };
 
 function say(word, values = {}) {
   return words[state.language][word].replace(/\{(\w+)\}/g, (_, name) => values[name]);
@@ -78,7 +78,8 @@ async function drawScan(result) {
   const scan = picture(state.answer.pictures, result);
   if (!scan) return;
   const mask = $("outline").checked && showsMask(result) ? picture(state.answer.masks, result) : null;
-  const [image, outline] = await Promise.all([bitmap(scan), mask && bitmap(mask)]);
+  const heat = state.why ? picture(state.answer.explanations, result) : null;
+  const [image, outline, warmth] = await Promise.all([bitmap(scan), mask && bitmap(mask), heat && bitmap(heat)]);
   // Another slice was chosen meanwhile.
   if (turn !== state.asked) return;
   const scale = Math.max(1, Math.round(768 / Math.max(image.width, image.height)));
@@ -87,6 +88,11 @@ async function drawScan(result) {
   const context = canvas.getContext("2d");
   context.imageSmoothingQuality = "high";
   context.drawImage(image, 0, 0, canvas.width, canvas.height);
+  if (warmth) {
+    context.globalAlpha = 0.7;
+    context.drawImage(warmth, 0, 0, canvas.width, canvas.height);
+    context.globalAlpha = 1;
+  }
   if (outline) {
     context.lineCap = "square";
     const path = contour(outline, scale);
@@ -126,7 +132,40 @@ function showSlice() {
   $("warnings").replaceChildren(...told.map((text) => Object.assign(document.createElement("li"), { textContent: text })));
   $("scan").setAttribute("aria-label", say("picture", { place, probability: percent(probability), area: area(result) }));
   for (const row of $("rows").rows) row.setAttribute("aria-current", String(row.rowIndex - 1 === state.slice));
+  showWhy(result);
   drawScan(result);
+}
+
+// What the heat over the scan means, or why there is none.
+function showWhy(result) {
+  $("why").hidden = result.classifier == null;
+  $("why").setAttribute("aria-pressed", String(state.why));
+  $("why-legend").hidden = !state.why;
+  const explained = state.answer.explained?.find((other) => other.study === result.study && other.slice === result.slice);
+  const word = explained?.explanation == null ? "why_none" : explained.explanation.empty ? "why_nothing" : "why_legend";
+  $("why-legend").textContent = say(word, { class: explained?.explanation?.class });
+}
+
+// Heat is asked for when it is first wanted.
+async function askWhy() {
+  state.why = !state.why;
+  const answer = state.answer;
+  if (state.why && !answer.explanations) {
+    status(say("working", { count: number(state.files.length) }));
+    const query = new URLSearchParams({ segmenter: "none", explain: "true" });
+    const model = answer.results.find((result) => result.classifier != null)?.classifier.model;
+    if (model) query.set("classifier", model);
+    try {
+      const explained = await call(`api/v0/predict?${query}`, { method: "POST", body: formOf(state.files) });
+      [answer.explanations, answer.explained] = [explained.explanations, explained.results];
+      status("");
+    } catch (error) {
+      state.why = false;
+      status(say("failed", { problem: error.message }), true);
+    }
+  }
+  // Other files were chosen meanwhile.
+  if (answer === state.answer) showSlice();
 }
 
 function showTable() {
@@ -194,16 +233,21 @@ async function call(path, options = {}) {
   return answer;
 }
 
+function formOf(files) {
+  const form = new FormData();
+  for (const file of files) form.append("file", file, file.name);
+  return form;
+}
+
 async function send(files) {
   if (!files.length) return;
   status(say("working", { count: number(files.length) }));
   $("drop").setAttribute("aria-busy", "true");
-  const form = new FormData();
-  for (const file of files) form.append("file", file, file.name);
   const query = new URLSearchParams({ always_segment: "true", mask: "png", picture: "png" });
   if ($("classifier").value) query.set("classifier", $("classifier").value);
   try {
-    state.answer = await call(`api/v0/predict?${query}`, { method: "POST", body: form });
+    state.answer = await call(`api/v0/predict?${query}`, { method: "POST", body: formOf(files) });
+    [state.files, state.why] = [[...files], false];
     state.study = 0;
     state.threshold = state.answer.results[0].classifier?.threshold ?? 0.5;
     show(true);
@@ -251,6 +295,7 @@ $("theme").addEventListener("change", (event) => colour(event.target.value));
 $("files").addEventListener("change", (event) => send([...event.target.files]));
 $("slice").addEventListener("input", (event) => { state.slice = event.target.value - 1; showSlice(); });
 $("outline").addEventListener("change", showSlice);
+$("why").addEventListener("click", askWhy);
 $("study").addEventListener("change", (event) => { state.study = Number(event.target.value); show(true); });
 $("threshold").addEventListener("input", (event) => { state.threshold = event.target.value / 100; show(false); });
 $("reset").addEventListener("click", () => { state.threshold = current().classifier.threshold; show(false); });

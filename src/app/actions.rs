@@ -67,6 +67,7 @@ impl App {
                 }
             }
             Action::Viewport(rect) => self.viewport = rect,
+            Action::Explain(change) => self.explaining.change(change),
             Action::Overlay(style) => self.settings.overlay = style,
             Action::ShowOverlay(on) => self.settings.show_overlay = on,
             Action::ShowUnlike(on) => {
@@ -78,6 +79,7 @@ impl App {
                 let (old, fresh) = (&self.session.models, default_thresholds(&self.cards, &models));
                 // A threshold belongs to its model: the other one's stays where the reader put it.
                 if old.classifier != models.classifier {
+                    self.explaining.restart();
                     self.session.thresholds.classifier = fresh.classifier;
                 }
                 if old.segmenter != models.segmenter {
@@ -219,6 +221,7 @@ impl App {
             Command::Settings => self.toggle(Dialog::Settings),
             Command::ImportModel => self.tasks.pick(Pick::Model, folder),
             Command::FineTune => self.show_fine_tune(),
+            Command::Why => self.explaining.is_on = !self.explaining.is_on,
             Command::ModelCard => self.toggle(Dialog::ModelCard),
             Command::Shortcuts => self.toggle(Dialog::Shortcuts),
         }
@@ -408,6 +411,10 @@ impl App {
             return;
         }
         if std::mem::take(&mut self.measuring.tool) != Tool::Window {
+            return;
+        }
+        if self.explaining.under_way().is_some() {
+            self.explaining.is_on = false;
             return;
         }
         if self.panels_hidden {

@@ -79,6 +79,7 @@ commands! {
     ClearMeasurements "clear_measurements" [plain(Key::X)]
     ToggleOverlay "toggle_overlay" [plain(Key::G), plain(Key::S)]
     ToggleContour "toggle_contour" [plain(Key::C)]
+    Why "why" [plain(Key::W)]
     LessOpacity "less_opacity" [plain(Key::A)]
     MoreOpacity "more_opacity" [plain(Key::D)]
     LowerThreshold "lower_threshold" [plain(Key::OpenBracket), plain(Key::Minus)]

@@ -34,6 +34,9 @@ impl App {
         self.play();
         self.bring_slice();
         self.ask();
+        if let Some(worker) = &mut self.worker {
+            self.explaining.update(&self.session, worker);
+        }
         self.follow_selection();
         for polled in [self.volumetry.poll(), self.textures.poll(ctx), self.planes.poll(ctx)] {
             polled.unwrap_or_else(|fault| self.notifications.error(fault.text()));

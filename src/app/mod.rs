@@ -6,6 +6,7 @@ pub mod command;
 mod correcting;
 mod editor;
 pub mod entry;
+mod explaining;
 mod export;
 mod figures;
 mod fine_tuning;
@@ -52,6 +53,7 @@ use editor::{Brush, Change, Editor};
 use egui::{Pos2, Rect, Vec2};
 use entry::EntryId;
 use fine_tuning::FineTuning;
+use explaining::Explaining;
 use importing::Importing;
 use measuring::{Measuring, Stroke};
 use notifications::Notifications;
@@ -111,6 +113,7 @@ enum Action {
     },
     /// Where the viewport was drawn.
     Viewport(Rect),
+    Explain(explaining::Change),
     Overlay(OverlayStyle),
     ShowOverlay(bool),
     /// Shows answers about slices that the models do not know, or withholds them.
@@ -237,6 +240,7 @@ pub struct App {
     /// A slice that is being made to be shown.
     coming: Option<(EntryId, Place)>,
     volumetry: Volumetry,
+    explaining: Explaining,
     planes: Planes,
     measuring: Measuring,
     editor: Editor,
@@ -305,6 +309,7 @@ impl App {
             tasks: Tasks::new(&background),
             coming: None,
             volumetry: Volumetry::new(&background),
+            explaining: Explaining::default(),
             planes: Planes::new(&background),
             measuring: Measuring::default(),
             editor: Editor::new(),
@@ -347,6 +352,7 @@ impl App {
             before.cancel();
         }
         self.session.restart();
+        self.explaining.restart();
         self.prepare_models();
     }
 

@@ -55,6 +55,8 @@ impl App {
             }
             Reply::Prepared(Ok(())) => {}
             Reply::Prepared(Err(error)) => self.notifications.error(error.to_string()),
+            Reply::Explaining { id, done, total } => self.explaining.progressed(id, done, total),
+            Reply::Explained { id, result } => self.explaining.explained(&self.ctx, id, result),
             Reply::Done { id, results } => {
                 let about = self.session.asked_about(id);
                 if let Some(why) = self.session.answered(id, results) {

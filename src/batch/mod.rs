@@ -7,6 +7,7 @@ pub mod pair;
 pub mod shard;
 
 use crate::domain::band::SliceBand;
+use crate::domain::explanation::Explanation;
 use crate::domain::geometry::Plane;
 use crate::domain::input_gate::InputGate;
 use crate::domain::mask::Mask;
@@ -99,6 +100,7 @@ struct Shown<'a> {
     mask: Option<(&'a ModelRef, Mask)>,
     gate: Option<&'a InputGate>,
     band: SliceBand,
+    explanation: Option<&'a Explanation>,
     load_ms: f64,
     segment_ms: Option<f64>,
 }
@@ -250,7 +252,8 @@ impl<O: Outputs> Batch<O> {
         answered: AnsweredSlice,
         assembly: &mut StudyAssembly,
     ) -> Option<Segmentation> {
-        let AnsweredSlice { around, classification, segmentation, gate, band, failures, load_ms } = answered;
+        let AnsweredSlice { around, classification, segmentation, gate, band, explanation, failures, load_ms } =
+            answered;
         let mask = segmentation.as_ref().map(|s| (&s.model, s.mask(self.models.thresholds.mask)));
         let shown = Shown {
             place,
@@ -259,6 +262,7 @@ impl<O: Outputs> Batch<O> {
             mask,
             gate: gate.as_ref(),
             band,
+            explanation: explanation.as_ref(),
             load_ms,
             segment_ms: segmentation.as_ref().map(|s| s.milliseconds),
         };
@@ -271,7 +275,7 @@ impl<O: Outputs> Batch<O> {
     /// Writes a slice's pictures and reports it with what went wrong.
     fn report(&mut self, opened: &Opened, shown: Shown, mut failures: Vec<Failure>, assembly: &mut StudyAssembly) {
         let Opened { study, is_folder, .. } = opened;
-        let Shown { place, slice, classification, mask, gate, band, load_ms, segment_ms } = shown;
+        let Shown { place, slice, classification, mask, gate, band, explanation, load_ms, segment_ms } = shown;
         let (truth, truth_problem) = match study.truth(place, slice) {
             Ok(truth) => (truth, None),
             Err(error) => (None, Some(error)),
@@ -285,6 +289,7 @@ impl<O: Outputs> Batch<O> {
             slice,
             mask: mask.as_ref().map(|(_, mask)| mask),
             truth: truth.as_ref(),
+            explanation,
         };
         let note = self.outputs.slice(pictures).unwrap_or_else(|error| {
             failures.push(Failure::NotWritten(error.to_string()));
@@ -298,6 +303,7 @@ impl<O: Outputs> Batch<O> {
             truth: truth.as_ref(),
             gate,
             band,
+            explanation,
             truth_problem,
             sha256: self.hashes.of_slice(study, place),
             load_ms: Some(load_ms),
@@ -331,6 +337,7 @@ impl<O: Outputs> Batch<O> {
                 mask: found.segmenter.as_ref().zip(mask),
                 gate: None,
                 band: SliceBand::default(),
+                explanation: None,
                 load_ms,
                 segment_ms: None,
             };

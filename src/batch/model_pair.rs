@@ -4,10 +4,11 @@ use super::pair::{Chosen, Pair};
 use crate::domain::band::SliceBand;
 use crate::domain::card::{Card, Surroundings};
 use crate::domain::cascade::Gate;
+use crate::domain::explanation::{Explanation, Inquiry};
 use crate::domain::input_gate::InputGate;
 use crate::domain::prediction::{Classification, Segmentation, Thresholds};
 use crate::domain::study::{FrameError, Neighbourhood, Place, Study};
-use crate::engine::{Answer, Engine, EngineError, Question, answer_each};
+use crate::engine::{Answer, Engine, EngineError, Question, Watch, answer_each};
 use crate::models::model::ModelError;
 use crate::models::registry::Registry;
 use rayon::prelude::*;
@@ -25,7 +26,7 @@ pub struct ModelPair {
 }
 
 /// How the models are asked.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Manner {
     /// Segment whatever the classifier says.
     pub always_segment: bool,
@@ -33,6 +34,8 @@ pub struct Manner {
     pub ignore_gate: bool,
     /// Ask how far answers move when pictures are changed a little.
     pub band: bool,
+    /// Explain the classifier's answers, and how.
+    pub explain: Option<Inquiry>,
 }
 
 /// Why models cannot be loaded.
@@ -54,6 +57,8 @@ pub struct AnsweredSlice {
     pub gate: Option<InputGate>,
     /// How far the answers move, where that was asked.
     pub band: SliceBand,
+    /// Why the classifier answered as it did, where that was asked.
+    pub explanation: Option<Explanation>,
     /// Why a model has no answer, for each that failed.
     pub failures: Vec<String>,
     /// Milliseconds for reading and decoding.
@@ -63,7 +68,16 @@ pub struct AnsweredSlice {
 impl AnsweredSlice {
     fn unasked(around: Neighbourhood, load_ms: f64) -> Self {
         let (failures, band) = (Vec::new(), SliceBand::default());
-        Self { around, classification: None, segmentation: None, gate: None, band, failures, load_ms }
+        Self {
+            around,
+            classification: None,
+            segmentation: None,
+            gate: None,
+            band,
+            explanation: None,
+            failures,
+            load_ms,
+        }
     }
 
     /// Notes what the input gate says of the slice. Says whether its answers count.
@@ -127,7 +141,7 @@ impl ModelPair {
         };
         let mut slices: Vec<Result<AnsweredSlice, FrameError>> = places.par_iter().map(read).collect();
         let mut readable: Vec<&mut AnsweredSlice> = slices.iter_mut().flatten().collect();
-        let Manner { always_segment, ignore_gate, band } = self.manner;
+        let Manner { always_segment, ignore_gate, band, .. } = self.manner;
         let (threshold, has_classifier) = (self.thresholds.classifier, self.pair.classifier.is_some());
         self.ask_about(Question::Classify, &mut readable);
         readable.retain_mut(|slice| {
@@ -154,7 +168,22 @@ impl ModelPair {
                 self.ask_about(question, &mut wavering);
             }
         }
+        self.explain(slices.iter_mut().flatten());
         slices
+    }
+
+    /// Explains the classifier's answers that are not withheld, where that was asked.
+    fn explain<'a>(&mut self, slices: impl Iterator<Item = &'a mut AnsweredSlice>) {
+        let (Some(inquiry), Some(Chosen { id, .. })) = (&self.manner.explain, &self.pair.classifier) else { return };
+        let watch = Watch { progress: &|_, _| {}, cancelled: &|| false };
+        for slice in slices {
+            let Some(said) = &slice.classification else { continue };
+            match self.engine.explain(id, &slice.around, said, inquiry, watch) {
+                Ok(explanation) => slice.explanation = Some(explanation),
+                Err(EngineError::Failed(why)) => slice.failures.push(why),
+                Err(EngineError::Cancelled) => {}
+            }
+        }
     }
 
     fn ask_about(&mut self, question: Question, slices: &mut [&mut AnsweredSlice]) {

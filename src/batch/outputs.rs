@@ -1,5 +1,6 @@
 //! Where masks and pictures of a batch go: folders for `predict`, the answer of a request for `serve`.
 
+use crate::domain::explanation::Explanation;
 use crate::domain::mask::Mask;
 use crate::domain::slice::Slice;
 use crate::domain::study::Place;
@@ -18,6 +19,8 @@ pub struct SlicePictures<'a> {
     pub mask: Option<&'a Mask>,
     /// Outline by an expert.
     pub truth: Option<&'a Mask>,
+    /// Why the classifier answered as it did, where that was asked and its answer is not withheld.
+    pub explanation: Option<&'a Explanation>,
 }
 
 /// What was kept of the mask of a whole study.

@@ -7,6 +7,7 @@ pub mod card;
 pub mod cascade;
 pub mod channel;
 pub mod evaluation;
+pub mod explanation;
 pub mod figures;
 pub mod gate_statistics;
 pub mod geometry;

@@ -1,8 +1,9 @@
 //! An engine for tests of the window: answers from the picture's brightness alone, at once or when let go.
 
-use super::{Answer, Engine, EngineError, Question};
+use super::{Answer, Engine, EngineError, Question, Watch};
 use crate::domain::band::{OutlineBand, ProbabilityBand};
 use crate::domain::card::Resize;
+use crate::domain::explanation::{Explanation, Inquiry, Method, on_square};
 use crate::domain::prediction::{Answers, Classification, ModelRef, Segmentation};
 use crate::domain::resample::Placement;
 use crate::domain::slice::Slice;
@@ -36,6 +37,33 @@ impl Engine for MockEngine {
         }
         let model = ModelRef { id: model.into(), sha256: "0".repeat(64) };
         Ok(slices.iter().map(|slice| self.answer_one(question, model.clone(), &slice.slice)).collect())
+    }
+
+    /// Bright places speak for it.
+    fn explain(
+        &mut self,
+        _model: &str,
+        slice: &Neighbourhood,
+        said: &Classification,
+        inquiry: &Inquiry,
+        _watch: Watch,
+    ) -> Result<Explanation, EngineError> {
+        let slice = &slice.slice;
+        let placement = Placement::new(slice.extent(), 64, Resize::Fit);
+        let square = placement.place(&slice.grey(), slice.width(), slice.height());
+        let layers = if inquiry.method == Method::GradCam { vec!["early".into(), "late".into()] } else { Vec::new() };
+        Ok(Explanation {
+            model: said.model.clone(),
+            method: inquiry.method,
+            layer: inquiry.layer.clone().or_else(|| layers.last().cloned()),
+            layers,
+            class: "tumor".into(),
+            probability: said.finding(),
+            square: on_square(&square, (64, 64), 64),
+            placement,
+            width: slice.width(),
+            height: slice.height(),
+        })
     }
 }
 

@@ -8,6 +8,7 @@ pub mod worker;
 
 use crate::domain::band::{OutlineBand, ProbabilityBand};
 use crate::domain::card::Surroundings;
+use crate::domain::explanation::{Explanation, Inquiry};
 use crate::domain::prediction::{Classification, Segmentation};
 use crate::domain::study::Neighbourhood;
 
@@ -61,6 +62,26 @@ pub trait Engine: Send {
         slices: &[Neighbourhood],
         cancelled: &(dyn Fn() -> bool + Sync),
     ) -> Result<Vec<Answer>, EngineError>;
+
+    /// Explains what a model `said` of a slice. `watch` is told how far the work is, and asked whether it is still wanted.
+    fn explain(
+        &mut self,
+        _model: &str,
+        _slice: &Neighbourhood,
+        _said: &Classification,
+        _inquiry: &Inquiry,
+        _watch: Watch,
+    ) -> Result<Explanation, EngineError> {
+        Err(EngineError::Failed("this engine explains no answers".into()))
+    }
+}
+
+/// Who waits for slow work.
+#[derive(Clone, Copy)]
+pub struct Watch<'a> {
+    /// Is told of steps done and to do.
+    pub progress: &'a dyn Fn(usize, usize),
+    pub cancelled: &'a (dyn Fn() -> bool + Sync),
 }
 
 /// As [`Engine::answer`], but a slice that the model fails on spoils no other's answer: they are then asked one by one.

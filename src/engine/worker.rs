@@ -1,6 +1,8 @@
 //! An engine behind a queue: jobs in, replies out, everything cancellable.
 
-use super::{Answer, Engine, EngineError, Question, answer_each};
+use super::{Answer, Engine, EngineError, Question, Watch, answer_each};
+use crate::domain::explanation::{Explanation, Inquiry};
+use crate::domain::prediction::Classification;
 use crate::domain::study::{FrameError, Neighbourhood, Picture};
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use rayon::prelude::*;
@@ -22,7 +24,17 @@ struct Job {
     pictures: Vec<Picture>,
 }
 
+/// An answer that is to be explained.
+struct ExplainJob {
+    id: JobId,
+    model: String,
+    picture: Picture,
+    said: Box<Classification>,
+    inquiry: Inquiry,
+}
+
 enum Message {
+    Explain(ExplainJob),
     Prepare(String),
     Ask(Job),
 }
@@ -31,9 +43,22 @@ enum Message {
 #[derive(Debug)]
 pub enum Reply {
     /// The engine is there; where it runs, and a notice if that is not where it was asked to.
-    Ready { device: String, notice: Option<String> },
+    Ready {
+        device: String,
+        notice: Option<String>,
+    },
     /// A model was loaded ahead of time, or could not be.
     Prepared(Result<(), EngineError>),
+    /// How far an explanation is: steps done and to do.
+    Explaining {
+        id: JobId,
+        done: usize,
+        total: usize,
+    },
+    Explained {
+        id: JobId,
+        result: Result<Box<Explanation>, EngineError>,
+    },
     Done {
         id: JobId,
         /// One for every picture, in their order.
@@ -79,11 +104,25 @@ fn answer(
     made.into_iter().map(result).collect()
 }
 
+/// Makes the slice and explains what was said of it.
+fn explain(engine: &mut dyn Engine, job: &ExplainJob, watch: Watch) -> Result<Box<Explanation>, EngineError> {
+    if (watch.cancelled)() {
+        return Err(EngineError::Cancelled);
+    }
+    guarded(|| {
+        let seen = job.picture.among(engine.surroundings(&job.model));
+        let seen = seen.map_err(|error| EngineError::Failed(error.to_string()))?;
+        engine.explain(&job.model, &seen, &job.said, &job.inquiry, watch).map(Box::new)
+    })
+}
+
 /// Asks the service; dropping it ends the service after the job at hand.
 pub struct Worker {
     jobs: Sender<Message>,
     replies: Receiver<Reply>,
     generation: Arc<AtomicU64>,
+    /// The explanation that is wanted; all others are cancelled.
+    explained: Arc<AtomicU64>,
     closing: Arc<AtomicBool>,
     next: JobId,
 }
@@ -93,6 +132,7 @@ pub struct Service {
     inbox: Receiver<Message>,
     outbox: Sender<Reply>,
     current: Arc<AtomicU64>,
+    explained: Arc<AtomicU64>,
     closed: Arc<AtomicBool>,
 }
 
@@ -106,7 +146,7 @@ impl Service {
     /// Makes the engine and answers until the worker is dropped. Making takes place here, so that opening a device never blocks the
     /// window. `wake` is called after every reply.
     pub fn run(self, make: impl FnOnce() -> Started, wake: impl Fn()) {
-        let Self { inbox, outbox, current, closed } = self;
+        let Self { inbox, outbox, current, explained, closed } = self;
         let Started { mut engine, notice } = make();
         let tell = |reply: Reply| {
             let heard = outbox.send(reply).is_ok();
@@ -122,6 +162,13 @@ impl Service {
             }
             let reply = match message {
                 Message::Prepare(model) => Reply::Prepared(guarded(|| engine.prepare(&model))),
+                Message::Explain(job) => {
+                    let id = job.id;
+                    let cancelled = || closed.load(Ordering::Relaxed) || explained.load(Ordering::Relaxed) != id;
+                    let progress = |done: usize, total: usize| _ = tell(Reply::Explaining { id, done, total });
+                    let watch = Watch { progress: &progress, cancelled: &cancelled };
+                    Reply::Explained { id, result: explain(engine.as_mut(), &job, watch) }
+                }
                 Message::Ask(job) => {
                     let cancelled =
                         || closed.load(Ordering::Relaxed) || current.load(Ordering::Relaxed) != job.generation;
@@ -141,8 +188,10 @@ impl Worker {
         let (jobs, inbox) = bounded::<Message>(QUEUE);
         let (outbox, replies) = unbounded();
         let (generation, closing) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
-        let service = Service { inbox, outbox, current: generation.clone(), closed: closing.clone() };
-        (Self { jobs, replies, generation, closing, next: 0 }, service)
+        let explained = Arc::new(AtomicU64::new(JobId::MAX));
+        let (current, closed) = (generation.clone(), closing.clone());
+        let service = Service { inbox, outbox, current, explained: explained.clone(), closed };
+        (Self { jobs, replies, generation, explained, closing, next: 0 }, service)
     }
 
     /// Asks for a model to be loaded soon.
@@ -159,6 +208,21 @@ impl Worker {
         self.jobs.try_send(Message::Ask(job)).ok()?;
         self.next += 1;
         Some(id)
+    }
+
+    /// Queues an explanation of what a model `said` of a picture, and cancels the one before; `None` when the queue is full.
+    pub fn explain(&mut self, model: &str, picture: Picture, said: Classification, inquiry: Inquiry) -> Option<JobId> {
+        let id = self.next;
+        self.explained.store(id, Ordering::Relaxed);
+        let job = ExplainJob { id, model: model.to_string(), picture, said: Box::new(said), inquiry };
+        self.jobs.try_send(Message::Explain(job)).ok()?;
+        self.next += 1;
+        Some(id)
+    }
+
+    /// Cancels the explanation under way.
+    pub fn cancel_explanation(&self) {
+        self.explained.store(JobId::MAX, Ordering::Relaxed);
     }
 
     /// Cancels everything asked so far; each such job still gets its reply.

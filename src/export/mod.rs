@@ -8,6 +8,7 @@ pub mod contact_sheet;
 pub mod correction;
 pub mod dicom_seg;
 pub mod evaluation_page;
+pub mod heat;
 pub mod kind;
 pub mod mask_volume;
 pub mod nifti;

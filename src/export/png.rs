@@ -26,6 +26,11 @@ pub fn rgb(width: usize, height: usize, pixels: &[[u8; 3]]) -> Result<Vec<u8>, E
     encode(width, height, png::ColorType::Rgb, pixels.as_flattened())
 }
 
+/// Straight alpha.
+pub fn rgba(width: usize, height: usize, pixels: &[[u8; 4]]) -> Result<Vec<u8>, ExportError> {
+    encode(width, height, png::ColorType::Rgba, pixels.as_flattened())
+}
+
 /// 0 outside, 255 inside.
 pub fn mask(mask: &Mask) -> Result<Vec<u8>, ExportError> {
     let data: Vec<u8> = mask.pixels().iter().map(|inside| if *inside { 255 } else { 0 }).collect();

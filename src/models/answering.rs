@@ -15,7 +15,7 @@ use rayon::prelude::*;
 use std::time::Instant;
 
 /// How familiar each picture is; `None` where nobody has measured it.
-type Familiarities = Vec<Option<Familiarity>>;
+pub(super) type Familiarities = Vec<Option<Familiarity>>;
 
 /// A network's output for several slices, in their order.
 struct Outputs {
@@ -48,7 +48,7 @@ impl Model {
     }
 
     /// The network's bare output for each of a batch of `count` inputs, and how familiar each is.
-    fn infer(
+    pub(super) fn infer(
         &self,
         inputs: Vec<f32>,
         count: usize,

@@ -2,10 +2,12 @@
 
 mod answering;
 pub mod cascade;
+pub mod explaining;
 pub mod export;
 pub mod import;
 pub mod kind;
 pub mod model;
+mod occlusion;
 pub mod preprocess;
 pub mod preprocessing_note;
 pub mod probe;

@@ -64,6 +64,14 @@ pub enum ModelError {
         "model `{id}` is a transformer that runs outside this program's graphs; its inner layers cannot be looked at"
     )]
     NoGraph { id: String },
+    #[error(
+        "model `{id}` is a transformer that runs outside this program's graphs: Grad-CAM is not available for it; ask for occlusion instead"
+    )]
+    NotExplained { id: String },
+    #[error("model `{id}` loses places in its first layer, so that Grad-CAM has no map; ask for occlusion instead")]
+    NoMap { id: String },
+    #[error("model `{id}` has no map `{layer}` to explain its answers on; it offers {}", known.join(", "))]
+    NoLayer { id: String, layer: String, known: Vec<String> },
     #[error("model `{id}` gave values that are not numbers for this picture; do not use its answer")]
     NotANumber { id: String },
 }

@@ -3,7 +3,7 @@
 use crate::batch::outputs::{OutputError, Outputs, SlicePictures, WrittenVolume};
 use crate::domain::mask::Mask;
 use crate::export::mask_volume::{MaskVolume, VolumeFormat};
-use crate::export::{Export, ExportError, png};
+use crate::export::{Export, ExportError, heat, png};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde::{Deserialize, Serialize};
@@ -41,6 +41,8 @@ pub struct Attachments {
     pub with_pictures: bool,
     pub masks: Vec<Attachment>,
     pub pictures: Vec<Attachment>,
+    /// Heat maps of what speaks for the classifier's answers.
+    pub explanations: Vec<Attachment>,
 }
 
 impl Outputs for Attachments {
@@ -66,6 +68,9 @@ impl Outputs for Attachments {
         }
         if self.with_pictures {
             self.pictures.push(file(png::slice(of.slice)?));
+        }
+        if let Some(explanation) = of.explanation {
+            self.explanations.push(file(heat::alone(explanation)?));
         }
         Ok(None)
     }

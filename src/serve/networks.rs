@@ -1,9 +1,11 @@
 //! The networks behind the service: one thread runs them, and requests that wait for the same network share a run.
 
 use super::metrics::Metrics;
+use crate::domain::explanation::{Explanation, Inquiry};
+use crate::domain::prediction::Classification;
 use crate::domain::study::Neighbourhood;
 use crate::engine::candle::CandleEngine;
-use crate::engine::{Answer, Engine, EngineError, Question, answer_each};
+use crate::engine::{Answer, Engine, EngineError, Question, Watch, answer_each};
 use candle_core::Tensor;
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use std::collections::VecDeque;
@@ -26,6 +28,13 @@ enum Job {
         model: String,
         slices: Vec<Neighbourhood>,
         reply: Sender<Vec<Result<Answer, EngineError>>>,
+    },
+    Explain {
+        model: String,
+        slice: Box<Neighbourhood>,
+        said: Box<Classification>,
+        inquiry: Inquiry,
+        reply: Reply<Explanation>,
     },
     /// A tensor [N, side, side, channels] for the bare network.
     Run {
@@ -88,6 +97,22 @@ impl Engine for Networks {
         let job = |reply| Job::Ask { question, model: model.into(), slices: slices.to_vec(), reply };
         self.asked(job)?.into_iter().collect()
     }
+
+    fn explain(
+        &mut self,
+        model: &str,
+        slice: &Neighbourhood,
+        said: &Classification,
+        inquiry: &Inquiry,
+        watch: Watch,
+    ) -> Result<Explanation, EngineError> {
+        if (watch.cancelled)() {
+            return Err(EngineError::Cancelled);
+        }
+        let (slice, said) = (Box::new(slice.clone()), Box::new(said.clone()));
+        let (model, inquiry) = (model.to_string(), inquiry.clone());
+        self.asked(|reply| Job::Explain { model, slice, said, inquiry, reply })?
+    }
 }
 
 /// The thread's side.
@@ -123,6 +148,11 @@ impl Runs {
                     self.metrics.network_run(&model, input.dims().first().copied().unwrap_or_default());
                     let output = guarded(|| Ok(self.engine.model(&model)?.bare_output(&input)?));
                     let _ = reply.send(output);
+                }
+                Some(Job::Explain { model, slice, said, inquiry, reply }) => {
+                    let watch = Watch { progress: &|_, _| {}, cancelled: &|| false };
+                    let explained = guarded(|| self.engine.explain(&model, &slice, &said, &inquiry, watch));
+                    let _ = reply.send(explained);
                 }
                 Some(Job::Ask { question, model, slices, reply }) => self.ask(question, &model, slices, reply),
                 None => {}

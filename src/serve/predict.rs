@@ -30,6 +30,8 @@ struct Answer<'a> {
     masks: Option<Vec<Attachment>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pictures: Option<Vec<Attachment>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    explanations: Option<Vec<Attachment>>,
 }
 
 /// Ends the work on a request when nobody waits for its answer any more.
@@ -52,6 +54,9 @@ pub async fn handle(
     let pair = Pair::choose(&service.registry, query.wishes())?;
     if query.mask().is_some() && pair.segmenter.is_none() {
         return Err(Problem::Malformed("`mask` needs a segmenter; leave `segmenter=none` away".into()));
+    }
+    if query.explain().is_some() && pair.classifier.is_none() {
+        return Err(Problem::Malformed("`explain` needs a classifier; leave `classifier=none` away".into()));
     }
     let admitted = service.admit()?;
     let upload = Upload::receive(&headers, body, service.limits.body).await?;
@@ -115,8 +120,13 @@ fn answer(
     if report.results.is_empty() {
         return Err(first.unwrap_or_else(|| unanswered(&report)));
     }
-    let Attachments { wanted, with_pictures, masks, pictures } = outputs;
-    let answer = Answer { report: &report, masks: wanted.map(|_| masks), pictures: with_pictures.then_some(pictures) };
+    let Attachments { wanted, with_pictures, masks, pictures, explanations } = outputs;
+    let answer = Answer {
+        report: &report,
+        masks: wanted.map(|_| masks),
+        pictures: with_pictures.then_some(pictures),
+        explanations: query.explain().map(|_| explanations),
+    };
     serde_json::to_vec(&answer).map_err(|e| Problem::Internal(format!("cannot write an answer: {e}")))
 }
 

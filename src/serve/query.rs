@@ -5,6 +5,7 @@ use super::problem::Problem;
 use crate::batch::Looking;
 use crate::batch::model_pair::Manner;
 use crate::batch::pair::Wishes;
+use crate::domain::explanation::{Inquiry, Method};
 use crate::domain::geometry::Plane;
 use serde::Deserialize;
 
@@ -16,6 +17,18 @@ enum Switch {
     #[default]
     #[serde(alias = "0", alias = "false", alias = "no", alias = "off")]
     Off,
+}
+
+/// Whether answers are explained, and how.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Explain {
+    #[serde(alias = "", alias = "1", alias = "true", alias = "yes", alias = "on")]
+    GradCam,
+    Occlusion,
+    #[default]
+    #[serde(alias = "0", alias = "false", alias = "no", alias = "off")]
+    Nothing,
 }
 
 #[derive(Debug, Deserialize)]
@@ -38,6 +51,8 @@ pub struct PredictQuery {
     ignore_gate: Switch,
     #[serde(default)]
     band: Switch,
+    #[serde(default)]
+    explain: Explain,
     mask: Option<MaskFormat>,
     picture: Option<PictureFormat>,
     plane: Option<String>,
@@ -102,7 +117,17 @@ impl PredictQuery {
     pub fn manner(&self) -> Manner {
         let is_on = |switch: Switch| switch == Switch::On;
         let (always_segment, ignore_gate) = (is_on(self.always_segment), is_on(self.ignore_gate));
-        Manner { always_segment, ignore_gate, band: is_on(self.band) }
+        Manner { always_segment, ignore_gate, band: is_on(self.band), explain: self.explain() }
+    }
+
+    /// How answers are to be explained, if they are.
+    pub fn explain(&self) -> Option<Inquiry> {
+        let method = match self.explain {
+            Explain::GradCam => Method::GradCam,
+            Explain::Occlusion => Method::Occlusion,
+            Explain::Nothing => return None,
+        };
+        Some(Inquiry { method, layer: None })
     }
 
     pub fn mask(&self) -> Option<MaskFormat> {
@@ -140,7 +165,7 @@ mod tests {
         .unwrap();
         assert_eq!((query.wishes().classifier, query.wishes().threshold), (Some("none"), Some(0.25)));
         assert!(
-            query.manner() == Manner { always_segment: true, ignore_gate: true, band: false }
+            query.manner() == Manner { always_segment: true, ignore_gate: true, band: false, explain: None }
                 && query.with_pictures()
                 && query.mask() == Some(MaskFormat::Seg)
         );

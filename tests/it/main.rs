@@ -6,6 +6,7 @@ mod common;
 mod dicom_files;
 mod dicom_spelling;
 mod evaluation;
+mod explain;
 mod exports;
 mod fine_tune;
 mod gradients;

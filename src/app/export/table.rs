@@ -91,6 +91,7 @@ impl ResultTable {
             truth: outline.as_deref().or(truth.as_ref()),
             gate: gate.as_ref(),
             band: SliceBand::default(),
+            explanation: None,
             truth_problem,
             sha256: hashes.of_slice(&self.study, *place),
             load_ms: None,

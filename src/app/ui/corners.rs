@@ -25,6 +25,7 @@ pub fn show(app: &App, ui: &Ui, painter: &Painter, entry: &Entry, view: &View, r
         label(painter, at, Align2::CENTER_CENTER, t!("viewport.drop_a_scan").into_owned());
     }
     legend(app, painter, entry, response.rect);
+    super::why::legend(app, painter, entry, response.rect);
     // In a small view text would hide the scan.
     if response.rect.size().min_elem() > SMALL {
         acquisition(painter, entry, response.rect);

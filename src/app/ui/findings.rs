@@ -52,6 +52,7 @@ fn of_slice(app: &App, ui: &mut Ui, entry: &Entry, out: &mut Actions) {
         details(app, ui, entry, classification);
     }
     super::thresholds::show(app, ui, out);
+    super::why::show(app, ui, entry, out);
     super::mask_controls::show(app, ui, entry, out);
 }
 

@@ -28,6 +28,7 @@ mod thresholds;
 mod top_bar;
 mod viewport;
 mod wheel;
+mod why;
 
 use super::command::Command;
 use super::theme;

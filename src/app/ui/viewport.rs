@@ -59,6 +59,7 @@ fn picture(app: &App, painter: &egui::Painter, entry: &Entry, view: &View, viewp
         let rect = Rect::from_min_size(whole.min + covers.min.to_vec2() * scale, covers.size() * scale);
         painter.image(texture.id(), rect, uv, Color32::WHITE);
     }
+    app.explaining.draw(painter, entry, whole);
     if app.settings.show_overlay
         && let Some((filling, contours)) = app.textures.overlay(entry)
     {

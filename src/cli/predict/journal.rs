@@ -32,6 +32,8 @@ pub fn asked(args: &Args, models: &ModelPair) -> Asked {
     flags.extend((args.time > 1).then(|| format!("--time {}", args.time)));
     flags.extend(args.mask.as_ref().map(|_| format!("--mask --mask-format {}", args.mask_format.id())));
     flags.extend(args.overlay.as_ref().map(|_| format!("--overlay --overlay-colour {}", args.overlay_colour.id())));
+    let layer = args.explain_layer.as_ref().map(|layer| format!(" --explain-layer {layer}")).unwrap_or_default();
+    flags.extend(args.explain.as_ref().map(|_| format!("--explain --explain-by {}{layer}", args.explain_by.id())));
     let pair = models.pair();
     Asked { classifier: model(&pair.classifier), segmenter: model(&pair.segmenter), flags }
 }

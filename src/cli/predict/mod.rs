@@ -11,6 +11,7 @@ use super::emit;
 use crate::batch::model_pair::{Manner, ModelPair};
 use crate::batch::shard::{Shard, StudyKey, keys};
 use crate::batch::{Batch, Looking};
+use crate::domain::explanation::{Inquiry, Method};
 use crate::domain::geometry::Plane;
 use crate::domain::overlay::OverlayColour;
 use crate::engine::candle::CandleEngine;
@@ -96,6 +97,17 @@ pub struct Args {
     /// Write scans with the mask painted over them into this folder.
     #[arg(long, value_name = "DIR")]
     overlay: Option<PathBuf>,
+    /// Write, for each slice, what speaks for the classifier's answer as heat over the scan into this folder. Slices that the input
+    /// gate withholds are left out.
+    #[arg(long, value_name = "DIR")]
+    explain: Option<PathBuf>,
+    /// How answers are explained: by the network's own gradients, or by covering one place after the other (slow, but for every
+    /// model).
+    #[arg(long, requires = "explain", default_value = "grad-cam", value_parser = choice(Method::ALL, Method::id))]
+    explain_by: Method,
+    /// Layer of the classifier that Grad-CAM looks at; the last map before its pooling without one.
+    #[arg(long, requires = "explain", value_name = "LAYER")]
+    explain_layer: Option<String>,
     /// Colour of the mask in --overlay.
     #[arg(long, default_value = "red", value_parser = choice(OverlayColour::ALL, OverlayColour::id))]
     overlay_colour: OverlayColour,
@@ -114,7 +126,7 @@ pub struct Args {
     #[arg(long)]
     resume: bool,
     /// Put the JSON Lines of parts together. The paths are then those files, or their folder.
-    #[arg(long, conflicts_with_all = ["shard", "resume", "mask", "overlay"])]
+    #[arg(long, conflicts_with_all = ["shard", "resume", "mask", "overlay", "explain"])]
     merge: bool,
 }
 
@@ -132,8 +144,16 @@ pub fn run(mut args: Args) -> anyhow::Result<ExitCode> {
     let registry = Arc::new(Registry::scan());
     let pair = args.asking.pair(&registry)?;
     let engine = CandleEngine::new(registry.clone(), device);
-    let manner = Manner { always_segment: args.always_segment, ignore_gate: args.ignore_gate, band: args.band };
+    let manner = Manner {
+        always_segment: args.always_segment,
+        ignore_gate: args.ignore_gate,
+        band: args.band,
+        explain: explain(&args)?,
+    };
     let models = ModelPair::load(pair, &registry, Box::new(engine), manner)?;
+    if args.explain.is_some() && models.pair().classifier.is_none() {
+        bail!("--explain needs a classifier; leave `--classifier none` away");
+    }
     if args.mask.is_some() && !models.outlines() {
         bail!("--mask needs a segmenter; leave `--segmenter none` away");
     }
@@ -237,6 +257,20 @@ fn name_lines(args: &mut Args, shard: Shard) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// How answers are to be explained, if they are.
+fn explain(args: &Args) -> anyhow::Result<Option<Inquiry>> {
+    if args.explain.is_none() {
+        return Ok(None);
+    }
+    if args.explain_layer.is_some() && args.explain_by == Method::Occlusion {
+        bail!("--explain-layer is for Grad-CAM; leave `--explain-by occlusion` away");
+    }
+    if args.plane.is_some() && args.plane != args.look_in {
+        bail!("explanations are of the plane that the networks look in; use --look-in in place of --plane");
+    }
+    Ok(Some(Inquiry { method: args.explain_by, layer: args.explain_layer.clone() }))
+}
+
 /// The point in time that is asked for, counted from 0.
 fn time_from_0(args: &Args) -> anyhow::Result<usize> {
     args.time.checked_sub(1).context("--time counts from 1")
@@ -271,15 +305,16 @@ fn finish(json: Option<&Path>, csv: Option<&Path>, report: &Report) -> anyhow::R
 /// Finds out before the work what would only fail after it.
 fn prepare_targets(args: &Args) -> anyhow::Result<()> {
     let mut folders = Vec::new();
-    for folder in args.overlay.iter().chain(&args.mask) {
+    for folder in args.overlay.iter().chain(&args.mask).chain(&args.explain) {
         std::fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
         folders.push(folder.canonicalize()?);
     }
-    if let [a, b] = folders.as_slice()
-        && a == b
-        && args.mask_format == MaskFormat::Png
-    {
-        bail!("--overlay and --mask name one folder, where each would overwrite the other; choose two");
+    let one_kind = args.mask_format == MaskFormat::Png || args.mask.is_none();
+    let distinct: HashSet<&PathBuf> = folders.iter().collect();
+    if distinct.len() < folders.len() && one_kind {
+        bail!(
+            "two of --overlay, --mask and --explain name one folder, where each would overwrite the other; choose others"
+        );
     }
     let to_stdout = |target: &Option<PathBuf>| target.as_ref().is_some_and(|t| t.as_os_str() == "-");
     if to_stdout(&args.json) && to_stdout(&args.csv) {

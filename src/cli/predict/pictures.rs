@@ -6,7 +6,7 @@ use crate::batch::shard::Shard;
 use crate::domain::mask::Mask;
 use crate::domain::overlay::OverlayStyle;
 use crate::export::mask_volume::{MaskVolume, VolumeFormat};
-use crate::export::{Export, ExportError, png};
+use crate::export::{Export, ExportError, heat, png};
 use crate::files::write_atomically;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -16,6 +16,7 @@ pub struct Pictures<'a> {
     args: &'a Args,
     masks: Option<PathBuf>,
     overlays: Option<PathBuf>,
+    explanations: Option<PathBuf>,
     /// What is read, and must never be written over.
     inputs: HashSet<PathBuf>,
     /// Names given so far, so that two inputs of one name do not overwrite each other.
@@ -36,21 +37,23 @@ impl<'a> Pictures<'a> {
             std::fs::create_dir_all(&own).map_err(|reason| ExportError::file(&own, reason))?;
             Ok(Some(own))
         };
-        let (masks, overlays) = (folder(&args.mask)?, folder(&args.overlay)?);
-        Ok(Self { args, masks, overlays, inputs, given: HashSet::new() })
+        let (masks, overlays, explanations) = (folder(&args.mask)?, folder(&args.overlay)?, folder(&args.explain)?);
+        Ok(Self { args, masks, overlays, explanations, inputs, given: HashSet::new() })
     }
 
     fn wants_pictures(&self) -> bool {
-        self.args.overlay.is_some() || (self.args.mask.is_some() && self.args.mask_format == MaskFormat::Png)
+        let painted = self.args.overlay.is_some() || self.args.explain.is_some();
+        painted || (self.args.mask.is_some() && self.args.mask_format == MaskFormat::Png)
     }
 
     /// `plain`, or with a number where it is taken.
     fn name(&mut self, plain: &str, ending: &str) -> String {
         let numbered = (2..).map(|copy| format!("{plain}-{copy}.{ending}"));
         let mut names = std::iter::once(format!("{plain}.{ending}")).chain(numbered);
-        let (masks, overlays, resume) = (&self.masks, &self.overlays, self.args.resume);
+        let folders = [&self.masks, &self.overlays, &self.explanations];
+        let resume = self.args.resume;
         // What an interrupted run wrote belongs to studies that are passed over now.
-        let is_there = |name: &str| masks.iter().chain(overlays).any(|folder| folder.join(name).exists());
+        let is_there = |name: &str| folders.into_iter().flatten().any(|folder| folder.join(name).exists());
         let given = &mut self.given;
         names.find(|name| !(resume && is_there(name)) && given.insert(name.clone())).unwrap_or_default()
     }
@@ -72,7 +75,7 @@ impl Outputs for Pictures<'_> {
     }
 
     fn slice(&mut self, pictures: SlicePictures) -> Result<Option<String>, OutputError> {
-        let SlicePictures { name: plain, slice, mask, truth, .. } = pictures;
+        let SlicePictures { name: plain, slice, mask, truth, explanation, .. } = pictures;
         if !self.wants_pictures() {
             return Ok(None);
         }
@@ -84,6 +87,9 @@ impl Outputs for Pictures<'_> {
         if let Some(folder) = &self.overlays {
             let style = OverlayStyle { colour: self.args.overlay_colour, ..OverlayStyle::default() };
             self.save(&folder.join(&name), &png::overlay(slice, mask, truth, style)?)?;
+        }
+        if let Some((folder, explanation)) = self.explanations.as_ref().zip(explanation) {
+            self.save(&folder.join(&name), &heat::over_scan(slice, explanation)?)?;
         }
         Ok(taken(plain, "png", &name))
     }

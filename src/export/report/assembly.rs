@@ -2,10 +2,12 @@
 
 use super::overlap::Overlap;
 use super::{
-    ClassifierReport, FileError, GateReport, Highest, Report, SegmenterReport, SliceReport, StudyMask, StudyReport,
+    ClassifierReport, ExplanationReport, FileError, GateReport, Highest, Report, SegmenterReport, SliceReport,
+    StudyMask, StudyReport,
 };
 use crate::domain::band::SliceBand;
 use crate::domain::card::Card;
+use crate::domain::explanation::Explanation;
 use crate::domain::headline::{Contradiction, Headline, share};
 use crate::domain::input_gate::InputGate;
 use crate::domain::mask::Mask;
@@ -49,6 +51,8 @@ pub struct SliceAnswer<'a> {
     pub gate: Option<&'a InputGate>,
     /// How far the answers move when the picture is changed a little, where that was asked.
     pub band: SliceBand,
+    /// Why the classifier answered as it did, where that was asked.
+    pub explanation: Option<&'a Explanation>,
     /// Why the expert's outline cannot be used.
     pub truth_problem: Option<FrameError>,
     /// sha256 of the slice's file, lower-case hex; empty for the example, which is no file.
@@ -192,6 +196,7 @@ impl<'a> StudyAssembly<'a> {
             segmenter: mask
                 .as_ref()
                 .map(|(model, mask)| SegmenterReport::new(model, mask, spacing, thresholds, answer.band)),
+            explanation: answer.explanation.map(ExplanationReport::new),
             reference_pixels: answer.truth.map(Mask::area),
             dice,
             contradiction: contradiction.map(|found| found.id().into()),
@@ -335,6 +340,7 @@ mod tests {
             truth: None,
             gate: None,
             band: SliceBand::default(),
+            explanation: None,
             truth_problem: Some(file()),
             sha256: Err(file()),
             load_ms: None,
@@ -389,6 +395,7 @@ mod tests {
                 truth: Some(truth),
                 gate: None,
                 band: SliceBand::default(),
+                explanation: None,
                 truth_problem: None,
                 sha256: Ok(String::new()),
                 load_ms: None,

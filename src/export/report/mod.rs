@@ -9,6 +9,7 @@ mod table;
 pub use table::TableFormat;
 
 use crate::domain::band::SliceBand;
+use crate::domain::explanation::Explanation;
 use crate::domain::input_gate::{InputGate, Reason};
 use crate::domain::mask::Mask;
 use crate::domain::measure::{Measurements, VolumeMeasurements};
@@ -195,6 +196,8 @@ pub struct SliceReport {
     /// `None` where the answer is withheld, too.
     pub classifier: Option<ClassifierReport>,
     pub segmenter: Option<SegmenterReport>,
+    /// What the heat map of the slice shows; where explanations were asked for.
+    pub explanation: Option<ExplanationReport>,
     /// Pixels of the reference outline; `None` without one.
     pub reference_pixels: Option<usize>,
     /// Dice overlap of the mask with the reference, 0–1. Where the cascade shows no mask, the mask is empty; where a model failed,
@@ -225,6 +228,30 @@ impl GateReport {
             threshold: gate.familiarity.threshold,
             unlike: gate.is_unlike(),
             reasons: gate.reasons.iter().map(Reason::code).collect(),
+        }
+    }
+}
+
+/// What was explained of a slice, and how.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ExplanationReport {
+    /// `grad-cam` or `occlusion`.
+    pub method: Code,
+    /// Layer that was looked at, for Grad-CAM.
+    pub layer: Option<String>,
+    /// Class that the heat speaks for.
+    pub class: String,
+    /// Whether nothing speaks for it.
+    pub empty: bool,
+}
+
+impl ExplanationReport {
+    fn new(explanation: &Explanation) -> Self {
+        Self {
+            method: explanation.method.id().into(),
+            layer: explanation.layer.clone(),
+            class: explanation.class.clone(),
+            empty: explanation.is_empty(),
         }
     }
 }
