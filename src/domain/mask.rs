@@ -23,7 +23,17 @@ pub struct Component {
 impl Component {
     /// Largest distance between two of its pixel centres, where a pixel is `pixel` (wide, high).
     pub fn diameter(&self, pixel: (f64, f64)) -> f64 {
-        diameter(self.ends.iter().map(|(x, y)| (f64::from(*x) * pixel.0, f64::from(*y) * pixel.1)).collect())
+        diameters(self.places(pixel))[0]
+    }
+
+    /// The two largest perpendicular diameters, as RANO measures them, where a pixel is `pixel` (wide, high): the largest distance
+    /// between two pixel centres, and the longest line at right angles to it within the component's convex hull.
+    pub fn diameters(&self, pixel: (f64, f64)) -> [f64; 2] {
+        diameters(self.places(pixel))
+    }
+
+    fn places(&self, pixel: (f64, f64)) -> Vec<(f64, f64)> {
+        self.ends.iter().map(|(x, y)| (f64::from(*x) * pixel.0, f64::from(*y) * pixel.1)).collect()
     }
 }
 
@@ -160,12 +170,55 @@ impl Mask {
     }
 }
 
-/// Largest distance within a set of points, over the corners of its convex hull (Andrew's monotone chain).
-fn diameter(mut points: Vec<(f64, f64)>) -> f64 {
+type Point = (f64, f64);
+
+/// Places nearer to each other than this, in pixels or mm, are one.
+const NEAR: f64 = 1e-9;
+
+/// The largest distance within a set of points, and the longest line at right angles to it within their convex hull. Of several
+/// largest distances, the one with the longest line across.
+fn diameters(points: Vec<Point>) -> [f64; 2] {
+    let hull = hull(points);
+    let length = |(a, b): &(Point, Point)| (a.0 - b.0).hypot(a.1 - b.1);
+    let pairs = || hull.iter().enumerate().flat_map(|(i, a)| hull[i + 1..].iter().map(move |b| (*a, *b)));
+    let longest = pairs().map(|pair| length(&pair)).fold(0.0, f64::max);
+    let across = pairs().filter(|pair| longest > 0.0 && length(pair) > longest * (1.0 - 1e-9));
+    [longest, across.map(|(a, b)| across_of(&hull, a, b)).fold(0.0, f64::max)]
+}
+
+/// The longest line within a convex polygon at right angles to the line from `a` to `b`. It starts at a corner, for between corners the
+/// length changes evenly.
+fn across_of(hull: &[Point], a: Point, b: Point) -> f64 {
+    let length = (b.0 - a.0).hypot(b.1 - a.1);
+    let along = ((b.0 - a.0) / length, (b.1 - a.1) / length);
+    // Places along the line and off it.
+    let turned: Vec<Point> =
+        hull.iter().map(|p| (p.0 * along.0 + p.1 * along.1, p.1 * along.0 - p.0 * along.1)).collect();
+    let chord = |at: f64| {
+        let (mut low, mut high) = (f64::INFINITY, f64::NEG_INFINITY);
+        for (i, p) in turned.iter().enumerate() {
+            let q = turned[(i + 1) % turned.len()];
+            let (first, last) = (p.0.min(q.0), p.0.max(q.0));
+            if at < first - NEAR || at > last + NEAR {
+                continue;
+            }
+            let share = |at: f64| ((at - p.0) / (q.0 - p.0)).clamp(0.0, 1.0);
+            let ends = if last - first < NEAR { [p.1, q.1] } else { [p.1 + (q.1 - p.1) * share(at); 2] };
+            for end in ends {
+                (low, high) = (low.min(end), high.max(end));
+            }
+        }
+        (high - low).max(0.0)
+    };
+    turned.iter().map(|p| chord(p.0)).fold(0.0, f64::max)
+}
+
+/// Corners of the convex hull of a set of points (Andrew's monotone chain).
+fn hull(mut points: Vec<Point>) -> Vec<Point> {
     points.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1)));
     points.dedup();
-    let cross = |o: (f64, f64), a: (f64, f64), b: (f64, f64)| (a.0 - o.0) * (b.1 - o.1) - (a.1 - o.1) * (b.0 - o.0);
-    let mut hull: Vec<(f64, f64)> = Vec::new();
+    let cross = |o: Point, a: Point, b: Point| (a.0 - o.0) * (b.1 - o.1) - (a.1 - o.1) * (b.0 - o.0);
+    let mut hull: Vec<Point> = Vec::new();
     for half in 0..2 {
         let base = hull.len();
         let mut add = |p: (f64, f64)| {
@@ -181,13 +234,31 @@ fn diameter(mut points: Vec<(f64, f64)>) -> f64 {
         }
         hull.pop();
     }
-    let distance = |a: (f64, f64), b: (f64, f64)| (a.0 - b.0).hypot(a.1 - b.1);
-    hull.iter().flat_map(|a| hull.iter().map(move |b| distance(*a, *b))).fold(0.0, f64::max)
+    hull
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// By hand: a bar of 7 × 3 pixels, a diamond, a triangle and a single pixel.
+    #[test]
+    fn perpendicular_diameters_of_shapes_drawn_by_hand() {
+        let of = |rows: &[&str], pixel: (f64, f64)| Mask::drawn(rows).components()[0].diameters(pixel);
+        let close = |found: [f64; 2], wanted: [f64; 2]| {
+            assert!((0..2).all(|i| (found[i] - wanted[i]).abs() < 1e-9), "{found:?}, not {wanted:?}");
+        };
+        // Corners (0, 0) to (6, 2): √40 along (6, 2). Lines across go along (−2, 6) and leave the bar above and below: 2 · √40 / 6.
+        close(of(&["#######"; 3], (1.0, 1.0)), [40f64.sqrt(), 40f64.sqrt() / 3.0]);
+        // Both diagonals are 4, in mm 4 wide and 8 high with pixels of 1 × 2 mm.
+        let diamond = ["..#..", ".###.", "#####", ".###.", "..#.."];
+        close(of(&diamond, (1.0, 1.0)), [4.0, 4.0]);
+        close(of(&diamond, (1.0, 2.0)), [8.0, 4.0]);
+        // Legs of 3: the hypotenuse is √18, the height over it √18 / 2.
+        close(of(&["#...", "##..", "###.", "####"], (1.0, 1.0)), [18f64.sqrt(), 18f64.sqrt() / 2.0]);
+        close(of(&["#"], (1.0, 1.0)), [0.0, 0.0]);
+        close(of(&["####"], (2.0, 1.0)), [6.0, 0.0]);
+    }
 
     #[test]
     fn components_are_counted_over_corners_and_measured() {

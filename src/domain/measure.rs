@@ -43,6 +43,8 @@ pub struct VolumeMeasurements {
     pub area_mm2: Option<f64>,
     /// Largest diameter within one slice, in mm.
     pub diameter_mm: Option<f64>,
+    /// The two largest perpendicular diameters, in mm, of the part within one slice whose product of both is largest.
+    pub perpendicular_mm: Option<[f64; 2]>,
     pub ml: Option<f64>,
 }
 
@@ -65,6 +67,12 @@ impl VolumeMeasurements {
                 largest as f64 * s.row_mm * s.column_mm
             }),
             diameter_mm: spacing.map(diameter),
+            perpendicular_mm: spacing.map(|s| {
+                let parts = involved.iter().flat_map(|(_, mask)| mask.components());
+                let each = parts.map(|part| part.diameters((s.column_mm, s.row_mm)));
+                each.reduce(|best, next| if next[0] * next[1] > best[0] * best[1] { next } else { best })
+                    .unwrap_or_default()
+            }),
             ml: voxel_mm3.map(|mm3| voxels as f64 * mm3 / 1000.0),
         }
     }

@@ -158,6 +158,11 @@ pub struct StudyMask {
     pub area_mm2: Option<f64>,
     /// Largest within one slice.
     pub diameter_mm: Option<f64>,
+    /// The two largest perpendicular diameters within one slice, and their product, as RANO measures them.
+    #[serde(default)]
+    pub perpendicular_mm: Option<[f64; 2]>,
+    #[serde(default)]
+    pub product_mm2: Option<f64>,
 }
 
 impl From<VolumeMeasurements> for StudyMask {
@@ -170,6 +175,8 @@ impl From<VolumeMeasurements> for StudyMask {
             volume_ml_range: None,
             area_mm2: sizes.area_mm2,
             diameter_mm: sizes.diameter_mm,
+            perpendicular_mm: sizes.perpendicular_mm,
+            product_mm2: sizes.perpendicular_mm.map(|[longest, across]| longest * across),
         }
     }
 }
