@@ -15,6 +15,7 @@ pub mod nifti;
 pub mod plot;
 pub mod png;
 pub mod report;
+pub mod study_page;
 
 use crate::domain::mask::Mask;
 use crate::domain::overlay::{self, OverlayStyle};

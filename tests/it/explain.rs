@@ -141,10 +141,10 @@ fn the_window_shows_why_with_a_legend_and_takes_it_away_again() {
     let mut window = with_example();
     window.key_press(Key::W);
     wait(&mut window, "the layer", |w| w.query_by_label_contains("Layer of the network").is_some());
-    window.get_by_label("How it is found").click();
+    window.get_by_label("How it is found").click_accesskit();
     window.step();
     window.step();
-    window.get_by_label_contains("Occlusion").click();
+    window.get_by_label_contains("Occlusion").click_accesskit();
     wait(&mut window, "the other explanation", |w| w.query_by_label_contains("Layer of the network").is_none());
     window.key_press(Key::W);
     window.step();

@@ -7,7 +7,7 @@ mod pictures;
 
 use super::asking::Asking;
 use super::choice::choice;
-use super::emit;
+use super::{emit, save};
 use crate::batch::model_pair::{Manner, ModelPair};
 use crate::batch::shard::{Shard, StudyKey, keys};
 use crate::batch::{Batch, Looking};
@@ -17,6 +17,7 @@ use crate::domain::overlay::OverlayColour;
 use crate::engine::candle::CandleEngine;
 use crate::export::mask_volume::VolumeFormat;
 use crate::export::report::{FileError, Report, TableFormat};
+use crate::export::study_page;
 use crate::io;
 use crate::io::error::Problem;
 use crate::io::paths::{Expanded, Source};
@@ -94,6 +95,13 @@ pub struct Args {
     /// Write results as CSV to this file, `-` for standard output.
     #[arg(long, value_name = "FILE|-")]
     csv: Option<PathBuf>,
+    /// Write one HTML page with pictures, sizes, reading conditions and limits to this file. It names no file unless --report-names asks
+    /// for it.
+    #[arg(long, value_name = "FILE.html", conflicts_with_all = ["shard", "resume", "merge"])]
+    report: Option<PathBuf>,
+    /// Name the files in --report. Names can identify a patient.
+    #[arg(long, requires = "report")]
+    report_names: bool,
     /// Write scans with the mask painted over them into this folder.
     #[arg(long, value_name = "DIR")]
     overlay: Option<PathBuf>,
@@ -165,7 +173,7 @@ pub fn run(mut args: Args) -> anyhow::Result<ExitCode> {
     let Expanded { sources, outlines, models: networks, errors } = io::paths::expand(&args.paths, &|| false);
     let named = sources.iter().flat_map(|source| source.paths()).chain(outlines.iter().map(PathBuf::as_path));
     let inputs: HashSet<PathBuf> = named.filter_map(|path| path.canonicalize().ok()).collect();
-    for target in args.json.iter().chain(&args.csv) {
+    for target in args.json.iter().chain(&args.csv).chain(&args.report) {
         if target.canonicalize().is_ok_and(|target| inputs.contains(&target)) {
             bail!("{} is one of the inputs; choose another file for the results", target.display());
         }
@@ -179,6 +187,7 @@ pub fn run(mut args: Args) -> anyhow::Result<ExitCode> {
         }
         None => None,
     };
+    let cards = models.cards.clone();
     let mut batch = Batch::new(looking, models, Pictures::new(&args, inputs, shard)?);
     for error in &errors {
         batch.fail(&error.path, error.problem.to_string());
@@ -227,7 +236,11 @@ pub fn run(mut args: Args) -> anyhow::Result<ExitCode> {
         bar.inc(1);
     }
     bar.finish_and_clear();
-    let rest = batch.finish().0;
+    let (rest, pictures) = batch.finish();
+    if let Some(target) = &args.report {
+        let page = study_page::render(&rest, &pictures.into_pages(), &cards, args.report_names);
+        save(target, page.as_bytes())?;
+    }
     match journal {
         None => finish(args.json.as_deref(), args.csv.as_deref(), &rest),
         Some((_, journal)) => {
@@ -320,7 +333,7 @@ fn prepare_targets(args: &Args) -> anyhow::Result<()> {
     if to_stdout(&args.json) && to_stdout(&args.csv) {
         bail!("--json and --csv cannot both go to standard output; name a file for one of them");
     }
-    for file in args.json.iter().chain(&args.csv).filter(|file| file.as_os_str() != "-") {
+    for file in args.json.iter().chain(&args.csv).chain(&args.report).filter(|file| file.as_os_str() != "-") {
         let folder = file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
         if !folder.is_dir() {
             bail!("{}: the folder {} does not exist; create it first", file.display(), folder.display());

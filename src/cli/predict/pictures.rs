@@ -6,6 +6,7 @@ use crate::batch::shard::Shard;
 use crate::domain::mask::Mask;
 use crate::domain::overlay::OverlayStyle;
 use crate::export::mask_volume::{MaskVolume, VolumeFormat};
+use crate::export::study_page::{MOST_PICTURES, Picture};
 use crate::export::{Export, ExportError, heat, png};
 use crate::files::write_atomically;
 use std::collections::HashSet;
@@ -19,6 +20,8 @@ pub struct Pictures<'a> {
     explanations: Option<PathBuf>,
     /// What is read, and must never be written over.
     inputs: HashSet<PathBuf>,
+    /// Slices for the page of --report.
+    pages: Vec<Picture>,
     /// Names given so far, so that two inputs of one name do not overwrite each other.
     given: HashSet<String>,
 }
@@ -38,7 +41,29 @@ impl<'a> Pictures<'a> {
             Ok(Some(own))
         };
         let (masks, overlays, explanations) = (folder(&args.mask)?, folder(&args.overlay)?, folder(&args.explain)?);
-        Ok(Self { args, masks, overlays, explanations, inputs, given: HashSet::new() })
+        Ok(Self { args, masks, overlays, explanations, inputs, pages: Vec::new(), given: HashSet::new() })
+    }
+
+    /// Slices for the page of --report: of each study those with the largest outlines, in order.
+    pub fn into_pages(self) -> Vec<Picture> {
+        self.pages
+    }
+
+    /// Keeps a slice for the page while it is among those with the largest outlines of its study.
+    fn keep(&mut self, of: &SlicePictures) -> Result<(), OutputError> {
+        let area = of.mask.map_or(0, Mask::area);
+        let own = || self.pages.iter().enumerate().filter(|(_, page)| page.study == of.study);
+        if own().count() >= MOST_PICTURES {
+            let smallest = own().min_by_key(|(_, page)| page.area).map(|(at, page)| (at, page.area));
+            match smallest {
+                Some((at, smallest)) if smallest < area => _ = self.pages.remove(at),
+                _ => return Ok(()),
+            }
+        }
+        let style = OverlayStyle { colour: self.args.overlay_colour, ..OverlayStyle::default() };
+        let png = png::overlay(of.slice, of.mask, of.truth, style)?;
+        self.pages.push(Picture { study: of.study, slice: of.place.index + 1, area, png });
+        Ok(())
     }
 
     fn wants_pictures(&self) -> bool {
@@ -75,6 +100,9 @@ impl Outputs for Pictures<'_> {
     }
 
     fn slice(&mut self, pictures: SlicePictures) -> Result<Option<String>, OutputError> {
+        if self.args.report.is_some() {
+            self.keep(&pictures)?;
+        }
         let SlicePictures { name: plain, slice, mask, truth, explanation, .. } = pictures;
         if !self.wants_pictures() {
             return Ok(None);
