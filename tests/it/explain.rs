@@ -39,16 +39,15 @@ fn explained(x: f32, method: Method) -> Explanation {
     engine.explain(CLASSIFIER, &seen, said, &inquiry, watch).unwrap()
 }
 
-/// Column of the centre of the heat, as a share of the width from −1 to 1.
+/// Column of the centre of the hottest places, those with more than half of the most heat, as a share of the width from −1 to 1.
 fn centre(heat: &[f32], width: usize) -> f32 {
-    let total: f32 = heat.iter().sum();
-    let sum: f32 = heat.iter().enumerate().map(|(i, v)| v * (i % width) as f32).sum();
-    assert!(total > 0.0, "there is no heat at all");
-    2.0 * sum / total / (width - 1) as f32 - 1.0
+    let most = heat.iter().copied().fold(0.0, f32::max);
+    assert!(most > 0.0, "there is no heat at all");
+    let columns: Vec<usize> = (0..heat.len()).filter(|at| heat[*at] > most / 2.0).map(|at| at % width).collect();
+    2.0 * columns.iter().sum::<usize>() as f32 / columns.len() as f32 / (width - 1) as f32 - 1.0
 }
 
-/// With the lesion on the other side of the head, the centre of the heat moves by more than a fifth of the half width that the
-/// lesion moves.
+/// With the lesion on the other side of the head, by 0.7 of half the width, the hottest places move by more than half of that.
 #[test]
 fn the_explanation_moves_with_the_lesion() {
     for method in Method::ALL {
@@ -57,7 +56,7 @@ fn the_explanation_moves_with_the_lesion() {
             assert_eq!((explanation.class.as_str(), explanation.is_empty()), ("tumor", false));
             centre(&explanation.map(), explanation.width)
         });
-        assert!(right - left > 0.14, "{}: from {left} to {right}", method.id());
+        assert!(right - left > 0.35, "{}: from {left} to {right}", method.id());
     }
 }
 
@@ -91,7 +90,7 @@ fn the_explanation_comes_from_what_was_learned() {
     let learned = heats(parameters.clone());
     let random = heats(shuffled(&graph, parameters));
     let [left, right] = learned.each_ref().map(|heat| centre(&heat.values, heat.columns));
-    assert!(right - left > 0.14, "from {left} to {right}");
+    assert!(right - left > 0.35, "from {left} to {right}");
     let moved = match random.each_ref().map(|heat| heat.values.iter().sum::<f32>() > 0.0) {
         [true, true] => {
             let [left, right] = random.each_ref().map(|heat| centre(&heat.values, heat.columns));

@@ -172,6 +172,11 @@ fn the_service_answers_as_predict_does_and_refuses_in_words() {
     let inside = mask.pixels().filter(|p| p.0[0] == 255).count();
     assert_eq!(with["results"][0]["segmenter"]["mask_pixels"], inside);
     assert_eq!(image::load_from_memory(&decoded(&with["pictures"][0])).unwrap().width(), 256);
+    let why = service.form(&format!("{query}&ignore_gate=1&explain=true"), &[("scan.png", &png)]).json();
+    let heat = image::load_from_memory(&decoded(&why["explanations"][0])).unwrap().into_rgba8();
+    assert_eq!((heat.width(), heat.height()), (256, 256));
+    assert!(heat.pixels().any(|p| p.0[3] > 200) && heat.pixels().any(|p| p.0[3] == 0), "heat in some places only");
+    assert_eq!(why["results"][0]["explanation"]["class"], "tumor");
 
     // A wrong or missing key opens nothing but what needs none.
     for path in ["/api/v0/models", "/metrics", "/v2", "/v2/models/tumor-general"] {
