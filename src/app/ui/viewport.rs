@@ -63,7 +63,8 @@ fn picture(app: &App, painter: &egui::Painter, entry: &Entry, view: &View, viewp
     if app.settings.show_overlay
         && let Some((filling, contours)) = app.textures.overlay(entry)
     {
-        if let Some(texture) = filling {
+        // The filling would take the colours of the heat away.
+        if let Some(texture) = filling.filter(|_| app.explaining.shown(entry).is_none()) {
             painter.image(texture.id(), whole, uv, Color32::WHITE);
         }
         for contour in contours {
