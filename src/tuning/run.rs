@@ -189,12 +189,22 @@ pub fn run(
     Ok(Tuned { card, comparison })
 }
 
-/// As [`run`], from a model that is installed now.
+/// As [`run`], from a model that is installed now, and with threads of its own: whoever else works in this program does not wait for the
+/// long row of its computations.
 ///
 /// # Errors
 /// As [`run`].
-pub fn run_installed(plan: &Plan, tell: &mut dyn FnMut(News), stop: &AtomicBool) -> Result<Tuned, TuningError> {
-    run(plan, &Registry::scan(), tell, stop)
+pub fn run_installed(
+    plan: &Plan,
+    tell: &mut (dyn FnMut(News) + Send),
+    stop: &AtomicBool,
+) -> Result<Tuned, TuningError> {
+    let registry = Registry::scan();
+    match rayon::ThreadPoolBuilder::new().build() {
+        Ok(pool) => pool.install(|| run(plan, &registry, tell, stop)),
+        // A system that gives no more threads has those of everybody.
+        Err(_) => run(plan, &registry, tell, stop),
+    }
 }
 
 fn plan_file(folder: &RunFolder) -> PathBuf {
