@@ -130,6 +130,10 @@ impl App {
     /// not forgotten meanwhile.
     fn unsaved(&mut self) -> Option<(Snapshot, PathBuf)> {
         let folder = self.restoring.folder.clone().filter(|_| self.settings.restores && self.opening.is_none())?;
+        // Nothing is forgotten before the first study is open again.
+        if !self.restoring.waiting.is_empty() && self.session.count() == 0 {
+            return None;
+        }
         let snapshot = self.snapshot();
         if self.restoring.saved.as_ref() == Some(&snapshot) {
             return None;
