@@ -180,13 +180,13 @@ fn the_window_fine_tunes_in_the_background_and_installs_when_asked() {
     let mut window = window_with_models(Vec::new(), [1280.0, 720.0], Some(models.clone()));
     wait(&mut window, "the example's answers", |w| w.state().session().is_complete());
     window.get_by_label("Fine-tune…").click();
-    wait(&mut window, "what there is", |w| shows(w, "Corrected slices: 3, of 3 patients"));
+    wait(&mut window, "what there is", |w| shows(w, "Corrected slices: 3; patients: 3"));
     window.get_by_label("Start").click();
     wait(&mut window, "the time left", |w| shows(w, "left"));
     window.get_by_label("Stop").click();
     wait(&mut window, "it to stop", |w| shows(w, "Stopped"));
     window.get_by_label("Continue").click();
-    wait(&mut window, "the comparison", |w| shows(w, "n = 1 patients"));
+    wait(&mut window, "the comparison", |w| shows(w, "patients: n = 1; slices: 1"));
     assert!(shows(&window, "Too few held-out patients") && shows(&window, "difference"));
     assert!(!models.exists());
     window.get_by_label("Install").click();

@@ -401,7 +401,7 @@ fn slices_between_two_drawn_ones_are_outlined_and_saved_as_a_volume() {
     assert!(shows(&window, &models.with_file_name("corrections").display().to_string()));
     window.get_by_label("Save").click();
     wait(&mut window, "the file", |_| target.is_file());
-    wait(&mut window, "the copy", |w| shows(w, "The corrections now hold 3 slices of 1 patients"));
+    wait(&mut window, "the copy", |w| shows(w, "Corrected slices so far: 3; patients: 1."));
     // Slices of the model's are no corrections.
     let corrections = Corrections { folder: models.with_file_name("corrections") };
     let rows = corrections.rows().unwrap();

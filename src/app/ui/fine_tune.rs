@@ -9,7 +9,7 @@ use crate::app::{Action, App, theme};
 use crate::domain::card::is_model_id;
 use crate::tuning::Comparison;
 use crate::tuning::comparison::{Dice, Mean};
-use egui::{Grid, ProgressBar, RichText, TextEdit, Ui};
+use egui::{Grid, ProgressBar, RichText, ScrollArea, TextEdit, Ui};
 use egui_plot::{Line, PlotPoints};
 use rust_i18n::t;
 use std::time::Duration;
@@ -25,14 +25,17 @@ pub fn show(app: &mut App, ui: &mut Ui, is_top: bool, out: &mut Actions) -> Outc
         |window| window.resizable(false).default_width(WIDTH),
         |ui| {
             ui.set_width(WIDTH);
-            match app.fine_tuning.stage.clone() {
+            let stage = app.fine_tuning.stage.clone();
+            let contents = ScrollArea::vertical().max_height(super::dialog_height(ui));
+            let foot = contents.show(ui, |ui| match stage {
                 Stage::Ready => start(app, ui),
                 Stage::Finished(comparison) => finished(app, ui, &comparison),
                 stage => {
                     running(app, ui, &stage, out);
                     Foot::Close
                 }
-            }
+            });
+            foot.inner
         },
     );
     match (outcome, &app.fine_tuning.stage) {
