@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 const MAX_DEPTH: usize = 12;
 
 /// What files that are opened are usually called, in both spellings: some dialogs tell them apart.
-pub const EXTENSIONS: [&str; 19] = [
+pub const EXTENSIONS: [&str; 20] = [
     "png",
     "PNG",
     "jpg",
@@ -31,6 +31,7 @@ pub const EXTENSIONS: [&str; 19] = [
     "gz",
     "h5",
     "keras",
+    "onnx",
     "pt",
     "pth",
     "safetensors",
@@ -47,6 +48,8 @@ pub fn is_model(path: &Path) -> bool {
         // PyTorch before 1.6 wrote a pickle.
         Some("pt" | "pth" | "bin" | "ckpt") => is_zip || head.starts_with(b"\x80\x02"),
         Some("safetensors") => head[8] == b'{',
+        // The first field of the message is its format's version, a small number.
+        Some("onnx") => head[0] == 8 && (1..32).contains(&head[1]),
         _ => false,
     };
     read && (head.starts_with(b"\x89HDF\r\n\x1a\n") || is_named)
@@ -350,6 +353,21 @@ pub fn natural(a: &str, b: &str) -> Ordering {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn networks_are_told_from_pictures() {
+        let folder = tempfile::tempdir().unwrap();
+        let is_one = |name: &str, bytes: &[u8]| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, bytes).unwrap();
+            is_model(&path)
+        };
+        assert!(is_one("a.onnx", b"\x08\x08\x12\x07pytorch"));
+        assert!(is_one("a.dat", b"\x89HDF\r\n\x1a\n and more"));
+        assert!(is_one("a.pth", b"\x80\x02\x8a\x0a and more"));
+        assert!(!is_one("b.onnx", b"\x89PNG\r\n\x1a\n and more"));
+        assert!(!is_one("a.png", b"\x08\x08\x12\x07pytorch"));
+    }
 
     #[test]
     fn numbers_sort_as_numbers() {
