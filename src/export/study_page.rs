@@ -114,6 +114,7 @@ fn findings(study: &StudyReport, slices: &[&SliceReport]) -> Vec<Row> {
     }
     match &study.mask {
         Some(mask) if mask.voxels > 0 => rows.extend(sizes(mask, slices)),
+        Some(_) if study.unlike_slices == slices.len() => rows.push(("Outline", "withheld, as the answers are".into())),
         Some(_) => rows.push(("Outline", "nothing outlined; this is no all-clear".into())),
         None => rows.push(("Outline", "no segmenter was asked".into())),
     }
@@ -128,7 +129,7 @@ fn findings(study: &StudyReport, slices: &[&SliceReport]) -> Vec<Row> {
 
 fn sizes(mask: &StudyMask, slices: &[&SliceReport]) -> Vec<Row> {
     let unknown = || "no pixel size known, so nothing is given in mm".to_string();
-    let mut rows = vec![("Foci", format!("{} separate regions in {} slices", mask.components, mask.slices))];
+    let mut rows = vec![("Foci", format!("{} (slices with any: {})", mask.components, mask.slices))];
     let volume = match mask.volume_ml {
         Some(ml) => banded(format!("{ml:.2}"), mask.volume_ml_range, 2, "ml"),
         None => format!("{} pixels; no distance between slices known", mask.voxels),
@@ -154,7 +155,8 @@ fn conditions(study: &StudyReport, slices: &[&SliceReport]) -> Vec<Row> {
     let looked = study.looked_in.clone().unwrap_or_else(|| "unknown".into());
     rows.push(("Plane the networks looked in", escaped(&looked)));
     let made = [&study.modality, &study.body_part].into_iter().flatten().map(|text| escaped(text));
-    rows.push(("Modality, body part", made.collect::<Vec<_>>().join(", ")));
+    let made = made.collect::<Vec<_>>().join(", ");
+    rows.push(("Modality, body part", if made.is_empty() { "unknown".into() } else { made }));
     if let Some(slice) = slices.first() {
         let spacing = slice.spacing_mm.map_or_else(|| "unknown".into(), |[r, c]| format!("{r:.3} × {c:.3} mm"));
         rows.push(("Pixel size", format!("{spacing}, {} × {} pixels", slice.width, slice.height)));
