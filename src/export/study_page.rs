@@ -36,7 +36,7 @@ pub fn render(report: &Report, pictures: &[Picture], cards: &[Card], with_names:
     );
     for (number, study) in report.studies.iter().enumerate() {
         let slices: Vec<&SliceReport> = report.results.iter().filter(|slice| slice.study == number).collect();
-        let source = with_names.then(|| format!(": {}", escaped(&study.source))).unwrap_or_default();
+        let source = if with_names { format!(": {}", escaped(&study.source)) } else { String::new() };
         page += &format!("<h2>Study {}{source}</h2>", number + 1);
         page += &figures(pictures, number, with_names, &slices);
         page += &table("Findings", &findings(study, &slices));

@@ -36,7 +36,7 @@ impl Model {
         let side = spec.side;
         let squares = preprocess::squares(seen, spec);
         let covers: Vec<Cover> = all_covers().filter(|cover| cover.shows(&squares.own, side)).collect();
-        let own = self.log_odds(&[squares.clone()], said, cancelled)?;
+        let own = self.log_odds(std::slice::from_ref(&squares), said, cancelled)?;
         let own = own.first().copied().unwrap_or_default();
         let (mut sums, mut counts) = (vec![0.0; PLACES * PLACES], vec![0usize; PLACES * PLACES]);
         for (done, group) in covers.chunks(TOGETHER).enumerate() {

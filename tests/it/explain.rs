@@ -32,7 +32,7 @@ fn head(x: f32) -> Neighbourhood {
 fn explained(x: f32, method: Method) -> Explanation {
     let mut engine = CandleEngine::new(Arc::new(Registry::scan_in(&[])), Device::Cpu);
     let seen = head(x);
-    let answers = engine.answer(Question::Classify, CLASSIFIER, &[seen.clone()], &|| false).unwrap();
+    let answers = engine.answer(Question::Classify, CLASSIFIER, std::slice::from_ref(&seen), &|| false).unwrap();
     let Answer::Classification(said) = &answers[0] else { panic!("a classifier was asked") };
     let inquiry = Inquiry { method, layer: None };
     let watch = Watch { progress: &|_, _| {}, cancelled: &|| false };

@@ -35,7 +35,7 @@ pub fn build(dict: &Dict, input: Shape) -> Result<Built, TorchError> {
     let name = if is_resnet { "U-Net with a ResNet" } else { "U-Net with an EfficientNet" };
     let (mut net, x) = Assembly::new(name, dict, input);
     let side = input.rows();
-    if side % (1 << STEPS) != 0 {
+    if !side.is_multiple_of(1 << STEPS) {
         return Err(TorchError::Side { name, side, wanted: "multiples of 32".into() });
     }
     let features = if is_resnet { of_resnet(&mut net, dict, x) } else { of_efficientnet(&mut net, dict, x) };

@@ -41,7 +41,7 @@ fn fire(net: &mut Assembly, name: &str, input: NodeId) -> NodeId {
 /// Size 3 and stride 2, the last window reaching over the border; behind a ReLU, where zeros are the floor.
 fn pool(net: &mut Assembly, name: &str, input: NodeId) -> NodeId {
     let Shape::Image { height, width, .. } = net.builder.shape(input) else { return input };
-    let over = |side: usize| usize::from(side % 2 == 0);
+    let over = |side: usize| usize::from(side.is_multiple_of(2));
     let padding = Padding::Explicit([[0, over(height)], [0, over(width)]]);
     net.builder.push(name, Op::MaxPool { window: Window::new([3; 2], [2; 2], padding) }, &[input])
 }

@@ -285,7 +285,7 @@ impl Writer<'_> {
                 let line = self.push("Rescaling", config, &[x], shape.clone(), Vec::new());
                 return Some(self.push("ReLU", json!({ "max_value": 1.0 }), &[line], shape, Vec::new()));
             }
-            Activation::Clip { low, high } if low == 0.0 => ("ReLU", json!({ "max_value": high })),
+            Activation::Clip { low: 0.0, high } => ("ReLU", json!({ "max_value": high })),
             Activation::Clip { .. } | Activation::GeluTanh | Activation::Erf => return None,
         };
         Some(self.push(class, config, &[x], shape, Vec::new()))
