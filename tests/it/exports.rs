@@ -22,8 +22,8 @@ use std::sync::Arc;
 
 /// Pictures of a folder of the shared material, evenly spaced.
 fn some(folder: &str, count: usize) -> Vec<PathBuf> {
-    let Some(folder) = common::shared(folder) else { return Vec::new() };
-    let mut all: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut all: Vec<PathBuf> =
+        std::fs::read_dir(common::shared(folder)).unwrap().map(|entry| entry.unwrap().path()).collect();
     all.retain(|path| path.extension().is_some_and(|end| end == "jpg" || end == "png"));
     all.sort();
     let step = (all.len() / count).max(1);
@@ -38,7 +38,7 @@ fn one(path: &Path) -> lesionlens::domain::study::Study {
 
 /// To 1e-4 in probability: picture, preprocessing, network, mirror image and temperature. Real slices are tried where they are.
 #[test]
-#[ignore = "needs Python with onnxruntime, numpy, pillow and safetensors; name it in LESIONLENS_PYTHON"]
+#[ignore = "needs Python with onnxruntime, numpy, pillow and safetensors, and ../shared; name it in LESIONLENS_PYTHON"]
 fn exported_models_answer_alike_in_onnx_runtime() {
     let python = std::env::var("LESIONLENS_PYTHON").unwrap_or_else(|_| "python3".into());
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/onnx_answers.py");
