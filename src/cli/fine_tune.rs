@@ -1,6 +1,7 @@
 //! `lesionlens fine-tune`: a model learns from corrected outlines.
 
 use super::figures;
+use super::stopping;
 use super::threads::Threads;
 use crate::models::registry::{Registry, user_folder};
 use crate::tuning::comparison::{Dice, FEWEST, Mean};
@@ -10,8 +11,6 @@ use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 #[derive(clap::Args)]
@@ -42,15 +41,7 @@ pub struct Args {
 
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     args.threads.apply()?;
-    let stop = Arc::new(AtomicBool::new(false));
-    let asked = stop.clone();
-    // Once: after the step in hand, with a checkpoint. Twice: at once; the last checkpoint stays.
-    ctrlc::set_handler(move || {
-        if asked.swap(true, Ordering::Relaxed) {
-            std::process::exit(130);
-        }
-        eprintln!("stopping after this step; press again to stop at once");
-    })?;
+    let stop = stopping::on_ctrl_c()?;
     let plan = Plan {
         model: args.model,
         corrections: args.data,

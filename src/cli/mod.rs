@@ -17,6 +17,7 @@ mod predict;
 mod runs;
 #[cfg(feature = "serve")]
 mod serve;
+mod stopping;
 mod threads;
 mod train;
 mod view;

@@ -2,6 +2,7 @@
 
 use super::choice::choice;
 use super::figures;
+use super::stopping;
 use super::threads::Threads;
 use crate::domain::card::{Card, Epoch};
 use crate::engine::device::{self, DeviceChoice};
@@ -19,8 +20,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use lesionlens_nn::exec::Parameters;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -55,15 +55,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         eprintln!("{notice}");
     }
     let device = opened.device;
-    let stop = Arc::new(AtomicBool::new(false));
-    let asked = stop.clone();
-    // Once: after the step in hand, with a checkpoint. Twice: at once; the last checkpoint stays.
-    ctrlc::set_handler(move || {
-        if asked.swap(true, Ordering::Relaxed) {
-            std::process::exit(130);
-        }
-        eprintln!("stopping after this step; press again to stop at once");
-    })?;
+    let stop = stopping::on_ctrl_c()?;
     let trainer = Trainer { args: &args, recipe: &recipe, device: &device, stop: &stop };
     let card = match args.folds {
         None => trainer.one()?,
