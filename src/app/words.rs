@@ -6,7 +6,7 @@ use crate::domain::geometry::Plane;
 use crate::domain::headline::Headline;
 use crate::domain::input_gate::Reason;
 use crate::domain::measure::VolumeMeasurements;
-use crate::domain::prediction::{Classification, Verdict};
+use crate::domain::prediction::{self, Classification, Verdict};
 use crate::domain::subject::Mismatch;
 use rust_i18n::t;
 
@@ -41,17 +41,17 @@ pub fn verdict_text(verdict: &Verdict) -> String {
 
 /// A number with so many decimals, as the current language writes it.
 pub fn decimal(value: f64, digits: usize) -> String {
-    let text = format!("{value:.digits$}");
-    if &*rust_i18n::locale() == "es" { text.replace('.', ",") } else { text }
+    in_language(format!("{value:.digits$}"))
+}
+
+/// A number with the language's decimal mark.
+fn in_language(number: String) -> String {
+    if &*rust_i18n::locale() == "es" { number.replace('.', ",") } else { number }
 }
 
 /// A probability in percent with its sign. Beyond 1 and 99 % no calibration tells more.
 pub fn percent(probability: f64) -> String {
-    match probability {
-        p if p > 0.99 => ">99 %".into(),
-        p if p < 0.01 => "<1 %".into(),
-        p => format!("{} %", decimal(p * 100.0, 1)),
-    }
+    in_language(prediction::percent(probability))
 }
 
 /// A probability in percent, with a mark where the model does not know pictures of this kind.

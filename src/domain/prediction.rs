@@ -185,6 +185,15 @@ pub struct Thresholds {
     pub mask: f32,
 }
 
+/// A probability in percent with its sign. Beyond 1 and 99 % no calibration tells more.
+pub fn percent(probability: f64) -> String {
+    match probability {
+        p if p > 0.99 => ">99 %".into(),
+        p if p < 0.01 => "<1 %".into(),
+        p => format!("{:.1} %", p * 100.0),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

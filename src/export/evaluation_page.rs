@@ -1,13 +1,12 @@
 //! An evaluation as one self-contained HTML page: figures, plots, patients, and the worst slices as pictures.
 
 use super::ExportError;
+use super::html::{self, escaped};
 use super::plot::{Plot, Series};
 use crate::domain::card::{Level, OperatingPoint};
 use crate::domain::evaluation::{Asked, Evaluation, PatientFigures};
 use crate::domain::figures::Case;
 use crate::domain::{figures, metrics};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use std::fmt::Write;
 
 /// A slice to look at.
@@ -44,18 +43,11 @@ pub fn render(e: &Evaluation, cases: &[Case], data: &str, worst: &[Picture]) -> 
     if !worst.is_empty() {
         put("<h2>Worst slices</h2><p>Prediction cyan, truth magenta.</p>".into());
         for picture in worst {
-            let (data, caption) = (STANDARD.encode(&picture.png), escaped(&picture.caption));
-            put(format!(
-                "<figure><img src=\"data:image/png;base64,{data}\" alt=\"{caption}\"><figcaption>{caption}</figcaption></figure>"
-            ));
+            put(html::figure(&picture.png, &picture.caption));
         }
     }
     put("<p>LesionLens is a research aid, not a medical device.</p></body></html>\n".into());
     Ok(page)
-}
-
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 fn notes(e: &Evaluation) -> String {

@@ -4,6 +4,7 @@ use super::annotated_png::{self, Annotated, Magnification, Paper};
 use super::{ExportError, png};
 use crate::domain::explanation::{Explanation, Method, colour, paint};
 use crate::domain::overlay;
+use crate::domain::prediction::percent;
 use crate::domain::slice::Slice;
 
 /// Opacity of the place that speaks most.
@@ -47,11 +48,6 @@ pub fn alone(explanation: &Explanation) -> Result<Vec<u8>, ExportError> {
 
 fn legend(explanation: &Explanation) -> Vec<String> {
     let Explanation { class, probability, model, .. } = explanation;
-    let percent = match probability {
-        p if *p > 0.99 => ">99 %".to_string(),
-        p if *p < 0.01 => "<1 %".to_string(),
-        p => format!("{:.1} %", p * 100.0),
-    };
     let bar = match explanation.is_empty() {
         true => "Nothing in this slice speaks for it".to_string(),
         false => "Bar: from no evidence (left) to the most within this slice (right)".to_string(),
@@ -62,7 +58,7 @@ fn legend(explanation: &Explanation) -> Vec<String> {
         (Method::Occlusion, _) => "Occlusion: how much the answer falls when a place is covered".into(),
     };
     vec![
-        format!("What speaks for {class} ({percent})"),
+        format!("What speaks for {class} ({})", percent(*probability)),
         bar,
         how,
         format!("{} {}", model.id, model.short_hash()),

@@ -9,6 +9,7 @@ pub mod correction;
 pub mod dicom_seg;
 pub mod evaluation_page;
 pub mod heat;
+mod html;
 pub mod kind;
 pub mod mask_volume;
 pub mod nifti;

@@ -1,9 +1,9 @@
 //! The results of studies as one self-contained HTML page on light paper: pictures, sizes, reading conditions and limits.
 
+use super::html::{self, escaped};
 use super::report::{Report, SliceReport, StudyMask, StudyReport};
 use crate::domain::card::Card;
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use crate::domain::prediction;
 use sha2::{Digest, Sha256};
 
 /// Pictures of one study on the page at most.
@@ -51,10 +51,6 @@ pub fn render(report: &Report, pictures: &[Picture], cards: &[Card], with_names:
     page
 }
 
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
-}
-
 type Row = (&'static str, String);
 
 fn table(title: &str, rows: &[Row]) -> String {
@@ -66,23 +62,14 @@ fn figures(pictures: &[Picture], study: usize, with_names: bool, slices: &[&Slic
     let own = pictures.iter().filter(|picture| picture.study == study);
     let figure = |picture: &Picture| {
         let slice = slices.iter().find(|slice| slice.slice == picture.slice);
-        let file = slice.filter(|_| with_names).map(|slice| format!(", {}", escaped(&slice.file))).unwrap_or_default();
-        let caption = format!("Slice {}{file}", picture.slice);
-        let data = STANDARD.encode(&picture.png);
-        format!(
-            "<figure><img src=\"data:image/png;base64,{data}\" alt=\"{caption}\"><figcaption>{caption}</figcaption></figure>"
-        )
+        let file = slice.filter(|_| with_names).map(|slice| format!(", {}", slice.file)).unwrap_or_default();
+        html::figure(&picture.png, &format!("Slice {}{file}", picture.slice))
     };
     own.map(figure).collect()
 }
 
-/// Beyond 1 and 99 % no calibration tells more.
-fn percent(p: f64) -> String {
-    match p {
-        p if p > 0.99 => "&gt;99 %".into(),
-        p if p < 0.01 => "&lt;1 %".into(),
-        p => format!("{:.1} %", p * 100.0),
-    }
+fn percent(probability: f64) -> String {
+    escaped(&prediction::percent(probability))
 }
 
 /// A size with the band of what small changes of the picture make of it, where that was computed.
