@@ -126,7 +126,7 @@ impl App {
         }
     }
 
-    /// What is to be written, and where: `None` when nothing changed, or nothing shall be kept. What is still being opened again is
+    /// The snapshot that is to be written, and where: `None` when nothing changed, or nothing shall be kept. What is still being opened again is
     /// not forgotten meanwhile.
     fn unsaved(&mut self) -> Option<(Snapshot, PathBuf)> {
         let folder = self.restoring.folder.clone().filter(|_| self.settings.restores && self.opening.is_none())?;

@@ -58,7 +58,7 @@ pub enum Done {
     /// Slices done and to do.
     Exporting(usize, usize),
     Exported(Result<PathBuf, String>),
-    /// What is open was kept, or why not.
+    /// The end of keeping what is open: done, or why not.
     SessionSaved(Result<(), String>),
     /// What the corrections hold after outlines were added.
     Collected(Result<Summary, String>),

@@ -59,7 +59,8 @@ impl Explainer {
         let (spec, class) = (&self.card.input, said.deciding());
         let mut inputs = preprocess::network_input(seen, spec);
         if spec.mirrored {
-            inputs.extend(preprocess::mirrored(&inputs.clone(), spec.side, spec.channels));
+            let mirrored = preprocess::mirrored(&inputs, spec.side, spec.channels);
+            inputs.extend(mirrored);
         }
         let heats = self.cam.heat(&inputs, class, cancelled).map_err(|error| failed(&self.card, error))?;
         let mut sum = Vec::new();

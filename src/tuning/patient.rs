@@ -1,4 +1,4 @@
-//! Whose study it is, so that no patient is both learnt from and measured.
+//! The patient of a study, so that no patient is both learnt from and measured.
 
 use crate::domain::study::{Grouping, Study};
 use crate::io::{self, grouping, paths};

@@ -40,7 +40,7 @@ const EXAMPLES: usize = 320;
 /// Epochs at least and at most when nobody says how many.
 const EPOCHS: (usize, usize) = (3, 16);
 
-/// What is to be learnt.
+/// The model and the slices that a fine-tune is to learn from.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
     /// Id of the model to start from.
